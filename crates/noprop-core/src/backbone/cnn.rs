@@ -1,0 +1,93 @@
+//! The paper's convolutional network (figure 6, CT/FM column: no BatchNorm).
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{at_least, value};
+use crate::error::ConfigError;
+
+/// Conv 3×3 (w) → pool → dropout → conv (2w) → dropout → conv (4w) → pool → dropout → FC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CnnConfig {
+    /// Channels w of the first convolution; 32 in the paper.
+    pub width: usize,
+    /// Dropout probability; 0.2 in the paper.
+    pub dropout: f64,
+}
+
+impl Default for CnnConfig {
+    fn default() -> Self {
+        Self { width: 32, dropout: 0.2 }
+    }
+}
+
+impl CnnConfig {
+    pub(crate) fn validate(&self, [_, height, width]: [usize; 3]) -> Result<(), ConfigError> {
+        at_least("model.backbone.width", self.width, 1, "at least 1")?;
+        at_least("model.input", height.min(width), 4, "at least 4×4 pixels for the two poolings")?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(value("model.backbone.dropout", self.dropout, "at least 0 and below 1"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn init(&self, input: [usize; 3], embed_dim: usize, device: &Device) -> Cnn {
+        let [channels, height, width] = input;
+        let w = self.width;
+        let conv = |channels| {
+            Conv2dConfig::new(channels, [3, 3])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(device)
+        };
+        let flat = 4 * w * (height / 2 / 2) * (width / 2 / 2);
+        Cnn {
+            conv1: conv([channels, w]),
+            conv2: conv([w, 2 * w]),
+            conv3: conv([2 * w, 4 * w]),
+            fc: LinearConfig::new(flat, embed_dim).init(device),
+            pool: MaxPool2dConfig::new([2, 2]).init(),
+            dropout: DropoutConfig::new(self.dropout).init(),
+        }
+    }
+}
+
+/// The network.
+#[derive(Module, Debug)]
+pub struct Cnn {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    conv3: Conv2d,
+    fc: Linear,
+    pool: MaxPool2d,
+    dropout: Dropout,
+}
+
+impl Cnn {
+    /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = relu(self.conv1.forward(images));
+        let x = self.dropout.forward(self.pool.forward(x));
+        let x = self.dropout.forward(relu(self.conv2.forward(x)));
+        let x = relu(self.conv3.forward(x));
+        let x = self.dropout.forward(self.pool.forward(x));
+        relu(self.fc.forward(x.flatten::<2>(1, 3)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_count_is_the_papers() {
+        // Image branch of figure 6 with padding 1: 1,698,560 parameters on MNIST.
+        let network = CnnConfig::default().init([1, 28, 28], 256, &Device::flex());
+        assert_eq!(network.num_params(), 1_698_560);
+    }
+}

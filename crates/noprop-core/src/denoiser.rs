@@ -1,0 +1,200 @@
+//! The denoiser (figure 6): features, z_t and t, each encoded, fused into class logits.
+//!
+//! ```text
+//! h = W·[features, encode(z_t), encode(t)] + b  →  ReLU  →  linear  →  ReLU  →  linear  →  logits
+//! ```
+//!
+//! The first layer is a sum of three products. The one with the features does not change along
+//! a trajectory, so it is computed once per image ([`Denoiser::fuse_features`]); the one with
+//! the time encoding is computed once per step for the whole batch.
+
+use burn::module::Module;
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::{LabelEncoderConfig, ModelConfig};
+
+/// û_θ up to the logits.
+#[derive(Module, Debug)]
+pub struct Denoiser {
+    label_encoder: LabelEncoder,
+    time_encoder: TimeEncoder,
+    head: Head,
+}
+
+impl Denoiser {
+    pub(crate) fn new(config: &ModelConfig, device: &Device) -> Self {
+        Self {
+            label_encoder: LabelEncoder::new(config, device),
+            time_encoder: TimeEncoder::new(config, device),
+            head: Head::new(config, device),
+        }
+    }
+
+    /// The features' share of the first layer: `[b, embed_dim]` → `[b, hidden]`.
+    pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
+        let width = features.dims()[1];
+        let bias = self.head.fc1.bias.as_ref().map(|bias| bias.val().unsqueeze::<2>());
+        let share = features.matmul(self.head.weight_rows(0, width));
+        match bias {
+            Some(bias) => share + bias,
+            None => share,
+        }
+    }
+
+    /// Class logits `[b, m]` from the features' share `[b, hidden]`, latents `z` `[b, d]` and
+    /// times `t` `[b, 1]`, or `[1, 1]` for one time common to the batch.
+    pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        let label = self.label_encoder.forward(z);
+        let time = self.time_encoder.forward(t);
+        let width = label.dims()[1];
+        let label = label.matmul(self.head.weight_rows(width, width));
+        let time = time.matmul(self.head.weight_rows(2 * width, width));
+        self.head.after_first(fused + label + time)
+    }
+}
+
+#[derive(Module, Debug)]
+enum LabelEncoder {
+    Linear(Linear),
+    Residual((Linear, Linear)),
+}
+
+impl LabelEncoder {
+    fn new(config: &ModelConfig, device: &Device) -> Self {
+        let (d, width) = (config.latent_dim(), config.embed_dim);
+        let linear = || LinearConfig::new(d, width).init(device);
+        match config.label_encoder {
+            LabelEncoderConfig::Linear => Self::Linear(linear()),
+            LabelEncoderConfig::Residual => Self::Residual((linear(), linear())),
+        }
+    }
+
+    fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Linear(linear) => relu(linear.forward(z)),
+            Self::Residual((first, second)) => {
+                z.clone() + second.forward(relu(first.forward(z)))
+            }
+        }
+    }
+}
+
+/// Sinusoidal embedding of t, linear, ReLU.
+#[derive(Module, Debug)]
+struct TimeEncoder {
+    linear: Linear,
+    dim: usize,
+    scale: f64,
+}
+
+impl TimeEncoder {
+    fn new(config: &ModelConfig, device: &Device) -> Self {
+        Self {
+            linear: LinearConfig::new(config.time_dim, config.embed_dim).init(device),
+            dim: config.time_dim,
+            scale: config.time_scale,
+        }
+    }
+
+    fn forward(&self, t: Tensor<2>) -> Tensor<2> {
+        relu(self.linear.forward(sinusoidal_embedding(t.mul_scalar(self.scale), self.dim)))
+    }
+}
+
+/// sin and cos of t times 10000^(−i/(dim/2 − 1)): `[n, 1]` → `[n, dim]`, as in the reference's
+/// `sinusoidal_embedding`. `dim` is even and at least 4.
+pub fn sinusoidal_embedding(t: Tensor<2>, dim: usize) -> Tensor<2> {
+    let half = dim / 2;
+    let frequencies: Vec<f32> = (0..half)
+        .map(|i| libm::pow(10_000.0, -(i as f64) / (half as f64 - 1.0)) as f32)
+        .collect();
+    let frequencies = Tensor::<2>::from_data(TensorData::new(frequencies, [1, half]), &t.device());
+    let angles = t * frequencies;
+    Tensor::cat(vec![angles.clone().sin(), angles.cos()], 1)
+}
+
+#[derive(Module, Debug)]
+struct Head {
+    fc1: Linear,
+    bn1: Option<BatchNorm>,
+    fc2: Linear,
+    bn2: Option<BatchNorm>,
+    fc3: Linear,
+}
+
+impl Head {
+    fn new(config: &ModelConfig, device: &Device) -> Self {
+        let [first, second] = config.head.hidden;
+        let norm = |width| config.head.batch_norm.then(|| BatchNormConfig::new(width).init(device));
+        Self {
+            fc1: LinearConfig::new(3 * config.embed_dim, first).init(device),
+            bn1: norm(first),
+            fc2: LinearConfig::new(first, second).init(device),
+            bn2: norm(second),
+            fc3: LinearConfig::new(second, config.classes).init(device),
+        }
+    }
+
+    /// Rows `start .. start + count` of the first layer's weight, `[count, hidden]`.
+    fn weight_rows(&self, start: usize, count: usize) -> Tensor<2> {
+        self.fc1.weight.val().narrow(0, start, count)
+    }
+
+    fn after_first(&self, x: Tensor<2>) -> Tensor<2> {
+        let x = relu(normalise(&self.bn1, x));
+        let x = relu(normalise(&self.bn2, self.fc2.forward(x)));
+        self.fc3.forward(x)
+    }
+}
+
+fn normalise(norm: &Option<BatchNorm>, x: Tensor<2>) -> Tensor<2> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinusoidal_embedding_has_the_references_values() {
+        let t = Tensor::<2>::from_data([[0.5_f32]], &Device::flex());
+        let out = sinusoidal_embedding(t, 4).into_data().to_vec::<f32>().unwrap();
+        // Frequencies 1 and 10⁻⁴.
+        let expected = [0.5_f64.sin(), 5e-5_f64.sin(), 0.5_f64.cos(), 5e-5_f64.cos()];
+        for (a, b) in out.iter().zip(expected) {
+            assert!((f64::from(*a) - b).abs() < 1e-7, "{a} against {b}");
+        }
+    }
+
+    #[test]
+    fn splitting_the_first_layer_changes_nothing() {
+        let device = Device::flex();
+        device.seed(1);
+        let config = ModelConfig { embed_dim: 8, ..Default::default() };
+        let denoiser = Denoiser::new(&config, &device);
+        let random = |shape: [usize; 2]| {
+            Tensor::<2>::random(shape, burn::tensor::Distribution::Normal(0.0, 1.0), &device)
+        };
+        let (features, z) = (random([5, 8]), random([5, 10]));
+        let t = Tensor::<2>::full([1, 1], 0.3, &device);
+
+        let split = denoiser.forward(denoiser.fuse_features(features.clone()), z.clone(), t.clone());
+        let joined = Tensor::cat(
+            vec![
+                features,
+                denoiser.label_encoder.forward(z),
+                denoiser.time_encoder.forward(t).expand([5, 8]),
+            ],
+            1,
+        );
+        let whole = denoiser.head.after_first(denoiser.head.fc1.forward(joined));
+        let difference = (split - whole).abs().max().into_scalar::<f32>();
+        // The same 24 products in another order of summation.
+        assert!(difference < 1e-5, "{difference}");
+    }
+}

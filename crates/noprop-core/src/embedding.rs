@@ -1,0 +1,180 @@
+//! Class embeddings W_Embed: the clean end of the denoising process (paper §2.2.1).
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::config::at_least;
+use crate::error::ConfigError;
+use crate::noise::{NoiseSource, Purpose};
+
+/// Which W_Embed, and how it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ClassEmbeddingConfig {
+    /// The fixed identity: d = m.
+    #[default]
+    OneHot,
+    /// Learned, of dimension d.
+    Learned {
+        /// Dimension d; the model's `embed_dim` when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dim: Option<usize>,
+        /// Initial values.
+        #[serde(default)]
+        init: EmbeddingInit,
+    },
+    /// Learned, starting from one training example per class.
+    Prototype {
+        /// What a prototype is.
+        #[serde(default)]
+        source: PrototypeSource,
+    },
+}
+
+/// Initial values of a learned embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmbeddingInit {
+    /// Orthonormal rows where d ≥ m, else orthonormal columns.
+    #[default]
+    Orthogonal,
+    /// Independent standard normal entries.
+    Random,
+}
+
+/// What a class prototype is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrototypeSource {
+    /// The image of the class with the smallest median distance to the others: d is the image
+    /// size (paper).
+    #[default]
+    Image,
+    /// The features, by the untrained backbone, of the medoid of ten random images
+    /// (`noprop_simple.py`): d = `embed_dim`.
+    RandomFeatures,
+}
+
+impl ClassEmbeddingConfig {
+    /// Dimension d of an embedding.
+    pub fn dim(&self, classes: usize, embed_dim: usize, input: [usize; 3]) -> usize {
+        match self {
+            Self::OneHot => classes,
+            Self::Learned { dim, .. } => dim.unwrap_or(embed_dim),
+            Self::Prototype { source: PrototypeSource::Image } => input.iter().product(),
+            Self::Prototype { source: PrototypeSource::RandomFeatures } => embed_dim,
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Learned { dim: Some(dim), .. } => {
+                at_least("model.class_embedding.dim", *dim, 1, "at least 1")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// W_Embed with its initial values. Prototypes start at zero until
+    /// [`ClassEmbedding::set`] brings them.
+    pub fn init(&self, classes: usize, dim: usize, seed: u64, device: &Device) -> ClassEmbedding {
+        let mut noise = NoiseSource::new(seed, Purpose::Initialising, 0);
+        let values = match self {
+            Self::OneHot => identity(classes),
+            Self::Learned { init: EmbeddingInit::Random, .. } => noise.normal(classes * dim),
+            Self::Learned { init: EmbeddingInit::Orthogonal, .. } => {
+                orthogonal(classes, dim, noise.normal(classes * dim))
+            }
+            Self::Prototype { .. } => vec![0.0; classes * dim],
+        };
+        let weight = Tensor::from_data(TensorData::new(values, [classes, dim]), device);
+        let weight = Param::from_tensor(weight);
+        ClassEmbedding {
+            weight: if *self == Self::OneHot { weight.set_require_grad(false) } else { weight },
+        }
+    }
+}
+
+/// W_Embed, `[classes, d]`.
+#[derive(Module, Debug)]
+pub struct ClassEmbedding {
+    /// The embeddings, one row per class, `[classes, d]`.
+    pub weight: Param<Tensor<2>>,
+}
+
+impl ClassEmbedding {
+    /// u_y of each label: `[b]` → `[b, d]`.
+    pub fn embed(&self, labels: Tensor<1, Int>) -> Tensor<2> {
+        self.weight.val().select(0, labels)
+    }
+
+    /// û = softmax(logits)·W_Embed, a convex combination of embeddings: `[b, m]` → `[b, d]`.
+    pub fn expectation(&self, logits: Tensor<2>) -> Tensor<2> {
+        softmax(logits, 1).matmul(self.weight.val())
+    }
+
+    /// Replaces the embeddings, `[classes, d]` row-major.
+    pub fn set(self, values: Vec<f32>, device: &Device) -> Self {
+        let shape = self.weight.dims();
+        let weight = self.weight.map(|_| Tensor::from_data(TensorData::new(values, shape), device));
+        Self { weight }
+    }
+}
+
+fn identity(n: usize) -> Vec<f32> {
+    (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect()
+}
+
+/// Gram–Schmidt on the rows where cols ≥ rows, else on the columns.
+fn orthogonal(rows: usize, cols: usize, random: Vec<f32>) -> Vec<f32> {
+    let (count, length) = (rows.min(cols), rows.max(cols));
+    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
+    for chunk in random.chunks(length).take(count) {
+        let mut vector: Vec<f64> = chunk.iter().map(|&v| f64::from(v)).collect();
+        // Twice: one pass loses orthogonality when a vector is nearly dependent.
+        for _ in 0..2 {
+            for unit in &basis {
+                let dot: f64 = vector.iter().zip(unit).map(|(a, b)| a * b).sum();
+                vector.iter_mut().zip(unit).for_each(|(a, b)| *a -= dot * b);
+            }
+        }
+        let norm = vector.iter().map(|v| v * v).sum::<f64>().sqrt();
+        basis.push(vector.into_iter().map(|v| v / norm).collect());
+    }
+    let at = |r: usize, c: usize| if cols >= rows { basis[r][c] } else { basis[c][r] };
+    (0..rows * cols).map(|i| at(i / cols, i % cols) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orthogonal_rows_or_columns_are_orthonormal() {
+        for (rows, cols) in [(10, 20), (20, 10), (7, 7)] {
+            let w = orthogonal(rows, cols, NoiseSource::new(1, Purpose::Initialising, 0).normal(rows * cols));
+            let (n, len) = (rows.min(cols), rows.max(cols));
+            let at = |i: usize, k: usize| if cols >= rows { w[i * cols + k] } else { w[k * cols + i] };
+            for i in 0..n {
+                for j in 0..n {
+                    let dot: f32 = (0..len).map(|k| at(i, k) * at(j, k)).sum();
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    // f32 rounding of at most 20 products.
+                    assert!((dot - expected).abs() < 1e-5, "{rows}x{cols}: <{i},{j}> = {dot}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_hot_is_fixed_and_embeds_labels() {
+        let device = Device::flex().autodiff();
+        let embedding = ClassEmbeddingConfig::OneHot.init(3, 3, 0, &device);
+        assert!(!embedding.weight.is_require_grad());
+        let labels = Tensor::<1, Int>::from_data([2, 0], &device);
+        let u = embedding.embed(labels).into_data();
+        assert_eq!(u.to_vec::<f32>().unwrap(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,35 @@
+//! NoProp: training a classifier by denoising labels (Li, Teh, Pascanu, arXiv:2503.24322).
+//!
+//! A label is a point in embedding space; training teaches a small network to denoise it given
+//! the image; inference starts from noise and walks to a label. Data flows one way:
+//!
+//! | step | module | paper |
+//! |---|---|---|
+//! | image → features, once per image | [`backbone`] | figure 6 |
+//! | label → embedding u_y | [`embedding`] | §2.2.1 |
+//! | time → ᾱ(t), SNR(t), SNR′(t) | [`schedule`] | eq. 65–67 |
+//! | (features, z_t, t) → û | [`denoiser`], [`model`] | figure 6 |
+//! | û → loss | [`objective`] | eq. 9 |
+//! | z_0 → z_1 → class | [`sampler`] | eq. 3, §4.3 of the derivation in the README |
+//!
+//! Time runs from t = 0 (noise) to t = 1 (clean). Nothing here touches files, clocks, threads or
+//! standard output, so the same code runs natively and in a page.
+#![warn(missing_docs)]
+
+pub mod backbone;
+pub mod config;
+pub mod denoiser;
+pub mod embedding;
+pub mod error;
+pub mod model;
+pub mod noise;
+pub mod objective;
+pub mod sampler;
+pub mod schedule;
+pub mod weights;
+
+pub use config::{ModelConfig, Readout};
+pub use error::{ConfigError, WeightsError};
+pub use model::{Estimate, Features, NoProp};
+pub use objective::{Loss, ObjectiveConfig};
+pub use sampler::SamplerKind;

@@ -1,0 +1,136 @@
+//! The network: one backbone, one denoiser, class embeddings, a schedule and an output head.
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::backbone::Backbone;
+use crate::config::{ModelConfig, Readout};
+use crate::denoiser::Denoiser;
+use crate::embedding::ClassEmbedding;
+use crate::error::ConfigError;
+use crate::schedule::NoiseSchedule;
+
+/// A NoProp network of the continuous-time variant.
+///
+/// Clone it freely: parameters are shared until they change.
+#[derive(Module, Debug)]
+pub struct NoProp {
+    /// Image → features.
+    pub backbone: Backbone,
+    /// (features, z_t, t) → class logits.
+    pub denoiser: Denoiser,
+    /// W_Embed.
+    pub class_embedding: ClassEmbedding,
+    /// γ(t).
+    pub schedule: NoiseSchedule,
+    /// p̂_out where it is a linear layer on z_1; absent for the other readouts.
+    pub output_head: Option<Linear>,
+    #[module(skip)]
+    config: ModelConfig,
+}
+
+/// What the image contributes to every step of a trajectory; computed once.
+#[derive(Debug, Clone)]
+pub struct Features {
+    /// The backbone's output, `[b, embed_dim]`.
+    pub values: Tensor<2>,
+    /// Their share of the denoiser's first layer, `[b, hidden]`.
+    pub fused: Tensor<2>,
+}
+
+impl Features {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.values.dims()[0]
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each row `times` times in a row: many noise seeds for one image.
+    pub fn repeat(&self, times: usize) -> Self {
+        let repeat = |x: &Tensor<2>| {
+            let [b, n] = x.dims();
+            x.clone().unsqueeze_dim::<3>(1).expand([b, times, n]).reshape([b * times, n])
+        };
+        Self { values: repeat(&self.values), fused: repeat(&self.fused) }
+    }
+}
+
+/// What the denoiser says at one time.
+#[derive(Debug, Clone)]
+pub struct Estimate {
+    /// Class logits, `[b, m]`.
+    pub logits: Tensor<2>,
+    /// û = softmax(logits)·W_Embed, `[b, d]`.
+    pub u_hat: Tensor<2>,
+}
+
+impl NoProp {
+    /// A network with initial weights drawn from `seed` on `device`. Prototype embeddings start
+    /// at zero; the trainer sets them from the data.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self, ConfigError> {
+        config.validate()?;
+        device.seed(seed);
+        let (classes, d) = (config.classes, config.latent_dim());
+        Ok(Self {
+            backbone: config.backbone.init(config.input, config.embed_dim, device),
+            denoiser: Denoiser::new(config, device),
+            class_embedding: config.class_embedding.init(classes, d, seed, device),
+            schedule: config.schedule.init(seed, device),
+            output_head: (config.readout == Readout::Linear)
+                .then(|| LinearConfig::new(d, classes).init(device)),
+            config: config.clone(),
+        })
+    }
+
+    /// The configuration that it was built from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The device that holds the parameters.
+    pub fn device(&self) -> Device {
+        self.class_embedding.weight.device()
+    }
+
+    /// Normalised images `[b, c, h, w]` → features, once per image, never per step.
+    pub fn features(&self, images: Tensor<4>) -> Features {
+        self.prepare(self.backbone.forward(images))
+    }
+
+    /// Features from the backbone's output `[b, embed_dim]`.
+    pub fn prepare(&self, values: Tensor<2>) -> Features {
+        Features { fused: self.denoiser.fuse_features(values.clone()), values }
+    }
+
+    /// û at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all.
+    pub fn denoise(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Estimate {
+        let logits = self.denoiser.forward(features.fused.clone(), z, t);
+        Estimate { u_hat: self.class_embedding.expectation(logits.clone()), logits }
+    }
+
+    /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
+    pub fn readout(&self, features: &Features, z_1: Tensor<2>) -> Tensor<2> {
+        match (&self.output_head, self.config.readout) {
+            (Some(head), _) => head.forward(z_1),
+            (None, Readout::Denoiser) => {
+                let one = Tensor::ones([1, 1], &z_1.device());
+                self.denoise(features, z_1, one).logits
+            }
+            (None, _) => z_1,
+        }
+    }
+
+    /// The denoiser's estimate at t = 0 from `z` alone, without a trajectory: `[b, m]` logits.
+    pub fn one_step(&self, features: &Features, z: Tensor<2>) -> Tensor<2> {
+        let zero = Tensor::from_data(TensorData::zeros::<f32, _>([1, 1]), &z.device());
+        self.denoise(features, z, zero).logits
+    }
+}

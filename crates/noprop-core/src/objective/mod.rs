@@ -1,0 +1,166 @@
+//! What is minimised. A new objective is one file here and one arm in the enum.
+
+mod ct;
+mod reference;
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ModelConfig, Readout, value};
+use crate::error::ConfigError;
+use crate::model::NoProp;
+use crate::noise::NoiseSource;
+
+/// Which objective.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ObjectiveConfig {
+    /// Continuous-time diffusion (eq. 9).
+    Ct {
+        /// Weight η of the denoising term; 1 in the paper.
+        #[serde(default = "one")]
+        eta: f64,
+    },
+    /// The reference's loss, to the letter.
+    Reference {
+        /// Weight η of the denoising term; 1 in the reference.
+        #[serde(default = "one")]
+        eta: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self::Ct { eta: 1.0 }
+    }
+}
+
+/// One batch as the objective sees it.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Normalised images, `[b, c, h, w]`.
+    pub images: Tensor<4>,
+    /// Class indices, `[b]`.
+    pub labels: Tensor<1, Int>,
+    /// The random numbers of this batch.
+    pub draws: Draws,
+}
+
+/// Random numbers of a batch, drawn on the host so that they do not depend on the device.
+#[derive(Debug, Clone)]
+pub struct Draws {
+    /// Times, uniform in [0, 1), `[b, 1]`.
+    pub t: Tensor<2>,
+    /// ε of z_t, `[b, d]`.
+    pub noise: Tensor<2>,
+    /// ε′ of z_1, `[b, d]`.
+    pub noise_1: Tensor<2>,
+}
+
+/// [`Draws`] on the host; a shard of a batch takes its rows.
+#[derive(Debug, Clone)]
+pub struct HostDraws {
+    t: Vec<f32>,
+    noise: Vec<f32>,
+    noise_1: Vec<f32>,
+    dim: usize,
+}
+
+impl HostDraws {
+    /// The draws of a batch of `count` images with latents of dimension `dim`.
+    pub fn new(source: &mut NoiseSource, count: usize, dim: usize) -> Self {
+        Self {
+            t: source.uniform(count),
+            noise: source.normal(count * dim),
+            noise_1: source.normal(count * dim),
+            dim,
+        }
+    }
+
+    /// Rows `rows` on `device`.
+    pub fn upload(&self, rows: core::ops::Range<usize>, device: &Device) -> Draws {
+        let (n, d) = (rows.len(), self.dim);
+        let latents = |values: &[f32]| {
+            let values = values[rows.start * d..rows.end * d].to_vec();
+            Tensor::from_data(TensorData::new(values, [n, d]), device)
+        };
+        Draws {
+            t: Tensor::from_data(TensorData::new(self.t[rows.clone()].to_vec(), [n, 1]), device),
+            noise: latents(&self.noise),
+            noise_1: latents(&self.noise_1),
+        }
+    }
+}
+
+/// The loss of a batch; every field `[1]`, means over the batch.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// The sum, to be differentiated.
+    pub total: Tensor<1>,
+    /// −log p̂_out(y | z_1).
+    pub ce: Tensor<1>,
+    /// KL(q(z_0|y) ‖ N(0, I)).
+    pub kl: Tensor<1>,
+    /// ½ η SNR′(t) ‖û − u_y‖².
+    pub denoise: Tensor<1>,
+}
+
+impl Loss {
+    fn new(ce: Tensor<1>, kl: Tensor<1>, denoise: Tensor<1>) -> Self {
+        Self {
+            total: ce.clone() + kl.clone() + denoise.clone(),
+            ce: ce.detach(),
+            kl: kl.detach(),
+            denoise: denoise.detach(),
+        }
+    }
+}
+
+impl ObjectiveConfig {
+    /// Checks the values and that the model suits the objective.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
+        let (Self::Ct { eta } | Self::Reference { eta }) = self;
+        if !(eta.is_finite() && *eta > 0.0) {
+            return Err(value("objective.eta", eta, "a positive number"));
+        }
+        if matches!(self, Self::Ct { .. }) && model.readout != Readout::Linear {
+            return Err(ConfigError::Combination(
+                "objective \"ct\" trains a linear head on z_1; set model.readout to \"linear\" \
+                 or choose objective \"reference\""
+                    .into(),
+            ));
+        }
+        if matches!(self, Self::Reference { .. }) && model.readout == Readout::Linear {
+            return Err(ConfigError::Combination(
+                "objective \"reference\" trains no linear head on z_1; set model.readout to \
+                 \"denoiser\" or \"argmax-z\", or choose objective \"ct\""
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The loss of `batch`.
+    pub fn loss(&self, model: &NoProp, batch: Batch) -> Loss {
+        match *self {
+            Self::Ct { eta } => ct::loss(model, batch, eta),
+            Self::Reference { eta } => reference::loss(model, batch, eta),
+        }
+    }
+}
+
+/// Mean of −log softmax(logits)[label]: `[b, m]`, `[b]` → `[1]`.
+fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    log_softmax(logits, 1).gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! From z_0 ~ N(0, I) at t = 0 to z_1 at t = 1 in T steps.
+//!
+//! A new sampler is one file with a [`Stepper`], and one arm in [`SamplerKind::stepper`].
+
+mod ancestral;
+mod ddim;
+mod lambda;
+mod reference;
+
+use core::fmt;
+use core::str::FromStr;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Features, NoProp};
+use crate::noise::{NoiseSource, Purpose, initial_latents};
+use crate::schedule::SchedulePoint;
+
+/// Which sampler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SamplerKind {
+    /// Exponential-integrator step of the probability-flow ODE; exact where û is constant.
+    #[default]
+    Ddim,
+    /// Euler's method on the probability-flow ODE in λ = log SNR.
+    Euler,
+    /// Heun's method on the same.
+    Heun,
+    /// The generative process itself (eq. 3), with its noise.
+    Ancestral,
+    /// Euler's method on the reference's ODE dz/dt = (û − z)/(1 − ᾱ).
+    ReferenceEuler,
+    /// Heun's method on the same; explodes where T is small.
+    ReferenceHeun,
+}
+
+impl SamplerKind {
+    /// Every sampler, in the order of tables.
+    pub const ALL: [Self; 6] = [
+        Self::Ddim,
+        Self::Euler,
+        Self::Heun,
+        Self::Ancestral,
+        Self::ReferenceEuler,
+        Self::ReferenceHeun,
+    ];
+
+    /// Evaluations of the denoiser per step.
+    pub fn evaluations_per_step(self) -> usize {
+        match self {
+            Self::Heun | Self::ReferenceHeun => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether this is one of the reference's samplers, kept to show what they do.
+    pub fn is_reference(self) -> bool {
+        matches!(self, Self::ReferenceEuler | Self::ReferenceHeun)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ddim => "ddim",
+            Self::Euler => "euler",
+            Self::Heun => "heun",
+            Self::Ancestral => "ancestral",
+            Self::ReferenceEuler => "reference-euler",
+            Self::ReferenceHeun => "reference-heun",
+        }
+    }
+
+    fn stepper(self) -> &'static dyn Stepper {
+        match self {
+            Self::Ddim => &ddim::Ddim,
+            Self::Euler => &lambda::Euler,
+            Self::Heun => &lambda::Heun,
+            Self::Ancestral => &ancestral::Ancestral,
+            Self::ReferenceEuler => &reference::Euler,
+            Self::ReferenceHeun => &reference::Heun,
+        }
+    }
+}
+
+impl fmt::Display for SamplerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SamplerKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
+            format!("no sampler is called {text:?}, expected one of {}", names.join(", "))
+        })
+    }
+}
+
+/// One step of a sampler, from t_k to t_{k+1}.
+trait Stepper: Sync {
+    /// z at t_{k+1} from `z` `[b, d]` at t_k.
+    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2>;
+}
+
+/// How to sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// The sampler.
+    pub kind: SamplerKind,
+    /// T, at least 1.
+    pub steps: usize,
+    /// Seed of z_0 and of the ancestral noise.
+    pub seed: u64,
+}
+
+impl Sampling {
+    /// z_0 `[count, d]` of images `first .. first + count`, bit-identical on every device.
+    pub fn initial(&self, model: &NoProp, first: usize, count: usize) -> Tensor<2> {
+        let d = model.config().latent_dim();
+        let values = initial_latents(self.seed, first, count, d);
+        Tensor::from_data(TensorData::new(values, [count, d]), &model.device())
+    }
+
+    /// Walks images `first ..` from their own z_0 to z_1 `[b, d]`. Nothing is read back.
+    pub fn run(&self, model: &NoProp, features: &Features, first: usize) -> Tensor<2> {
+        let z_0 = self.initial(model, first, features.len());
+        self.run_from(model, features, z_0, first, &mut |_, _| {})
+    }
+
+    /// Walks from `z_0` `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
+    ///
+    /// `model` must be off the autodiff device ([`burn::module::Module::valid`]). `first` is the
+    /// index of the first image; ancestral noise depends on it.
+    pub fn run_from(
+        &self,
+        model: &NoProp,
+        features: &Features,
+        z_0: Tensor<2>,
+        first: usize,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Tensor<2> {
+        let stepper = self.kind.stepper();
+        let mut walk = Walk::new(model, features, *self, first);
+        let mut z = z_0;
+        for k in 0..self.steps {
+            z = stepper.step(&mut walk, k, z);
+            observe(k + 1, &z);
+        }
+        z
+    }
+}
+
+/// What every step needs: the model, the features, and the process on the grid t_k = k/T.
+struct Walk<'a> {
+    model: &'a NoProp,
+    features: &'a Features,
+    /// Fields `[T + 1, 1]`.
+    grid: SchedulePoint,
+    steps: usize,
+    /// One stream of ancestral noise per image.
+    noise: Vec<NoiseSource>,
+    device: Device,
+}
+
+impl<'a> Walk<'a> {
+    fn new(model: &'a NoProp, features: &'a Features, sampling: Sampling, first: usize) -> Self {
+        let device = features.fused.device();
+        let noise = if sampling.kind == SamplerKind::Ancestral {
+            let stream = |i| NoiseSource::new(sampling.seed, Purpose::Ancestral, (first + i) as u64);
+            (0..features.len()).map(stream).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            model,
+            features,
+            grid: model.schedule.grid(sampling.steps, &device),
+            steps: sampling.steps,
+            noise,
+            device,
+        }
+    }
+
+    /// û(z, t_k), `[b, d]`.
+    fn u_hat(&self, z: Tensor<2>, k: usize) -> Tensor<2> {
+        let t = Tensor::full([1, 1], k as f32 / self.steps as f32, &self.device);
+        self.model.denoise(self.features, z, t).u_hat
+    }
+
+    /// Entry k of a field of the grid, `[1, 1]`.
+    fn at(field: &Tensor<2>, k: usize) -> Tensor<2> {
+        field.clone().narrow(0, k, 1)
+    }
+
+    /// Standard normal noise `[b, d]`, each image from its own stream.
+    fn draw(&mut self, dim: usize) -> Tensor<2> {
+        let values: Vec<f32> = self.noise.iter_mut().flat_map(|source| source.normal(dim)).collect();
+        Tensor::from_data(TensorData::new(values, [self.noise.len(), dim]), &self.device)
+    }
+}
+
+#[cfg(test)]
+mod tests;

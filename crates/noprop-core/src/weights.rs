@@ -1,0 +1,199 @@
+//! One safetensors file holds a model: its tensors, and in the metadata what is needed to use
+//! them: configuration, normalisation, class names.
+//!
+//! Tensors have PyTorch's names and layout (`backbone.layer1.0.bn1.weight`, linear weights
+//! `[out, in]`), so Python reads the file as it is.
+
+use burn::module::Module;
+use burn::store::{
+    BurnToPyTorchAdapter, HalfPrecisionAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
+    SafetensorsStore,
+};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ModelConfig;
+use crate::error::WeightsError;
+use crate::model::NoProp;
+
+/// Version of the metadata that this build writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const VERSION_KEY: &str = "noprop.format_version";
+const CARD_KEY: &str = "noprop.card";
+
+/// What goes with the tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Configuration of the network.
+    pub model: ModelConfig,
+    /// Mean of each channel of pixels scaled to [0, 1].
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel of pixels scaled to [0, 1].
+    pub std: Vec<f32>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Name of the dataset.
+    pub dataset: String,
+}
+
+/// Precision of the tensors in a file; in memory they are always f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// As trained.
+    Full,
+    /// f16 for convolutions and linear layers, half the size; BatchNorm, embeddings and schedule
+    /// stay f32.
+    Half,
+}
+
+/// The file's bytes. `model` must be off the autodiff device.
+///
+/// # Errors
+/// When the tensors cannot be serialised.
+pub fn to_bytes(model: &NoProp, card: &ModelCard, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+    let card = serde_json::to_string(card).map_err(|e| WeightsError::Metadata(e.to_string()))?;
+    let mut store = SafetensorsStore::from_bytes(None)
+        .skip_enum_variants(true)
+        .metadata(VERSION_KEY, FORMAT_VERSION.to_string())
+        .metadata(CARD_KEY, card);
+    store = match precision {
+        Precision::Full => store.with_to_adapter(BurnToPyTorchAdapter),
+        Precision::Half => {
+            store.with_to_adapter(BurnToPyTorchAdapter.chain(HalfPrecisionAdapter::new()))
+        }
+    };
+    model.save_into(&mut store).map_err(|e| WeightsError::Format(e.to_string()))?;
+    store.get_bytes().map_err(|e| WeightsError::Format(e.to_string()))
+}
+
+/// The card of a weights file, without its tensors.
+///
+/// # Errors
+/// When the bytes are not a safetensors file of ours, or of another format version.
+pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
+        .map_err(|e| WeightsError::Format(e.to_string()))?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let version = metadata.get(VERSION_KEY).ok_or(WeightsError::NotOurs { key: VERSION_KEY })?;
+    if *version != FORMAT_VERSION.to_string() {
+        return Err(WeightsError::Version { found: version.clone(), expected: FORMAT_VERSION });
+    }
+    let card = metadata.get(CARD_KEY).ok_or(WeightsError::NotOurs { key: CARD_KEY })?;
+    let card: ModelCard =
+        serde_json::from_str(card).map_err(|e| WeightsError::Metadata(e.to_string()))?;
+    card.model.validate()?;
+    Ok(card)
+}
+
+/// The model in a weights file, on `device`, in f32.
+///
+/// # Errors
+/// As [`read_card`], and when a tensor is missing, superfluous or of another shape.
+pub fn from_bytes(bytes: Vec<u8>, device: &Device) -> Result<(NoProp, ModelCard), WeightsError> {
+    let card = read_card(&bytes)?;
+    let half = safetensors::SafeTensors::deserialize(&bytes)
+        .map_err(|e| WeightsError::Format(e.to_string()))?
+        .iter()
+        .any(|(_, tensor)| tensor.dtype() == safetensors::Dtype::F16);
+    let mut store = SafetensorsStore::from_bytes(Some(bytes)).skip_enum_variants(true);
+    store = if half {
+        store.with_from_adapter(PyTorchToBurnAdapter.chain(HalfPrecisionAdapter::new()))
+    } else {
+        store.with_from_adapter(PyTorchToBurnAdapter)
+    };
+    let mut model = NoProp::new(&card.model, 0, device)?;
+    let result = model.load_from(&mut store).map_err(|e| WeightsError::Mismatch(e.to_string()))?;
+    if let Some(name) = result.unused.first() {
+        return Err(WeightsError::Mismatch(format!("the tensor {name} belongs to no layer")));
+    }
+    Ok((model.no_grad(), card))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
+    use burn::tensor::{Distribution, Tensor};
+
+    fn small() -> (NoProp, ModelCard) {
+        let model = ModelConfig {
+            backbone: BackboneConfig::Resnet(ResNetConfig {
+                depth: Depth::ResNet10,
+                stem: Stem::Imagenet,
+                width: 4,
+            }),
+            embed_dim: 16,
+            ..Default::default()
+        };
+        let card = ModelCard {
+            model: model.clone(),
+            mean: vec![0.1307],
+            std: vec![0.3081],
+            classes: (0..10).map(|i| i.to_string()).collect(),
+            dataset: "mnist".into(),
+        };
+        (NoProp::new(&model, 3, &Device::flex()).unwrap(), card)
+    }
+
+    fn logits(model: &NoProp) -> Vec<f32> {
+        let device = Device::flex();
+        device.seed(9);
+        let images = Tensor::random([3, 1, 28, 28], Distribution::Normal(0.0, 1.0), &device);
+        let features = model.features(images);
+        let z = Tensor::random([3, 10], Distribution::Normal(0.0, 1.0), &device);
+        let t = Tensor::full([1, 1], 0.25, &device);
+        model.denoise(&features, z, t).logits.into_data().to_vec().unwrap()
+    }
+
+    #[test]
+    fn a_model_survives_its_file() {
+        let (model, card) = small();
+        for (precision, tolerance) in [(Precision::Full, 0.0), (Precision::Half, 5e-3)] {
+            let bytes = to_bytes(&model, &card, precision).unwrap();
+            let (again, card_again) = from_bytes(bytes, &Device::flex()).unwrap();
+            assert_eq!(card, card_again);
+            // f16 keeps 11 bits: relative error 5e-4 per weight, logits are of order 1.
+            for (a, b) in logits(&model).iter().zip(logits(&again)) {
+                assert!((a - b).abs() <= tolerance, "{precision:?}: {a} became {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_torchvisions() {
+        let (model, card) = small();
+        let bytes = to_bytes(&model, &card, Precision::Full).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut names = file.names();
+        names.sort_unstable();
+        for name in [
+            "backbone.conv1.weight",
+            "backbone.bn1.running_mean",
+            "backbone.layer2.0.bn2.weight",
+            "backbone.layer2.0.downsample.0.weight",
+            "backbone.layer2.0.downsample.1.bias",
+            "backbone.fc.weight",
+            "schedule.gamma_0",
+        ] {
+            assert!(names.contains(&name), "{name} is not among {names:?}");
+        }
+        // PyTorch's layout: [out, in].
+        assert_eq!(file.tensor("backbone.fc.weight").unwrap().shape(), [16, 32]);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let (model, card) = small();
+        let bytes = to_bytes(&model, &card, Precision::Full).unwrap();
+        let load = |bytes: Vec<u8>| from_bytes(bytes, &Device::flex()).unwrap_err().to_string();
+        assert!(load(bytes[..bytes.len() / 2].to_vec()).contains("truncated"));
+        assert!(load(b"hello".to_vec()).contains("not a readable safetensors file"));
+        let other = ModelCard {
+            model: ModelConfig { embed_dim: 8, ..card.model.clone() },
+            ..card
+        };
+        let wrong = to_bytes(&model, &other, Precision::Full).unwrap();
+        assert!(load(wrong).contains("do not fit"));
+    }
+}

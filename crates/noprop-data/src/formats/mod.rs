@@ -1,0 +1,3 @@
+//! File formats, as parsers of bytes in memory: no files, no panics, no allocation by header.
+
+pub mod idx;

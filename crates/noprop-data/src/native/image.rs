@@ -1,0 +1,202 @@
+//! Pictures from image files, as the model takes them.
+
+use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, Pixel, RgbaImage};
+
+use crate::DataError;
+
+/// Longest side of a picture, in pixels.
+const MAX_SIDE: u32 = 16_384;
+/// Bytes of a decoded picture.
+const MAX_DECODED: u64 = 256 << 20;
+
+/// Decodes a PNG, JPEG, WebP or BMP picture to pixels `[c, h, w]` of `shape`: turned upright as its
+/// EXIF data says, transparency laid over black, converted to grey (1 channel) or RGB (3), resized
+/// to `h`×`w` (aspect ratio not kept, triangle filter).
+///
+/// # Errors
+/// Each names `path`: missing, not a file, no permission, not such a picture, damaged, larger than
+/// 16,384 pixels a side or 256 MiB decoded; or a `shape` of other than 1 or 3 channels.
+pub fn decode_image(path: &Path, shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
+    decode(path)
+        .and_then(|picture| to_pixels(flatten(picture), shape))
+        .map_err(|error| error.at(path.display()))
+}
+
+fn decode(path: &Path) -> Result<DynamicImage, DataError> {
+    let reading = |error| DataError::from_io(error, "read");
+    if std::fs::metadata(path).map_err(reading)?.is_dir() {
+        return Err(DataError::NotAFile {
+            found: "a directory",
+        });
+    }
+    let mut reader = ImageReader::open(path)
+        .map_err(reading)?
+        .with_guessed_format()
+        .map_err(reading)?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED);
+    reader.limits(limits);
+    let damaged = |error: ImageError| DataError::Image {
+        why: error.to_string(),
+    };
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    if decoder.total_bytes() > MAX_DECODED {
+        return Err(DataError::TooLarge { limit: MAX_DECODED });
+    }
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+/// Lays a transparent picture over black, the background of the digits.
+fn flatten(picture: DynamicImage) -> DynamicImage {
+    if !picture.color().has_alpha() {
+        return picture;
+    }
+    let mut picture: RgbaImage = picture.into_rgba8();
+    for pixel in picture.pixels_mut() {
+        let alpha = u16::from(pixel[3]);
+        pixel.apply_without_alpha(|value| ((u16::from(value) * alpha + 127) / 255) as u8);
+    }
+    picture.into()
+}
+
+fn to_pixels(picture: DynamicImage, shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
+    let [channels, height, width] = shape;
+    let side = |side: usize| {
+        u32::try_from(side)
+            .ok()
+            .filter(|side| (1..=MAX_SIDE).contains(side))
+    };
+    let (Some(h), Some(w)) = (side(height), side(width)) else {
+        return Err(DataError::EmptyShape { shape });
+    };
+    match channels {
+        1 => Ok(imageops::resize(&picture.into_luma8(), w, h, FilterType::Triangle).into_raw()),
+        3 => {
+            let rgb = imageops::resize(&picture.into_rgb8(), w, h, FilterType::Triangle);
+            let channel = |index: usize| rgb.pixels().map(move |pixel| pixel[index]);
+            Ok((0..3).flat_map(channel).collect())
+        }
+        _ => Err(DataError::Channels { channels }),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+
+    use image::{GrayImage, Rgb, RgbImage, Rgba};
+
+    use super::*;
+
+    /// Saves a picture in a temporary folder and decodes it.
+    fn round_trip(picture: impl Into<DynamicImage>, name: &str, shape: [usize; 3]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        picture.into().save(&path).unwrap();
+        decode_image(&path, shape).unwrap()
+    }
+
+    #[test]
+    fn a_picture_of_the_right_size_is_exact_in_lossless_formats() {
+        let grey = GrayImage::from_fn(3, 2, |x, y| image::Luma([(10 * x + y) as u8]));
+        for name in ["a.png", "a.bmp", "a.webp"] {
+            assert_eq!(
+                round_trip(grey.clone(), name, [1, 2, 3]),
+                grey.as_raw().as_slice()
+            );
+        }
+    }
+
+    #[test]
+    fn colours_become_planes() {
+        let picture = RgbImage::from_fn(2, 1, |x, _| Rgb([x as u8, 10, 20]));
+        assert_eq!(
+            round_trip(picture, "a.png", [3, 1, 2]),
+            [0, 1, 10, 10, 20, 20]
+        );
+    }
+
+    #[test]
+    fn other_sizes_are_resized_and_jpeg_is_close() {
+        let pixels = round_trip(
+            GrayImage::from_pixel(90, 61, [200].into()),
+            "a.jpg",
+            [1, 28, 28],
+        );
+        assert_eq!(pixels.len(), 28 * 28);
+        assert!(pixels.iter().all(|&pixel| pixel.abs_diff(200) <= 2));
+    }
+
+    #[test]
+    fn transparency_lies_over_black() {
+        let picture = RgbaImage::from_fn(2, 1, |x, _| Rgba([255, 255, 255, 255 * (x as u8)]));
+        assert_eq!(round_trip(picture, "a.png", [1, 1, 2]), [0, 255]);
+    }
+
+    #[test]
+    fn the_content_counts_and_not_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (png, jpg) = (folder.path().join("a.png"), folder.path().join("a.jpg"));
+        GrayImage::from_pixel(2, 2, [9].into()).save(&png).unwrap();
+        fs::rename(&png, &jpg).unwrap();
+        assert_eq!(decode_image(&jpg, [1, 2, 2]).unwrap(), [9; 4]);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_a_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |path: &Path| decode_image(path, [1, 28, 28]).unwrap_err().to_string();
+        assert!(message(folder.path()).contains("is a directory, expected a file"));
+        assert!(message(&folder.path().join("none.png")).ends_with("expected an existing file"));
+
+        let text = folder.path().join("text.txt");
+        fs::write(&text, "hello").unwrap();
+        let expected = "cannot be read as a PNG, JPEG, WebP or BMP picture";
+        assert!(message(&text).contains(expected), "{}", message(&text));
+
+        let damaged = folder.path().join("a.png");
+        GrayImage::from_fn(40, 40, |x, y| [(x * y) as u8].into())
+            .save(&damaged)
+            .unwrap();
+        let bytes = fs::read(&damaged).unwrap();
+        fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(
+            message(&damaged).contains(expected),
+            "{}",
+            message(&damaged)
+        );
+    }
+
+    #[test]
+    fn a_picture_that_is_too_large_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        GrayImage::new(MAX_SIDE + 1, 1).save(&path).unwrap();
+        let message = decode_image(&path, [1, 28, 28]).unwrap_err().to_string();
+        assert!(message.contains("limit"), "{message}");
+    }
+
+    #[test]
+    fn shapes_that_no_picture_has_are_refused() {
+        let picture = || DynamicImage::from(GrayImage::new(1, 1));
+        assert!(matches!(
+            to_pixels(picture(), [2, 1, 1]),
+            Err(DataError::Channels { channels: 2 })
+        ));
+        for shape in [[1, 0, 1], [1, 1, usize::MAX]] {
+            assert!(matches!(
+                to_pixels(picture(), shape),
+                Err(DataError::EmptyShape { .. })
+            ));
+        }
+    }
+}

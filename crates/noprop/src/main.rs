@@ -1,0 +1,2 @@
+//! noprop
+fn main(){}

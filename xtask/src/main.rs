@@ -1,0 +1,94 @@
+//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask ci`.
+//!
+//! Plain Rust instead of shell scripts, so that the same commands work on every system.
+
+mod process;
+mod setup;
+mod steps;
+mod vulkan;
+mod wasm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::setup::WasmSource;
+use crate::steps::Step;
+
+/// Developer tasks of the workspace
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run all checks, up to the first that fails
+    Test(TestArgs),
+    /// Install what the checks need, where that is possible
+    Setup(SetupArgs),
+    /// `setup`, then `test`: what a build machine runs
+    Ci {
+        #[command(flatten)]
+        setup: SetupArgs,
+        #[command(flatten)]
+        test: TestArgs,
+    },
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Run only this step (repeatable)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Step>,
+    /// Leave this step out (repeatable)
+    #[arg(long, value_name = "NAME")]
+    skip: Vec<Step>,
+}
+
+#[derive(Args)]
+struct SetupArgs {
+    /// Where the wasm32 target comes from
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    wasm: WasmSource,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `main() -> Result`: with RUST_BACKTRACE set, a failed check would bury its
+            // message under a stack trace of this program.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Test(args) => steps::test(&args.only, &args.skip),
+        Task::Setup(args) => {
+            setup::setup(args.wasm);
+            Ok(())
+        }
+        Task::Ci { setup, test } => {
+            setup::setup(setup.wasm);
+            steps::test(&test.only, &test.skip)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

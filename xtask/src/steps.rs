@@ -1,0 +1,222 @@
+//! `cargo xtask test`: the checks that a change has to pass, in the order of their cost.
+//!
+//! Every cargo call uses the release profile and the workspace's features, so that the engine
+//! compiles once for all of them.
+
+use std::env;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::process::{cargo, run};
+use crate::{vulkan, wasm};
+
+/// One check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// Formatting
+    Fmt,
+    /// Lints, warnings denied
+    Clippy,
+    /// Unit, cross-crate and end-to-end tests
+    Test,
+    /// Documentation, warnings denied
+    Doc,
+    /// The portable crates compile for wasm32
+    Wasm,
+}
+
+/// How a step ended.
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+/// Runs the chosen steps up to the first failure, then prints what each of them did.
+pub fn test(only: &[Step], skip: &[Step]) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut failed = None;
+    for step in selection(only, skip) {
+        println!("\n== {}", step.name());
+        let start = Instant::now();
+        // A program that cannot be started fails its step; the table still has to appear.
+        let outcome = step.run().unwrap_or_else(|error| {
+            println!("{error:#}");
+            Outcome::Failed
+        });
+        let time = start.elapsed();
+        println!(
+            "-- {}: {} in {:.1} s",
+            step.name(),
+            outcome.word(),
+            time.as_secs_f64()
+        );
+        let is_failure = matches!(outcome, Outcome::Failed);
+        rows.push((step, outcome, time));
+        if is_failure {
+            failed = Some(step.name());
+            break;
+        }
+    }
+    print!("{}", table(&rows));
+    match failed {
+        Some(name) => {
+            bail!("the step `{name}` failed (repeat it alone: cargo xtask test --only {name})")
+        }
+        None => Ok(()),
+    }
+}
+
+/// The steps to run, always in the fixed order, whatever order the flags came in.
+fn selection(only: &[Step], skip: &[Step]) -> Vec<Step> {
+    Step::value_variants()
+        .iter()
+        .copied()
+        .filter(|step| only.is_empty() || only.contains(step))
+        .filter(|step| !skip.contains(step))
+        .collect()
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Test => "test",
+            Self::Doc => "doc",
+            Self::Wasm => "wasm",
+        }
+    }
+
+    fn run(self) -> Result<Outcome> {
+        let mut command = match self {
+            Self::Fmt => cargo(["fmt", "--all", "--check"]),
+            Self::Clippy => {
+                let mut command = cargo(["clippy", "--release", "--workspace", "--all-targets"]);
+                lock(&mut command);
+                command.args(["--", "-D", "warnings"]);
+                command
+            }
+            Self::Test => {
+                let mut command = cargo(["test", "--release", "--workspace"]);
+                lock(&mut command);
+                vulkan::configure(&mut command)?;
+                command
+            }
+            Self::Doc => {
+                let mut command = cargo(["doc", "--release", "--workspace", "--no-deps"]);
+                lock(&mut command);
+                command.env("RUSTDOCFLAGS", "-D warnings");
+                command
+            }
+            Self::Wasm => {
+                let Some(toolchain) = wasm::Toolchain::find() else {
+                    let why = format!(
+                        "no toolchain here compiles to {} (try `cargo xtask setup`)",
+                        wasm::TARGET
+                    );
+                    println!("SKIPPED: wasm32 check: {why}");
+                    return Ok(Outcome::Skipped(why));
+                };
+                println!("using {}", toolchain.describe());
+                let mut command = cargo(["check", "--release", "--target", wasm::TARGET]);
+                lock(&mut command);
+                command.args(["-p", "noprop-core", "-p", "noprop-train"]);
+                toolchain.apply(&mut command)?;
+                command
+            }
+        };
+        Ok(if run(&mut command)? {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        })
+    }
+}
+
+/// On a build machine the lock file is part of what is tested.
+fn lock(command: &mut Command) {
+    if is_ci(env::var("CI").ok().as_deref()) {
+        command.arg("--locked");
+    }
+}
+
+fn is_ci(value: Option<&str>) -> bool {
+    !matches!(value, None | Some("" | "0" | "false"))
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "ok",
+            Self::Failed => "FAILED",
+            Self::Skipped(_) => "SKIPPED",
+        }
+    }
+}
+
+fn table(rows: &[(Step, Outcome, Duration)]) -> String {
+    let mut text = format!("\n{:<8} {:<8} {:>8}\n", "step", "result", "seconds");
+    for (step, outcome, time) in rows {
+        text += &format!(
+            "{:<8} {:<8} {:>8.1}",
+            step.name(),
+            outcome.word(),
+            time.as_secs_f64()
+        );
+        if let Outcome::Skipped(why) = outcome {
+            text += &format!("  {why}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_choose_steps_in_the_fixed_order() {
+        use Step::{Clippy, Doc, Fmt, Test, Wasm};
+        assert_eq!(selection(&[], &[]), [Fmt, Clippy, Test, Doc, Wasm]);
+        assert_eq!(selection(&[Wasm, Fmt], &[]), [Fmt, Wasm]);
+        assert_eq!(selection(&[], &[Test, Doc]), [Fmt, Clippy, Wasm]);
+        assert_eq!(selection(&[Test], &[Test]), []);
+    }
+
+    #[test]
+    fn names_are_what_the_flags_accept() {
+        for step in Step::value_variants() {
+            let value = step.to_possible_value().expect("no step is hidden");
+            assert_eq!(value.get_name(), step.name());
+        }
+    }
+
+    #[test]
+    fn recognises_a_build_machine() {
+        assert!(is_ci(Some("true")) && is_ci(Some("1")));
+        assert!(!is_ci(None) && !is_ci(Some("")) && !is_ci(Some("false")));
+    }
+
+    #[test]
+    fn the_table_says_why_a_step_was_skipped() {
+        let rows = [
+            (Step::Fmt, Outcome::Passed, Duration::from_millis(1_240)),
+            (
+                Step::Wasm,
+                Outcome::Skipped("no target".to_owned()),
+                Duration::ZERO,
+            ),
+        ];
+        let text = table(&rows);
+        assert!(text.contains("fmt      ok            1.2\n"), "{text}");
+        assert!(
+            text.contains("wasm     SKIPPED       0.0  no target\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! A software Vulkan driver for the tests, so that the wgpu path runs on machines without a GPU.
+//!
+//! The Vulkan loader is told by `VK_DRIVER_FILES` which driver to take. Mesa's lavapipe is
+//! preferred; SwiftShader, which comes with Chromium, serves when it is all there is.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+
+/// Read by the wgpu tests: a software adapter may be used.
+pub const ALLOW_SOFTWARE: &str = "NOPROP_TEST_SOFTWARE_VULKAN";
+
+const DRIVER_FILES: &str = "VK_DRIVER_FILES";
+
+/// Folders in which systems keep driver manifests or Chromium.
+const FOLDERS: &[&str] = &[
+    "/usr/share/vulkan/icd.d",
+    "/usr/local/share/vulkan/icd.d",
+    "/etc/vulkan/icd.d",
+    "/usr/lib/chromium",
+    "/usr/lib64/chromium-browser",
+    "/opt/google/chrome",
+];
+
+/// The driver manifests to use: the user's own choice if there is one, else what [`choose`] takes.
+pub fn find_driver() -> Option<OsString> {
+    if let Some(chosen) = env::var_os(DRIVER_FILES).filter(|value| !value.is_empty()) {
+        return Some(chosen);
+    }
+    let mut manifests: Vec<PathBuf> = FOLDERS
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    manifests.sort();
+    choose(&manifests, env::consts::ARCH).map(|path| path.clone().into_os_string())
+}
+
+/// Picks a software driver: lavapipe for this processor, any lavapipe, then SwiftShader.
+///
+/// A machine may hold lavapipe for several architectures side by side; the loader would reject
+/// the wrong one.
+fn choose<'a>(manifests: &'a [PathBuf], arch: &str) -> Option<&'a PathBuf> {
+    let rank = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        if name == format!("lvp_icd.{arch}.json") {
+            Some(0)
+        } else if name == "lvp_icd.json" {
+            Some(1)
+        } else if name.starts_with("lvp_icd") && name.ends_with(".json") {
+            Some(2)
+        } else if name == "vk_swiftshader_icd.json" {
+            Some(3)
+        } else {
+            None
+        }
+    };
+    manifests
+        .iter()
+        .filter_map(|path| Some((rank(path)?, path)))
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, path)| path)
+}
+
+/// Points a test process to the software driver and says so; without one, the tests themselves
+/// print what they skip.
+pub fn configure(command: &mut Command) -> Result<()> {
+    let Some(driver) = find_driver() else {
+        println!("no software Vulkan driver found: tests of the wgpu path skip themselves");
+        println!("(`cargo xtask setup` installs one where it can)");
+        return Ok(());
+    };
+    println!("software Vulkan driver: {}", driver.to_string_lossy());
+    command
+        .env(DRIVER_FILES, driver)
+        .env(ALLOW_SOFTWARE, "1")
+        .env("XDG_RUNTIME_DIR", runtime_dir()?);
+    Ok(())
+}
+
+/// A folder for the driver's sockets. Containers and build machines often have none, and drivers
+/// insist that it belongs to the user alone.
+fn runtime_dir() -> Result<PathBuf> {
+    let dir = process::target_dir()?.join("xdg-runtime");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(dir)
+}
+
+/// Whether the Vulkan loader, without which a driver is of no use, is installed.
+pub fn has_loader() -> bool {
+    let mut folders = vec![PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")];
+    if let Ok(entries) = fs::read_dir("/usr/lib") {
+        folders.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    folders
+        .iter()
+        .any(|folder| folder.join("libvulkan.so.1").exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(names: &[&str]) -> Vec<PathBuf> {
+        names
+            .iter()
+            .map(|name| Path::new("/icd").join(name))
+            .collect()
+    }
+
+    fn chosen(names: &[&str]) -> Option<String> {
+        let paths = paths(names);
+        let file = choose(&paths, "x86_64")?.file_name()?;
+        Some(file.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn prefers_lavapipe_of_this_processor() {
+        let found = chosen(&[
+            "intel_icd.x86_64.json",
+            "lvp_icd.aarch64.json",
+            "lvp_icd.x86_64.json",
+            "vk_swiftshader_icd.json",
+        ]);
+        assert_eq!(found.as_deref(), Some("lvp_icd.x86_64.json"));
+    }
+
+    #[test]
+    fn takes_swiftshader_when_there_is_nothing_else() {
+        let found = chosen(&["radeon_icd.x86_64.json", "vk_swiftshader_icd.json"]);
+        assert_eq!(found.as_deref(), Some("vk_swiftshader_icd.json"));
+        assert_eq!(
+            chosen(&["lvp_icd.json", "vk_swiftshader_icd.json"]).as_deref(),
+            Some("lvp_icd.json")
+        );
+    }
+
+    #[test]
+    fn never_takes_a_hardware_driver() {
+        assert_eq!(
+            chosen(&[
+                "intel_icd.x86_64.json",
+                "radeon_icd.x86_64.json",
+                "lvp_icd.txt"
+            ]),
+            None
+        );
+    }
+}
