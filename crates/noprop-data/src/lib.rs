@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod dataset;
+mod device;
 mod error;
 mod split;
 
@@ -17,6 +18,7 @@ pub mod formats;
 mod native;
 
 pub use dataset::{Dataset, DatasetName, Normalization, Source};
+pub use device::DeviceSplit;
 pub use error::DataError;
 pub use split::{Split, holdout};
 

@@ -1,1 +1,28 @@
-//! stub
+//! The NoProp trainer.
+//!
+//! [`Trainer::run`] is the loop: shuffle, step, evaluate, hand out a checkpoint. It touches no
+//! files and no clock: it emits [`TrainEvent`]s, and the command line's progress line, the log
+//! and the tests are consumers of those.
+#![warn(missing_docs)]
+
+mod checkpoint;
+mod config;
+mod ema;
+mod error;
+mod evaluation;
+mod event;
+mod gradients;
+mod learning_rate;
+mod optimizer;
+mod prototypes;
+mod trainer;
+mod workers;
+
+pub use checkpoint::{Checkpoint, Progress};
+pub use config::{DataConfig, EvalConfig, OptimizerKind, Recipe, TrainConfig};
+pub use error::TrainError;
+pub use evaluation::{Accuracy, Evaluator};
+pub use event::{Flow, LossValues, TrainEvent};
+pub use learning_rate::LrSchedule;
+pub use trainer::Trainer;
+pub use workers::Workers;

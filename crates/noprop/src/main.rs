@@ -1,2 +1,32 @@
-//! noprop
-fn main(){}
+//! `noprop`: train, evaluate and use NoProp classifiers.
+
+mod adapters;
+mod cli;
+mod commands;
+mod dataset;
+mod progress;
+mod recipes;
+mod run_folder;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let cli = cli::Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("NOPROP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match cli.command {
+        cli::Command::Train(args) => commands::train::run(&args),
+        cli::Command::Eval(args) => commands::eval::run(&args),
+        cli::Command::Predict(args) => commands::predict::run(&args),
+        cli::Command::Devices(args) => commands::devices::run(&args),
+        cli::Command::Data(args) => commands::data::run(&args),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A split that lives on the device: four pixels to an integer, unpacked and normalised batch by
+//! batch with tensor operations. WGSL has no 8-bit type, so packing is what keeps a dataset at
+//! one byte per pixel on a GPU.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::{Normalization, Split};
+
+/// Images and labels on a device.
+#[derive(Debug, Clone)]
+pub struct DeviceSplit {
+    /// `[n, ceil(c·h·w / 4)]`, little-endian.
+    packed: Tensor<2, Int>,
+    /// `[n]`.
+    labels: Tensor<1, Int>,
+    shape: [usize; 3],
+    /// Channels of a batch; a grey image is repeated to as many.
+    channels: usize,
+    /// `[1, c, 1, 1]`, on pixels in 0 … 255.
+    mean: Tensor<4>,
+    std: Tensor<4>,
+    len: usize,
+}
+
+impl DeviceSplit {
+    /// Uploads `split`. `channels` is what the model expects: the split's own number, or any
+    /// number for grey images, which are then repeated.
+    pub fn new(
+        split: &Split,
+        normalization: &Normalization,
+        channels: usize,
+        device: &Device,
+    ) -> Self {
+        let len = split.len();
+        let pixels: usize = split.shape.iter().product();
+        let words = pixels.div_ceil(4);
+        let mut packed = vec![0_i32; len * words];
+        for (image, row) in split.images.chunks(pixels).zip(packed.chunks_mut(words)) {
+            for (bytes, word) in image.chunks(4).zip(row) {
+                let mut four = [0; 4];
+                four[..bytes.len()].copy_from_slice(bytes);
+                *word = i32::from_le_bytes(four);
+            }
+        }
+        let labels: Vec<i32> = split.labels.iter().map(|&label| i32::from(label)).collect();
+        let per_channel = |values: &[f32]| {
+            let values: Vec<f32> = values.iter().map(|v| v * 255.0).collect();
+            let c = values.len();
+            Tensor::<4>::from_data(TensorData::new(values, [1, c, 1, 1]), device)
+        };
+        Self {
+            packed: Tensor::from_data(TensorData::new(packed, [len, words]), device),
+            labels: Tensor::from_data(TensorData::new(labels, [len]), device),
+            shape: split.shape,
+            channels,
+            mean: per_channel(&normalization.mean),
+            std: per_channel(&normalization.std),
+            len,
+        }
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Normalised images `[b, channels, h, w]` and labels `[b]` of `indices`.
+    pub fn batch(&self, indices: &[usize]) -> (Tensor<4>, Tensor<1, Int>) {
+        let b = indices.len();
+        let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
+        let indices =
+            Tensor::<1, Int>::from_data(TensorData::new(indices, [b]), &self.labels.device());
+        let words = self.packed.clone().select(0, indices.clone());
+        let byte = |shift: i32| {
+            words.clone().bitwise_right_shift_scalar(shift).bitwise_and_scalar(255).unsqueeze_dim::<3>(2)
+        };
+        let bytes = Tensor::cat(vec![byte(0), byte(8), byte(16), byte(24)], 2).flatten::<2>(1, 2);
+
+        let [c, h, w] = self.shape;
+        let pixels = bytes.narrow(1, 0, c * h * w).float().reshape([b, c, h, w]);
+        let images = (pixels - self.mean.clone()) / self.std.clone();
+        let images = if c == self.channels { images } else { images.repeat_dim(1, self.channels) };
+        (images, self.labels.clone().select(0, indices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_the_normalised_pixels() {
+        // 5 pixels do not fill two words: the padding must not show. 255 sets the sign bit.
+        let images = vec![0, 255, 128, 7, 200, 1, 2, 3, 4, 255];
+        let split = Split { images: images.clone(), labels: vec![3, 1], shape: [1, 1, 5] };
+        let normalization = Normalization { mean: vec![0.1307], std: vec![0.3081] };
+        for device in [Device::flex(), Device::flex().autodiff()] {
+            let on_device = DeviceSplit::new(&split, &normalization, 3, &device);
+            let (batch, labels) = on_device.batch(&[1, 0]);
+            assert_eq!(batch.dims(), [2, 3, 1, 5]);
+            assert_eq!(labels.into_data().iter::<i64>().collect::<Vec<_>>(), [1, 3]);
+            let values = batch.into_data().to_vec::<f32>().unwrap();
+            for (k, value) in values.iter().enumerate() {
+                let (image, pixel) = (1 - k / 15, k % 5);
+                let expected = (f32::from(images[image * 5 + pixel]) / 255.0 - 0.1307) / 0.3081;
+                // Two roundings on numbers below 3.
+                assert!((value - expected).abs() < 1e-6, "{value} against {expected}");
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A recipe: everything that determines a run.
+
+use noprop_core::{ConfigError, ModelConfig, ObjectiveConfig, SamplerKind};
+use noprop_data::DatasetName;
+use serde::{Deserialize, Serialize};
+
+use crate::learning_rate::LrSchedule;
+
+/// What is trained, on what, and how; the content of a recipe file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// The network.
+    pub model: ModelConfig,
+    /// The loss.
+    pub objective: ObjectiveConfig,
+    /// The dataset.
+    pub data: DataConfig,
+    /// The optimisation.
+    pub train: TrainConfig,
+    /// The evaluation after each epoch.
+    pub eval: EvalConfig,
+}
+
+/// Which images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Training images held out for validation, so that the test set never chooses anything.
+    pub validation: usize,
+    /// At most so many training images; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { dataset: DatasetName::Mnist, validation: 1000, limit: None }
+    }
+}
+
+/// How the loss is minimised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images per step; an incomplete last batch of an epoch is left out.
+    pub batch_size: usize,
+    /// Seed of weights, order and noise.
+    pub seed: u64,
+    /// The optimiser.
+    pub optimizer: OptimizerKind,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Its course.
+    pub lr_schedule: LrSchedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: usize,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Decay biases, normalisation, schedule and embeddings too, as the reference does.
+    pub decay_all: bool,
+    /// Largest norm of the whole gradient; unlimited when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Decay of the exponential moving average of the weights; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
+    /// Shards that a batch is split into on the CPU, one thread each; 0 takes one per core.
+    /// BatchNorm then sees a shard, not the batch.
+    pub threads: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 128,
+            seed: 0,
+            optimizer: OptimizerKind::AdamW,
+            lr: 1e-3,
+            lr_schedule: LrSchedule::Constant,
+            warmup_steps: 0,
+            weight_decay: 1e-3,
+            decay_all: false,
+            clip_norm: None,
+            ema_decay: None,
+            threads: 0,
+        }
+    }
+}
+
+/// Which optimiser. β = (0.9, 0.999), ε = 1e-8, PyTorch's defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Weight decay apart from the gradient.
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// Weight decay as part of the gradient.
+    Adam,
+}
+
+/// What is measured after an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// The sampler.
+    pub sampler: SamplerKind,
+    /// T.
+    pub steps: usize,
+    /// Epochs between evaluations.
+    pub every: usize,
+    /// Seed of z_0.
+    pub seed: u64,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { sampler: SamplerKind::Heun, steps: 40, every: 1, seed: 0 }
+    }
+}
+
+impl Recipe {
+    /// Checks every value and combination.
+    ///
+    /// # Errors
+    /// The first thing that cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.model.validate()?;
+        self.objective.validate(&self.model)?;
+        let train = &self.train;
+        let positive = |field, found: usize| check(field, found, found > 0, "at least 1");
+        positive("train.epochs", train.epochs)?;
+        positive("train.batch_size", train.batch_size)?;
+        positive("eval.steps", self.eval.steps)?;
+        positive("eval.every", self.eval.every)?;
+        check("train.lr", train.lr, train.lr.is_finite() && train.lr > 0.0, "a positive number")?;
+        check(
+            "train.weight_decay",
+            train.weight_decay,
+            train.weight_decay.is_finite() && train.weight_decay >= 0.0,
+            "zero or a positive number",
+        )?;
+        if let Some(norm) = train.clip_norm {
+            check("train.clip_norm", norm, norm.is_finite() && norm > 0.0, "a positive number")?;
+        }
+        if let Some(decay) = train.ema_decay {
+            check("train.ema_decay", decay, (0.0..1.0).contains(&decay), "at least 0 and below 1")?;
+        }
+        Ok(())
+    }
+}
+
+fn check(
+    field: &'static str,
+    found: impl ToString,
+    holds: bool,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::Value { field, found: found.to_string(), expected })
+    }
+}

@@ -1,0 +1,34 @@
+//! What can go wrong in training.
+
+use noprop_core::ConfigError;
+use thiserror::Error;
+
+/// Training cannot start or go on.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The recipe is invalid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Dataset and recipe do not fit.
+    #[error("{0}")]
+    Data(String),
+    /// The loss became NaN or infinite.
+    #[error(
+        "the loss is {value} at epoch {epoch}, step {step}: training diverged; try a smaller --lr, \
+         train.clip_norm = 1.0, or train.warmup_steps = 200 in the recipe"
+    )]
+    Diverged {
+        /// The loss.
+        value: f32,
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step within the epoch, from 1.
+        step: usize,
+    },
+    /// A checkpoint of something else, or a damaged one.
+    #[error("the checkpoint cannot be used: {0}")]
+    Checkpoint(String),
+    /// Threads for the shards could not be started.
+    #[error("the worker threads cannot be started: {0}; try --threads 1")]
+    Workers(String),
+}

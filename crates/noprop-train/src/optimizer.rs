@@ -1,0 +1,31 @@
+//! AdamW or Adam, with weight decay only where it belongs.
+
+use burn::module::ParamGroup;
+use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer};
+use burn::optim::decay::WeightDecayConfig;
+
+use crate::config::{OptimizerKind, TrainConfig};
+
+const EPSILON: f32 = 1e-8;
+
+/// Parts of a parameter's path that exclude it from weight decay: biases, BatchNorm's scale and
+/// shift, the schedule, the class embeddings.
+const NOT_DECAYED: [&str; 5] = ["bias", "gamma", "beta", "schedule", "class_embedding"];
+
+pub(crate) fn build(config: &TrainConfig) -> ModuleOptimizer {
+    let decay = config.weight_decay as f32;
+    let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
+    match config.optimizer {
+        OptimizerKind::AdamW => {
+            let with = |decay| AdamWConfig::new().with_epsilon(EPSILON).with_weight_decay(decay);
+            let optimizer = with(decay).init();
+            if config.decay_all { optimizer } else { optimizer.with_group(plain(), with(0.0).build(), None) }
+        }
+        OptimizerKind::Adam => {
+            let without = || AdamConfig::new().with_epsilon(EPSILON);
+            let optimizer =
+                without().with_weight_decay(Some(WeightDecayConfig::new(decay))).init();
+            if config.decay_all { optimizer } else { optimizer.with_group(plain(), without().build(), None) }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Work on several threads of the CPU, each with a pool of its own, so that the shards of a
+//! batch do not wait for each other inside the tensor operations.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::TrainError;
+
+/// Some threads; one means the caller's own.
+#[derive(Debug)]
+pub struct Workers {
+    pools: Vec<ThreadPool>,
+}
+
+impl Workers {
+    /// `count` workers, at least one.
+    ///
+    /// # Errors
+    /// When the system starts no more threads.
+    pub fn new(count: usize) -> Result<Self, TrainError> {
+        let pool = || ThreadPoolBuilder::new().num_threads(1).build();
+        let pools = if count > 1 { (0..count).map(|_| pool()).collect() } else { Ok(Vec::new()) };
+        Ok(Self { pools: pools.map_err(|e| TrainError::Workers(e.to_string()))? })
+    }
+
+    /// Number of workers.
+    pub fn count(&self) -> usize {
+        self.pools.len().max(1)
+    }
+
+    /// `work(i)` for i in 0 … n, in the order of i. Item i runs on worker i mod `count`, so that
+    /// the result does not depend on timing.
+    pub fn map<R: Send>(&self, n: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        if self.pools.is_empty() || n < 2 {
+            return (0..n).map(work).collect();
+        }
+        let count = self.pools.len();
+        let mut results: Vec<Option<R>> = (0..n).map(|_| None).collect();
+        std::thread::scope(|scope| {
+            let mut handles = Vec::new();
+            for (worker, pool) in self.pools.iter().enumerate() {
+                let work = &work;
+                handles.push(scope.spawn(move || {
+                    let items = (worker..n).step_by(count);
+                    pool.install(|| items.map(|i| (i, work(i))).collect::<Vec<_>>())
+                }));
+            }
+            for handle in handles {
+                match handle.join() {
+                    Ok(items) => items.into_iter().for_each(|(i, result)| results[i] = Some(result)),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+        });
+        results.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order() {
+        for count in [1, 2, 3] {
+            let workers = Workers::new(count).unwrap();
+            assert_eq!(workers.map(7, |i| i * i), [0, 1, 4, 9, 16, 25, 36]);
+        }
+    }
+}

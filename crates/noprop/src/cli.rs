@@ -1,0 +1,231 @@
+//! The command line, as data.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use noprop_core::SamplerKind;
+use noprop_data::DatasetName;
+
+use crate::adapters::DeviceChoice;
+
+/// Train image classifiers by denoising labels (NoProp, arXiv:2503.24322).
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model and leave a run folder.
+    #[command(after_help = "Examples:\n  noprop train\n  noprop train --recipe mnist-resnet18 --epochs 4\n  noprop train --resume runs/mnist-small")]
+    Train(Box<TrainArgs>),
+    /// Table of test accuracy over samplers and T.
+    #[command(after_help = "Example:\n  noprop eval runs/mnist-small --samplers ddim,heun --steps 2,5,10,20,40,60,100")]
+    Eval(EvalArgs),
+    /// Classify one image file.
+    #[command(after_help = "Example:\n  noprop predict runs/mnist-small digit.png --trajectory")]
+    Predict(PredictArgs),
+    /// List compute devices and what `--device auto` takes.
+    Devices(DevicesArgs),
+    /// Find a dataset (fetching it when needed), verify it and describe it.
+    Data(DataArgs),
+}
+
+/// Where the dataset comes from.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Dataset")]
+pub struct SourceArgs {
+    /// Folder with the dataset's files (IDX, raw or .gz; torchvision's MNIST/raw too).
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+    /// Accept files in --data-root whose checksums are not the official ones.
+    #[arg(long, requires = "data_root")]
+    pub allow_unverified: bool,
+    /// Do not use the network: cache and embedded data only.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Device to compute on.
+#[derive(Debug, Clone, Args)]
+pub struct DeviceArgs {
+    /// auto, cpu, wgpu or cuda, with an index as in wgpu:1. `auto` takes a real GPU, else the CPU.
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Threads that work on shards of a batch on the CPU; 0 takes one per core.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Name of a built-in recipe, or a TOML file.
+    #[arg(long, default_value = crate::recipes::DEFAULT, value_name = "NAME|FILE")]
+    pub recipe: String,
+    /// Print the resolved recipe and exit.
+    #[arg(long)]
+    pub show_recipe: bool,
+    /// Continue the run in this folder.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "force"])]
+    pub resume: Option<PathBuf>,
+    /// Run folder to create [default: runs/<recipe>].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace an existing run folder.
+    #[arg(long)]
+    pub force: bool,
+    /// What overrides the recipe.
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Dataset source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Skip the table of samplers and T at the end.
+    #[arg(long)]
+    pub no_table: bool,
+}
+
+/// Flags that override values of the recipe.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Overrides of the recipe")]
+pub struct Overrides {
+    /// Dataset.
+    #[arg(long)]
+    pub dataset: Option<DatasetName>,
+    /// resnet10, resnet18, resnet50, resnet152 or cnn.
+    #[arg(long)]
+    pub backbone: Option<String>,
+    /// Passes over the training images.
+    #[arg(long, alias = "epoches", value_parser = positive)]
+    pub epochs: Option<usize>,
+    /// Images per step.
+    #[arg(long, value_parser = positive)]
+    pub batch_size: Option<usize>,
+    /// Peak learning rate.
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// Seed of weights, order and noise.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Channels of the time embedding.
+    #[arg(long)]
+    pub time_emb_dim: Option<usize>,
+    /// Width of the features and encodings.
+    #[arg(long)]
+    pub embed_dim: Option<usize>,
+    /// At most so many training images.
+    #[arg(long, value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Training images held out for validation.
+    #[arg(long)]
+    pub validation: Option<usize>,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A run folder or a .safetensors file.
+    pub run: PathBuf,
+    /// Samplers, separated by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [SamplerKind::Ddim, SamplerKind::Heun])]
+    pub samplers: Vec<SamplerKind>,
+    /// Numbers of steps T, separated by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 5, 10, 20, 40, 60, 100], value_parser = positive)]
+    pub steps: Vec<usize>,
+    /// Noise seeds; more than one gives mean ± standard error.
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub repeats: usize,
+    /// First noise seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// At most so many test images.
+    #[arg(long, value_parser = positive)]
+    pub images: Option<usize>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Dataset source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// A run folder or a .safetensors file.
+    pub run: PathBuf,
+    /// A PNG, JPEG, WebP or BMP file. Digits are light on dark, as in MNIST.
+    pub image: PathBuf,
+    /// Sampler.
+    #[arg(long, default_value_t = SamplerKind::Ddim)]
+    pub sampler: SamplerKind,
+    /// Steps T.
+    #[arg(long, default_value_t = 10, value_parser = positive)]
+    pub steps: usize,
+    /// Noise seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print the probabilities after each step.
+    #[arg(long)]
+    pub trajectory: bool,
+    /// Invert light and dark before classifying.
+    #[arg(long)]
+    pub invert: bool,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Arguments of `devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `data`.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// Dataset.
+    #[arg(default_value = "mnist")]
+    pub dataset: DatasetName,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Dataset source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("expected a whole number of at least 1".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err(format!("expected a whole number of at least 1, found {text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

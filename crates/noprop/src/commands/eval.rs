@@ -1,0 +1,139 @@
+//! `noprop eval`, and the table at the end of training.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use noprop_core::sampler::Sampling;
+use noprop_core::{NoProp, SamplerKind};
+use noprop_data::DeviceSplit;
+use noprop_train::{Accuracy, Evaluator, Workers};
+use serde::Serialize;
+
+use crate::adapters;
+use crate::cli::EvalArgs;
+use crate::run_folder;
+
+/// One sampler at one T.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    sampler: SamplerKind,
+    steps: usize,
+    /// Mean over the noise seeds, percent.
+    accuracy: f64,
+    /// Standard error over the noise seeds, percent; absent for a single one.
+    standard_error: Option<f64>,
+    /// Wilson's 95 % interval of the first seed, percent.
+    interval: (f64, f64),
+    /// Sampling alone, without the backbone.
+    images_per_second: f64,
+    seconds: f64,
+}
+
+/// The whole table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Table {
+    images: usize,
+    repeats: usize,
+    /// One pass of the backbone over all images.
+    features_seconds: f64,
+    rows: Vec<Row>,
+}
+
+/// What to put into a table.
+pub struct Plan<'a> {
+    /// Samplers.
+    pub samplers: &'a [SamplerKind],
+    /// Numbers of steps.
+    pub steps: &'a [usize],
+    /// Noise seeds per cell.
+    pub repeats: usize,
+    /// The first of them.
+    pub seed: u64,
+}
+
+impl Table {
+    /// Evaluates `model` on `split`; the backbone runs once for the whole table.
+    pub fn measure(model: &NoProp, split: &DeviceSplit, workers: &Workers, plan: &Plan<'_>) -> Self {
+        let start = Instant::now();
+        let evaluator = Evaluator::new(model, split, workers);
+        // The first walk makes a GPU finish the features, and compiles the kernels of a step.
+        evaluator.accuracy(Sampling { kind: SamplerKind::Ddim, steps: 1, seed: plan.seed });
+        let features_seconds = start.elapsed().as_secs_f64();
+        let mut rows = Vec::new();
+        for &kind in plan.samplers {
+            for &steps in plan.steps {
+                let start = Instant::now();
+                let runs: Vec<Accuracy> = (0..plan.repeats as u64)
+                    .map(|i| evaluator.accuracy(Sampling { kind, steps, seed: plan.seed + i }))
+                    .collect();
+                let seconds = start.elapsed().as_secs_f64() / plan.repeats as f64;
+                rows.push(Row::new(kind, steps, &runs, seconds));
+            }
+        }
+        Self { images: split.len(), repeats: plan.repeats, features_seconds, rows }
+    }
+
+    /// Prints it for people.
+    pub fn print(&self) {
+        println!(
+            "{} test images, {} noise seed(s); features of all images once: {:.1}s",
+            self.images, self.repeats, self.features_seconds
+        );
+        println!("{:<16} {:>4}  {:>18}  {:>18}  {:>10}  {:>7}", "sampler", "T", "accuracy %", "Wilson 95 %", "images/s", "infer s");
+        for row in &self.rows {
+            let accuracy = match row.standard_error {
+                Some(error) => format!("{:.2} ± {error:.2}", row.accuracy),
+                None => format!("{:.2}", row.accuracy),
+            };
+            let interval = format!("{:.2} … {:.2}", row.interval.0, row.interval.1);
+            println!(
+                "{:<16} {:>4}  {accuracy:>18}  {interval:>18}  {:>10.0}  {:>7.2}",
+                row.sampler, row.steps, row.images_per_second, row.seconds
+            );
+        }
+    }
+}
+
+impl Row {
+    fn new(sampler: SamplerKind, steps: usize, runs: &[Accuracy], seconds: f64) -> Self {
+        let n = runs.len() as f64;
+        let accuracy = runs.iter().map(Accuracy::percent).sum::<f64>() / n;
+        let variance = runs.iter().map(|run| (run.percent() - accuracy).powi(2)).sum::<f64>() / (n - 1.0);
+        Self {
+            sampler,
+            steps,
+            accuracy,
+            standard_error: (runs.len() > 1).then(|| (variance / n).sqrt()),
+            interval: runs[0].wilson(),
+            images_per_second: runs[0].total as f64 / seconds,
+            seconds,
+        }
+    }
+}
+
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let chosen = adapters::choose(args.device.device)?;
+    let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
+    let name = card.dataset.parse()?;
+    let dataset = crate::dataset::load(name, &args.source)?;
+    let test = match args.images {
+        Some(n) => dataset.test.take(n),
+        None => dataset.test,
+    };
+    let split = DeviceSplit::new(&test, &normalization, card.model.input[0], &chosen.device);
+    let workers = Workers::new(chosen.threads(args.device.threads))?;
+    eprintln!("device: {}", chosen.name);
+    let plan = Plan {
+        samplers: &args.samplers,
+        steps: &args.steps,
+        repeats: args.repeats,
+        seed: args.seed,
+    };
+    let table = Table::measure(&model, &split, &workers, &plan);
+    if args.json {
+        println!("{}", serde_json::to_string(&table)?);
+    } else {
+        table.print();
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `noprop train`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use noprop_core::SamplerKind;
+use noprop_data::Dataset;
+use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
+
+use crate::adapters;
+use crate::cli::TrainArgs;
+use crate::commands::eval::{Plan, Table};
+use crate::progress::Console;
+use crate::run_folder::RunFolder;
+
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let (recipe, resumed) = match &args.resume {
+        Some(path) => {
+            let folder = RunFolder::open(path)?;
+            let mut recipe = folder.recipe()?;
+            args.overrides.apply(&mut recipe)?;
+            let checkpoint = folder.newest_checkpoint()?;
+            (recipe, Some((folder, checkpoint)))
+        }
+        None => {
+            let mut recipe = crate::recipes::find(&args.recipe)?;
+            args.overrides.apply(&mut recipe)?;
+            (recipe, None)
+        }
+    };
+    recipe.validate()?;
+    if args.show_recipe {
+        print!("{}", toml::to_string_pretty(&recipe)?);
+        return Ok(());
+    }
+    let chosen = adapters::choose(args.device.device)?;
+    let threads = chosen.threads(args.device.threads.or(Some(recipe.train.threads)));
+    let dataset = crate::dataset::load(recipe.data.dataset, &args.source)?;
+    let (folder, checkpoint) = match resumed {
+        Some((folder, checkpoint)) => (folder, Some(checkpoint)),
+        None => (RunFolder::create(&out(args), args.force)?, None),
+    };
+    eprintln!(
+        "training on {} with {} images from {}, run folder {}",
+        chosen.name,
+        dataset.train.len(),
+        dataset.source,
+        folder.path().display()
+    );
+    let mut trainer = Trainer::new(recipe.clone(), &dataset, &chosen.device, threads, checkpoint)?;
+    folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
+
+    let complete = train(&mut trainer, &recipe, &folder)?;
+    folder.save_weights(&trainer.trained(), &dataset)?;
+    if !complete {
+        println!("stopped; continue with: noprop train --resume {}", folder.path().display());
+        return Ok(());
+    }
+    if !args.no_table {
+        final_table(&trainer, &recipe, &dataset);
+    }
+    println!("weights: {}", folder.path().join("model.safetensors").display());
+    Ok(())
+}
+
+fn out(args: &TrainArgs) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| {
+        let name = PathBuf::from(&args.recipe);
+        PathBuf::from("runs").join(name.file_stem().unwrap_or(name.as_os_str()))
+    })
+}
+
+/// Runs the loop with its consumers; `false` when Ctrl-C stopped it.
+fn train(trainer: &mut Trainer, recipe: &Recipe, folder: &RunFolder) -> Result<bool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            // A second Ctrl-C means now.
+            std::process::exit(130);
+        }
+        eprintln!("finishing the step, then saving");
+    })
+    .context("Ctrl-C cannot be handled")?;
+
+    let mut console = Console::new(recipe.train.batch_size);
+    let mut log = folder.metrics()?;
+    let start = Instant::now();
+    let mut failure = None;
+    let mut finished = false;
+    trainer.run(&mut |event| {
+        console.on(&event);
+        finished |= matches!(event, TrainEvent::Finished { .. });
+        let kept = keep(&event, folder, &mut log, start);
+        if let Err(error) = kept {
+            failure = Some(error);
+            return Flow::Stop;
+        }
+        if interrupted.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
+    })?;
+    failure.map_or(Ok(finished), Err)
+}
+
+/// Writes what an event leaves behind: a line of the log, a checkpoint.
+fn keep(event: &TrainEvent, folder: &RunFolder, log: &mut std::fs::File, start: Instant) -> Result<()> {
+    if let TrainEvent::Checkpointed { checkpoint, .. } = event {
+        let checkpoint: &Checkpoint = checkpoint;
+        folder.save_checkpoint(checkpoint)?;
+    }
+    // Between two reads of the loss a step has nothing to say.
+    if !matches!(event, TrainEvent::Step { loss: None, .. }) {
+        let mut line = serde_json::to_value(event)?;
+        line["seconds"] = start.elapsed().as_secs_f64().into();
+        writeln!(log, "{line}").context("metrics.jsonl cannot be written; is the disk full?")?;
+    }
+    Ok(())
+}
+
+/// Accuracy over T for every sampler that suits the model.
+fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
+    println!("Final evaluation on {}:", dataset.name);
+    let plan = Plan {
+        samplers: &SamplerKind::ALL,
+        steps: &[2, 5, 10, 20, 40, 60, 100],
+        repeats: 1,
+        seed: recipe.eval.seed,
+    };
+    Table::measure(&trainer.trained(), trainer.test(), trainer.workers(), &plan).print();
+}

@@ -1,0 +1,137 @@
+//! Consumers of the trainer's events: a progress line, and the reference's epoch line.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use noprop_train::{LossValues, TrainEvent};
+
+/// Time between two plain lines where standard error is not a terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Prints what happens.
+pub struct Console {
+    bar: Option<ProgressBar>,
+    batch_size: usize,
+    steps_per_epoch: usize,
+    epochs: usize,
+    epoch_started: Instant,
+    epoch_first_step: usize,
+    train_seconds: f64,
+    last_line: Instant,
+    last_mark: Instant,
+    loss: LossValues,
+    epoch_loss: LossValues,
+    validation: Option<f64>,
+}
+
+impl Console {
+    /// A console for a run with batches of `batch_size`.
+    pub fn new(batch_size: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            bar: None,
+            batch_size,
+            steps_per_epoch: 0,
+            epochs: 0,
+            epoch_started: now,
+            epoch_first_step: 0,
+            train_seconds: 0.0,
+            last_line: now,
+            last_mark: now,
+            loss: LossValues::default(),
+            epoch_loss: LossValues::default(),
+            validation: None,
+        }
+    }
+
+    /// Takes note of an event.
+    pub fn on(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::Started { step, steps_per_epoch, epochs, parameters, threads } => {
+                self.steps_per_epoch = *steps_per_epoch;
+                self.epochs = *epochs;
+                self.epoch_first_step = step % steps_per_epoch.max(&1);
+                self.epoch_started = Instant::now();
+                eprintln!(
+                    "{parameters} parameters, {steps_per_epoch} steps an epoch, {epochs} epochs, {threads} thread(s)"
+                );
+                if *step > 0 {
+                    eprintln!("resuming after step {step}");
+                }
+                if std::io::stderr().is_terminal() {
+                    let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
+                    if let Ok(style) =
+                        ProgressStyle::with_template("{msg} [{bar:24}] {pos}/{len} ETA {eta}")
+                    {
+                        bar.set_style(style);
+                    }
+                    bar.set_position(*step as u64);
+                    self.bar = Some(bar);
+                }
+            }
+            TrainEvent::Step { epoch, step, loss, .. } => self.step(*epoch, *step, *loss),
+            TrainEvent::Epoch { loss, .. } => {
+                self.train_seconds = self.epoch_started.elapsed().as_secs_f64();
+                self.epoch_loss = *loss;
+                self.last_mark = Instant::now();
+            }
+            TrainEvent::Evaluated { epoch, split, accuracy, .. } => {
+                let seconds = self.last_mark.elapsed().as_secs_f64();
+                self.last_mark = Instant::now();
+                if *split == "validation" {
+                    self.validation = Some(accuracy.percent());
+                } else {
+                    self.epoch_line(*epoch, accuracy.percent(), seconds);
+                }
+            }
+            TrainEvent::Checkpointed { .. } => {
+                self.epoch_started = Instant::now();
+                self.epoch_first_step = 0;
+            }
+            TrainEvent::Finished { .. } => {
+                if let Some(bar) = self.bar.take() {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, epoch: usize, step: usize, loss: Option<LossValues>) {
+        if let Some(loss) = loss {
+            self.loss = loss;
+        }
+        let done = (step - self.epoch_first_step.min(step)) * self.batch_size;
+        let rate = done as f64 / self.epoch_started.elapsed().as_secs_f64().max(1e-9);
+        let LossValues { total, ce, kl, denoise } = self.loss;
+        let text = format!(
+            "epoch {epoch}/{} step {step}/{} loss {total:.4} (ce {ce:.4} kl {kl:.4} denoise {denoise:.4}) {rate:.0} images/s",
+            self.epochs, self.steps_per_epoch
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.inc(1);
+                bar.set_message(text);
+            }
+            None if self.last_line.elapsed() >= PLAIN_INTERVAL => {
+                eprintln!("{text}");
+                self.last_line = Instant::now();
+            }
+            None => {}
+        }
+    }
+
+    /// The line that the reference prints, with the validation accuracy added.
+    fn epoch_line(&self, epoch: usize, accuracy: f64, infer_seconds: f64) {
+        let validation =
+            self.validation.map(|v| format!(" | validation {v:.2}%")).unwrap_or_default();
+        let line = format!(
+            "Epoch {epoch:03} loss {:8.4} | train {:.1}s | Acc {accuracy:.2}% | infer {infer_seconds:.1}s{validation}",
+            self.epoch_loss.total, self.train_seconds
+        );
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("{line}")),
+            None => println!("{line}"),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Recipes: built in, from a file, and overridden by flags.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig};
+use noprop_train::Recipe;
+
+use crate::cli::Overrides;
+
+/// The recipe of a bare `noprop train`.
+pub const DEFAULT: &str = "mnist-small";
+
+const BUILT_IN: [(&str, &str); 4] = [
+    ("mnist-small", include_str!("../../../recipes/mnist-small.toml")),
+    ("mnist-resnet18", include_str!("../../../recipes/mnist-resnet18.toml")),
+    ("reference-mnist", include_str!("../../../recipes/reference-mnist.toml")),
+    ("reference-simple", include_str!("../../../recipes/reference-simple.toml")),
+];
+
+/// The recipe called `name`, or in the file `name`.
+///
+/// # Errors
+/// When there is none, or it does not parse; an unknown key is answered with the nearest one.
+pub fn find(name: &str) -> Result<Recipe> {
+    if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+        return parse(text).with_context(|| format!("the built-in recipe {name}"));
+    }
+    if !name.ends_with(".toml") && !Path::new(name).exists() {
+        let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        return Err(anyhow!(
+            "no recipe is called {name:?}{}; expected one of {}, or the path of a TOML file",
+            nearest(name, &names).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default(),
+            names.join(", ")
+        ));
+    }
+    read(Path::new(name))
+}
+
+/// The recipe in a file.
+///
+/// # Errors
+/// When it cannot be read or does not parse.
+pub fn read(path: &Path) -> Result<Recipe> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("the recipe {} cannot be read", path.display()))?;
+    parse(&text).with_context(|| format!("the recipe {}", path.display()))
+}
+
+fn parse(text: &str) -> Result<Recipe> {
+    toml::from_str(text).map_err(|error| {
+        let message = error.message().to_owned();
+        match suggestion(&message) {
+            Some(near) => anyhow!("{error}did you mean `{near}`?"),
+            None => anyhow!("{error}"),
+        }
+    })
+}
+
+/// The known key that is nearest to the unknown one that serde names.
+fn suggestion(message: &str) -> Option<String> {
+    if !message.starts_with("unknown") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    let known: Vec<&str> = quoted.collect();
+    nearest(unknown, &known).map(str::to_owned)
+}
+
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(4) / 2)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+impl Overrides {
+    /// Applies the flags.
+    ///
+    /// # Errors
+    /// When `--backbone` names none.
+    pub fn apply(&self, recipe: &mut Recipe) -> Result<()> {
+        let set = |target: &mut usize, value: Option<usize>| *target = value.unwrap_or(*target);
+        set(&mut recipe.train.epochs, self.epochs);
+        set(&mut recipe.train.batch_size, self.batch_size);
+        set(&mut recipe.model.time_dim, self.time_emb_dim);
+        set(&mut recipe.model.embed_dim, self.embed_dim);
+        set(&mut recipe.data.validation, self.validation);
+        recipe.data.limit = self.limit.or(recipe.data.limit);
+        recipe.data.dataset = self.dataset.unwrap_or(recipe.data.dataset);
+        recipe.train.lr = self.lr.unwrap_or(recipe.train.lr);
+        recipe.train.seed = self.seed.unwrap_or(recipe.train.seed);
+        if let Some(name) = &self.backbone {
+            recipe.model.backbone = backbone(name, &recipe.model.backbone)?;
+        }
+        Ok(())
+    }
+}
+
+/// The backbone called `name`; a ResNet keeps stem and width of the recipe's.
+fn backbone(name: &str, current: &BackboneConfig) -> Result<BackboneConfig> {
+    if name == "cnn" {
+        return Ok(BackboneConfig::Cnn(CnnConfig::default()));
+    }
+    let depth = name
+        .strip_prefix("resnet")
+        .and_then(|depth| depth.parse::<u32>().ok())
+        .and_then(|depth| Depth::try_from(depth).ok())
+        .ok_or_else(|| {
+            anyhow!("no backbone is called {name:?}, expected resnet10, resnet18, resnet50, resnet152 or cnn")
+        })?;
+    let base = match current {
+        BackboneConfig::Resnet(config) => config.clone(),
+        BackboneConfig::Cnn(_) => ResNetConfig::default(),
+    };
+    Ok(BackboneConfig::Resnet(ResNetConfig { depth, ..base }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_recipes_are_valid() {
+        for (name, _) in BUILT_IN {
+            find(name).unwrap().validate().unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest() {
+        let error = parse("[train]\nepoch = 3\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `epochs`?"), "{error}");
+        let error = find("mnist-smal").unwrap_err().to_string();
+        assert!(error.contains("did you mean \"mnist-small\"?"), "{error}");
+    }
+
+    #[test]
+    fn flags_override_the_recipe() {
+        let mut recipe = find(DEFAULT).unwrap();
+        let flags = Overrides {
+            epochs: Some(3),
+            lr: Some(0.5),
+            backbone: Some("resnet18".into()),
+            ..Default::default()
+        };
+        flags.apply(&mut recipe).unwrap();
+        assert_eq!((recipe.train.epochs, recipe.train.lr), (3, 0.5));
+        assert!(matches!(
+            recipe.model.backbone,
+            BackboneConfig::Resnet(ResNetConfig { depth: Depth::ResNet18, .. })
+        ));
+        let flags = Overrides { backbone: Some("vgg".into()), ..Default::default() };
+        assert!(flags.apply(&mut recipe).unwrap_err().to_string().contains("resnet50"));
+    }
+}

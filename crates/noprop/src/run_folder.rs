@@ -1,0 +1,216 @@
+//! The run folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`.
+//!
+//! Everything is written beside its place and renamed, so that a stop at any moment leaves the
+//! old state or the new one, never half of either.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use noprop_core::NoProp;
+use noprop_core::weights::{self, ModelCard, Precision};
+use noprop_data::{Dataset, Normalization};
+use noprop_train::{Checkpoint, Recipe};
+
+/// Checkpoints that are kept.
+const KEEP: usize = 2;
+
+/// A folder of one run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new, empty folder.
+    ///
+    /// # Errors
+    /// When it exists and `force` is off, or cannot be written.
+    pub fn create(path: &Path, force: bool) -> Result<Self> {
+        if path.exists() {
+            if !path.is_dir() {
+                bail!("{} is not a folder; choose another --out", path.display());
+            }
+            let is_run = path.join("config.toml").exists();
+            let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+            if !force && !is_empty {
+                bail!(
+                    "{} exists; continue it with --resume {0}, replace it with --force, \
+                     or choose another --out",
+                    path.display()
+                );
+            }
+            if force && !is_empty && !is_run {
+                bail!("{} holds no run (no config.toml), so --force leaves it alone", path.display());
+            }
+            if is_run {
+                fs::remove_dir_all(path)
+                    .with_context(|| format!("{} cannot be replaced", path.display()))?;
+            }
+        }
+        fs::create_dir_all(path.join("checkpoints")).with_context(|| {
+            format!("the run folder {} cannot be created; choose another --out", path.display())
+        })?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.join("config.toml").is_file() {
+            bail!("{} is no run folder: it has no config.toml", path.display());
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file of the run, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk is full or not writable.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_atomically(&self.path.join(name), bytes)
+    }
+
+    /// The resolved recipe.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn recipe(&self) -> Result<Recipe> {
+        crate::recipes::read(&self.path.join("config.toml"))
+    }
+
+    /// The log, to append to.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn metrics(&self) -> Result<fs::File> {
+        let path = self.path.join("metrics.jsonl");
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Writes a checkpoint and removes all but the newest.
+    ///
+    /// # Errors
+    /// When the disk is full or not writable.
+    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let parent = self.path.join("checkpoints");
+        let place = parent.join(format!("step-{:08}", checkpoint.progress.step));
+        let save = || -> Result<()> {
+            let scratch = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(&parent)?;
+            let write = |name: &str, bytes: &[u8]| fs::write(scratch.path().join(name), bytes);
+            write("model.bpk", &checkpoint.model)?;
+            write("optimizer.bpk", &checkpoint.optimizer)?;
+            if let Some(ema) = &checkpoint.ema {
+                write("ema.bpk", ema)?;
+            }
+            write("progress.json", &serde_json::to_vec_pretty(&checkpoint.progress)?)?;
+            if place.exists() {
+                fs::remove_dir_all(&place)?;
+            }
+            fs::rename(scratch.keep(), &place)?;
+            Ok(())
+        };
+        save().with_context(|| {
+            format!("the checkpoint {} cannot be written; is the disk full?", place.display())
+        })?;
+        let mut all = self.checkpoints()?;
+        all.truncate(all.len().saturating_sub(KEEP));
+        all.iter().try_for_each(fs::remove_dir_all).context("an old checkpoint cannot be removed")
+    }
+
+    /// The newest checkpoint.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be read.
+    pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
+        let Some(place) = self.checkpoints()?.pop() else {
+            bail!("{} has no checkpoint yet; start anew with --force", self.path.display());
+        };
+        let read = |name: &str| {
+            fs::read(place.join(name)).with_context(|| {
+                format!(
+                    "the checkpoint {} has no readable {name}; remove that folder to resume from an older one",
+                    place.display()
+                )
+            })
+        };
+        let progress = serde_json::from_slice(&read("progress.json")?)
+            .with_context(|| format!("the checkpoint {} is damaged", place.display()))?;
+        Ok(Checkpoint {
+            progress,
+            model: read("model.bpk")?,
+            optimizer: read("optimizer.bpk")?,
+            ema: place.join("ema.bpk").exists().then(|| read("ema.bpk")).transpose()?,
+        })
+    }
+
+    /// Folders of checkpoints, oldest first.
+    fn checkpoints(&self) -> Result<Vec<PathBuf>> {
+        let parent = self.path.join("checkpoints");
+        let entries = fs::read_dir(&parent)
+            .with_context(|| format!("{} cannot be listed", parent.display()))?;
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"))
+            })
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// Writes `model.safetensors`.
+    ///
+    /// # Errors
+    /// When the disk is full or not writable.
+    pub fn save_weights(&self, model: &NoProp, dataset: &Dataset) -> Result<()> {
+        let card = ModelCard {
+            model: model.config().clone(),
+            mean: dataset.normalization.mean.clone(),
+            std: dataset.normalization.std.clone(),
+            classes: dataset.classes.clone(),
+            dataset: dataset.name.to_string(),
+        };
+        self.write("model.safetensors", &weights::to_bytes(model, &card, Precision::Full)?)
+    }
+}
+
+/// The model of a run folder, or in a weights file.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, Normalization)> {
+    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    let bytes = fs::read(&file).with_context(|| {
+        format!("no weights at {}; expected a run folder or a .safetensors file", file.display())
+    })?;
+    let (model, card) = weights::from_bytes(bytes, device)
+        .with_context(|| format!("{} cannot be used", file.display()))?;
+    let normalization = Normalization { mean: card.mean.clone(), std: card.std.clone() };
+    Ok((model, card, normalization))
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut scratch = tempfile::NamedTempFile::new_in(parent)?;
+        scratch.write_all(bytes)?;
+        scratch.as_file().sync_all()?;
+        scratch.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{} cannot be written; is the disk full?", path.display()))
+}
