@@ -77,7 +77,10 @@ pub struct HeadConfig {
 
 impl Default for HeadConfig {
     fn default() -> Self {
-        Self { hidden: [256, 128], batch_norm: false }
+        Self {
+            hidden: [256, 128],
+            batch_norm: false,
+        }
     }
 }
 
@@ -97,7 +100,8 @@ pub enum Readout {
 impl ModelConfig {
     /// Dimension d of the latents z and of a class embedding u_y.
     pub fn latent_dim(&self) -> usize {
-        self.class_embedding.dim(self.classes, self.embed_dim, self.input)
+        self.class_embedding
+            .dim(self.classes, self.embed_dim, self.input)
     }
 
     /// Checks every value and combination.
@@ -107,14 +111,32 @@ impl ModelConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let [channels, height, width] = self.input;
         at_least("model.classes", self.classes, 2, "at least 2")?;
-        at_least("model.input", channels * height * width, 1, "three positive numbers")?;
+        at_least(
+            "model.input",
+            channels * height * width,
+            1,
+            "three positive numbers",
+        )?;
         at_least("model.embed_dim", self.embed_dim, 1, "at least 1")?;
-        at_least("model.head.hidden", self.head.hidden[0].min(self.head.hidden[1]), 1, "at least 1")?;
+        at_least(
+            "model.head.hidden",
+            self.head.hidden[0].min(self.head.hidden[1]),
+            1,
+            "at least 1",
+        )?;
         if self.time_dim < 4 || !self.time_dim.is_multiple_of(2) {
-            return Err(value("model.time_dim", self.time_dim, "an even number, at least 4"));
+            return Err(value(
+                "model.time_dim",
+                self.time_dim,
+                "an even number, at least 4",
+            ));
         }
         if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
-            return Err(value("model.time_scale", self.time_scale, "a positive number"));
+            return Err(value(
+                "model.time_scale",
+                self.time_scale,
+                "a positive number",
+            ));
         }
         self.backbone.validate(self.input)?;
         self.class_embedding.validate()?;
@@ -128,7 +150,8 @@ impl ModelConfig {
                 self.embed_dim
             )));
         }
-        if self.readout == Readout::ArgmaxZ && self.class_embedding != ClassEmbeddingConfig::OneHot {
+        if self.readout == Readout::ArgmaxZ && self.class_embedding != ClassEmbeddingConfig::OneHot
+        {
             return Err(ConfigError::Combination(
                 "readout \"argmax-z\" reads classes off the coordinates of z; \
                  it needs class_embedding kind \"one-hot\""
@@ -139,8 +162,16 @@ impl ModelConfig {
     }
 }
 
-pub(crate) fn value(field: &'static str, found: impl ToString, expected: &'static str) -> ConfigError {
-    ConfigError::Value { field, found: found.to_string(), expected }
+pub(crate) fn value(
+    field: &'static str,
+    found: impl ToString,
+    expected: &'static str,
+) -> ConfigError {
+    ConfigError::Value {
+        field,
+        found: found.to_string(),
+        expected,
+    }
 }
 
 pub(crate) fn at_least(
@@ -149,7 +180,11 @@ pub(crate) fn at_least(
     least: usize,
     expected: &'static str,
 ) -> Result<(), ConfigError> {
-    if found < least { Err(value(field, found, expected)) } else { Ok(()) }
+    if found < least {
+        Err(value(field, found, expected))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -166,16 +201,43 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_field_named() {
-        let config = ModelConfig { time_dim: 3, ..Default::default() };
-        assert!(config.validate().unwrap_err().to_string().contains("time_dim"));
-        let config = ModelConfig { label_encoder: LabelEncoderConfig::Residual, ..Default::default() };
-        assert!(config.validate().unwrap_err().to_string().contains("residual"));
         let config = ModelConfig {
-            class_embedding: ClassEmbeddingConfig::Learned { dim: Some(20), init: Default::default() },
+            time_dim: 3,
+            ..Default::default()
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("time_dim")
+        );
+        let config = ModelConfig {
+            label_encoder: LabelEncoderConfig::Residual,
+            ..Default::default()
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("residual")
+        );
+        let config = ModelConfig {
+            class_embedding: ClassEmbeddingConfig::Learned {
+                dim: Some(20),
+                init: Default::default(),
+            },
             readout: Readout::ArgmaxZ,
             ..Default::default()
         };
-        assert!(config.validate().unwrap_err().to_string().contains("one-hot"));
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("one-hot")
+        );
     }
 
     #[test]

@@ -35,7 +35,12 @@ impl Denoiser {
     /// The features' share of the first layer: `[b, embed_dim]` → `[b, hidden]`.
     pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
         let width = features.dims()[1];
-        let bias = self.head.fc1.bias.as_ref().map(|bias| bias.val().unsqueeze::<2>());
+        let bias = self
+            .head
+            .fc1
+            .bias
+            .as_ref()
+            .map(|bias| bias.val().unsqueeze::<2>());
         let share = features.matmul(self.head.weight_rows(0, width));
         match bias {
             Some(bias) => share + bias,
@@ -74,9 +79,7 @@ impl LabelEncoder {
     fn forward(&self, z: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Linear(linear) => relu(linear.forward(z)),
-            Self::Residual((first, second)) => {
-                z.clone() + second.forward(relu(first.forward(z)))
-            }
+            Self::Residual((first, second)) => z.clone() + second.forward(relu(first.forward(z))),
         }
     }
 }
@@ -99,7 +102,10 @@ impl TimeEncoder {
     }
 
     fn forward(&self, t: Tensor<2>) -> Tensor<2> {
-        relu(self.linear.forward(sinusoidal_embedding(t.mul_scalar(self.scale), self.dim)))
+        relu(
+            self.linear
+                .forward(sinusoidal_embedding(t.mul_scalar(self.scale), self.dim)),
+        )
     }
 }
 
@@ -127,7 +133,12 @@ struct Head {
 impl Head {
     fn new(config: &ModelConfig, device: &Device) -> Self {
         let [first, second] = config.head.hidden;
-        let norm = |width| config.head.batch_norm.then(|| BatchNormConfig::new(width).init(device));
+        let norm = |width| {
+            config
+                .head
+                .batch_norm
+                .then(|| BatchNormConfig::new(width).init(device))
+        };
         Self {
             fc1: LinearConfig::new(3 * config.embed_dim, first).init(device),
             bn1: norm(first),
@@ -163,7 +174,10 @@ mod tests {
     #[test]
     fn sinusoidal_embedding_has_the_references_values() {
         let t = Tensor::<2>::from_data([[0.5_f32]], &Device::flex());
-        let out = sinusoidal_embedding(t, 4).into_data().to_vec::<f32>().unwrap();
+        let out = sinusoidal_embedding(t, 4)
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         // Frequencies 1 and 10⁻⁴.
         let expected = [0.5_f64.sin(), 5e-5_f64.sin(), 0.5_f64.cos(), 5e-5_f64.cos()];
         for (a, b) in out.iter().zip(expected) {
@@ -175,7 +189,10 @@ mod tests {
     fn splitting_the_first_layer_changes_nothing() {
         let device = Device::flex();
         device.seed(1);
-        let config = ModelConfig { embed_dim: 8, ..Default::default() };
+        let config = ModelConfig {
+            embed_dim: 8,
+            ..Default::default()
+        };
         let denoiser = Denoiser::new(&config, &device);
         let random = |shape: [usize; 2]| {
             Tensor::<2>::random(shape, burn::tensor::Distribution::Normal(0.0, 1.0), &device)
@@ -183,7 +200,11 @@ mod tests {
         let (features, z) = (random([5, 8]), random([5, 10]));
         let t = Tensor::<2>::full([1, 1], 0.3, &device);
 
-        let split = denoiser.forward(denoiser.fuse_features(features.clone()), z.clone(), t.clone());
+        let split = denoiser.forward(
+            denoiser.fuse_features(features.clone()),
+            z.clone(),
+            t.clone(),
+        );
         let joined = Tensor::cat(
             vec![
                 features,

@@ -63,8 +63,12 @@ impl ClassEmbeddingConfig {
         match self {
             Self::OneHot => classes,
             Self::Learned { dim, .. } => dim.unwrap_or(embed_dim),
-            Self::Prototype { source: PrototypeSource::Image } => input.iter().product(),
-            Self::Prototype { source: PrototypeSource::RandomFeatures } => embed_dim,
+            Self::Prototype {
+                source: PrototypeSource::Image,
+            } => input.iter().product(),
+            Self::Prototype {
+                source: PrototypeSource::RandomFeatures,
+            } => embed_dim,
         }
     }
 
@@ -83,16 +87,24 @@ impl ClassEmbeddingConfig {
         let mut noise = NoiseSource::new(seed, Purpose::Initialising, 0);
         let values = match self {
             Self::OneHot => identity(classes),
-            Self::Learned { init: EmbeddingInit::Random, .. } => noise.normal(classes * dim),
-            Self::Learned { init: EmbeddingInit::Orthogonal, .. } => {
-                orthogonal(classes, dim, noise.normal(classes * dim))
-            }
+            Self::Learned {
+                init: EmbeddingInit::Random,
+                ..
+            } => noise.normal(classes * dim),
+            Self::Learned {
+                init: EmbeddingInit::Orthogonal,
+                ..
+            } => orthogonal(classes, dim, noise.normal(classes * dim)),
             Self::Prototype { .. } => vec![0.0; classes * dim],
         };
         let weight = Tensor::from_data(TensorData::new(values, [classes, dim]), device);
         let weight = Param::from_tensor(weight);
         ClassEmbedding {
-            weight: if *self == Self::OneHot { weight.set_require_grad(false) } else { weight },
+            weight: if *self == Self::OneHot {
+                weight.set_require_grad(false)
+            } else {
+                weight
+            },
         }
     }
 }
@@ -118,13 +130,17 @@ impl ClassEmbedding {
     /// Replaces the embeddings, `[classes, d]` row-major.
     pub fn set(self, values: Vec<f32>, device: &Device) -> Self {
         let shape = self.weight.dims();
-        let weight = self.weight.map(|_| Tensor::from_data(TensorData::new(values, shape), device));
+        let weight = self
+            .weight
+            .map(|_| Tensor::from_data(TensorData::new(values, shape), device));
         Self { weight }
     }
 }
 
 fn identity(n: usize) -> Vec<f32> {
-    (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect()
+    (0..n * n)
+        .map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 })
+        .collect()
 }
 
 /// Gram–Schmidt on the rows where cols ≥ rows, else on the columns.
@@ -143,8 +159,16 @@ fn orthogonal(rows: usize, cols: usize, random: Vec<f32>) -> Vec<f32> {
         let norm = vector.iter().map(|v| v * v).sum::<f64>().sqrt();
         basis.push(vector.into_iter().map(|v| v / norm).collect());
     }
-    let at = |r: usize, c: usize| if cols >= rows { basis[r][c] } else { basis[c][r] };
-    (0..rows * cols).map(|i| at(i / cols, i % cols) as f32).collect()
+    let at = |r: usize, c: usize| {
+        if cols >= rows {
+            basis[r][c]
+        } else {
+            basis[c][r]
+        }
+    };
+    (0..rows * cols)
+        .map(|i| at(i / cols, i % cols) as f32)
+        .collect()
 }
 
 #[cfg(test)]
@@ -154,15 +178,28 @@ mod tests {
     #[test]
     fn orthogonal_rows_or_columns_are_orthonormal() {
         for (rows, cols) in [(10, 20), (20, 10), (7, 7)] {
-            let w = orthogonal(rows, cols, NoiseSource::new(1, Purpose::Initialising, 0).normal(rows * cols));
+            let w = orthogonal(
+                rows,
+                cols,
+                NoiseSource::new(1, Purpose::Initialising, 0).normal(rows * cols),
+            );
             let (n, len) = (rows.min(cols), rows.max(cols));
-            let at = |i: usize, k: usize| if cols >= rows { w[i * cols + k] } else { w[k * cols + i] };
+            let at = |i: usize, k: usize| {
+                if cols >= rows {
+                    w[i * cols + k]
+                } else {
+                    w[k * cols + i]
+                }
+            };
             for i in 0..n {
                 for j in 0..n {
                     let dot: f32 = (0..len).map(|k| at(i, k) * at(j, k)).sum();
                     let expected = if i == j { 1.0 } else { 0.0 };
                     // f32 rounding of at most 20 products.
-                    assert!((dot - expected).abs() < 1e-5, "{rows}x{cols}: <{i},{j}> = {dot}");
+                    assert!(
+                        (dot - expected).abs() < 1e-5,
+                        "{rows}x{cols}: <{i},{j}> = {dot}"
+                    );
                 }
             }
         }
@@ -175,6 +212,9 @@ mod tests {
         assert!(!embedding.weight.is_require_grad());
         let labels = Tensor::<1, Int>::from_data([2, 0], &device);
         let u = embedding.embed(labels).into_data();
-        assert_eq!(u.to_vec::<f32>().unwrap(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(
+            u.try_to_vec::<f32>().unwrap(),
+            [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
+        );
     }
 }

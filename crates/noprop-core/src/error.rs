@@ -24,7 +24,9 @@ pub enum ConfigError {
 #[derive(Debug, Error)]
 pub enum WeightsError {
     /// Not a safetensors file, or a truncated one.
-    #[error("not a readable safetensors file ({0}); it may be truncated: train again or copy it anew")]
+    #[error(
+        "not a readable safetensors file ({0}); it may be truncated: train again or copy it anew"
+    )]
     Format(String),
     /// A safetensors file of something else.
     #[error(
@@ -36,7 +38,9 @@ pub enum WeightsError {
         key: &'static str,
     },
     /// Written by a later version.
-    #[error("the weights have format version {found}, this build reads version {expected}; update NoProp")]
+    #[error(
+        "the weights have format version {found}, this build reads version {expected}; update NoProp"
+    )]
     Version {
         /// Version in the file.
         found: String,

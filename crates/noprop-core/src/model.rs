@@ -1,7 +1,7 @@
 //! The network: one backbone, one denoiser, class embeddings, a schedule and an output head.
 
-use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::module::{Module, Param};
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backbone::Backbone;
@@ -54,9 +54,15 @@ impl Features {
     pub fn repeat(&self, times: usize) -> Self {
         let repeat = |x: &Tensor<2>| {
             let [b, n] = x.dims();
-            x.clone().unsqueeze_dim::<3>(1).expand([b, times, n]).reshape([b * times, n])
+            x.clone()
+                .unsqueeze_dim::<3>(1)
+                .expand([b, times, n])
+                .reshape([b * times, n])
         };
-        Self { values: repeat(&self.values), fused: repeat(&self.fused) }
+        Self {
+            values: repeat(&self.values),
+            fused: repeat(&self.fused),
+        }
     }
 }
 
@@ -79,15 +85,28 @@ impl NoProp {
         config.validate()?;
         device.seed(seed);
         let (classes, d) = (config.classes, config.latent_dim());
+        let class_embedding = config.class_embedding.init(classes, d, seed, device);
+        let output_head =
+            (config.readout == Readout::Linear).then(|| inner_product_head(&class_embedding));
         Ok(Self {
             backbone: config.backbone.init(config.input, config.embed_dim, device),
             denoiser: Denoiser::new(config, device),
-            class_embedding: config.class_embedding.init(classes, d, seed, device),
+            class_embedding,
             schedule: config.schedule.init(seed, device),
-            output_head: (config.readout == Readout::Linear)
-                .then(|| LinearConfig::new(d, classes).init(device)),
+            output_head,
             config: config.clone(),
         })
+    }
+
+    /// The same network with class embeddings `values`, `[classes, d]` row-major, and the output
+    /// head that goes with them.
+    pub fn with_class_embeddings(mut self, values: Vec<f32>) -> Self {
+        let device = self.device();
+        self.class_embedding = self.class_embedding.set(values, &device);
+        self.output_head = self
+            .output_head
+            .map(|_| inner_product_head(&self.class_embedding));
+        self
     }
 
     /// The configuration that it was built from.
@@ -107,13 +126,19 @@ impl NoProp {
 
     /// Features from the backbone's output `[b, embed_dim]`.
     pub fn prepare(&self, values: Tensor<2>) -> Features {
-        Features { fused: self.denoiser.fuse_features(values.clone()), values }
+        Features {
+            fused: self.denoiser.fuse_features(values.clone()),
+            values,
+        }
     }
 
     /// û at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all.
     pub fn denoise(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Estimate {
         let logits = self.denoiser.forward(features.fused.clone(), z, t);
-        Estimate { u_hat: self.class_embedding.expectation(logits.clone()), logits }
+        Estimate {
+            u_hat: self.class_embedding.expectation(logits.clone()),
+            logits,
+        }
     }
 
     /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
@@ -132,5 +157,17 @@ impl NoProp {
     pub fn one_step(&self, features: &Features, z: Tensor<2>) -> Tensor<2> {
         let zero = Tensor::from_data(TensorData::zeros::<f32, _>([1, 1]), &z.device());
         self.denoise(features, z, zero).logits
+    }
+}
+
+/// The output head's initial weights: logits z·u_y, the direction of the Bayes-optimal head
+/// √ᾱ(1)/(1−ᾱ(1)) z·u_y for q(z_1|y) with embeddings of equal norm. Training finds the scale;
+/// from random weights it would first have to find which coordinate belongs to which class.
+fn inner_product_head(embedding: &ClassEmbedding) -> Linear {
+    let weight = embedding.weight.val().detach().transpose();
+    let bias = Tensor::zeros([weight.dims()[1]], &weight.device());
+    Linear {
+        weight: Param::from_tensor(weight),
+        bias: Some(Param::from_tensor(bias)),
     }
 }

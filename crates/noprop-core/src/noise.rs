@@ -43,7 +43,9 @@ impl NoiseSource {
     /// `n` deviates, uniform in [0, 1).
     pub fn uniform(&mut self, n: usize) -> Vec<f32> {
         // 24 bits: every value is exact in f32, and 1.0 cannot occur.
-        (0..n).map(|_| (self.rng.next_u32() >> 8) as f32 / 16_777_216.0).collect()
+        (0..n)
+            .map(|_| (self.rng.next_u32() >> 8) as f32 / 16_777_216.0)
+            .collect()
     }
 
     /// `n` standard normal deviates.
@@ -76,7 +78,10 @@ impl NoiseSource {
         let v = (self.rng.next_u64() >> 11) as f64 * SCALE;
         let radius = libm::sqrt(-2.0 * libm::log(u));
         let angle = core::f64::consts::TAU * v;
-        [(radius * libm::cos(angle)) as f32, (radius * libm::sin(angle)) as f32]
+        [
+            (radius * libm::cos(angle)) as f32,
+            (radius * libm::sin(angle)) as f32,
+        ]
     }
 }
 
@@ -104,7 +109,10 @@ mod tests {
     #[test]
     fn z_0_is_the_same_everywhere() {
         // Recorded once; a change here would break every published trajectory.
-        let bits: Vec<u32> = initial_latents(0, 0, 1, 4).iter().map(|v| v.to_bits()).collect();
+        let bits: Vec<u32> = initial_latents(0, 0, 1, 4)
+            .iter()
+            .map(|v| v.to_bits())
+            .collect();
         assert_eq!(bits, RECORDED);
     }
     const RECORDED: [u32; 4] = [3_201_245_875, 3_202_388_553, 1_067_558_496, 1_066_615_385];

@@ -85,9 +85,13 @@ impl Default for ScheduleConfig {
 impl ScheduleConfig {
     fn ends(&self) -> (f64, f64) {
         match *self {
-            Self::Learned { gamma_0, gamma_1, .. }
+            Self::Learned {
+                gamma_0, gamma_1, ..
+            }
             | Self::Linear { gamma_0, gamma_1 }
-            | Self::Reference { gamma_0, gamma_1, .. } => (gamma_0, gamma_1),
+            | Self::Reference {
+                gamma_0, gamma_1, ..
+            } => (gamma_0, gamma_1),
         }
     }
 
@@ -103,11 +107,22 @@ impl ScheduleConfig {
             ));
         }
         match *self {
-            Self::Learned { hidden, .. } => at_least("model.schedule.hidden", hidden, 1, "at least 1"),
+            Self::Learned { hidden, .. } => {
+                at_least("model.schedule.hidden", hidden, 1, "at least 1")
+            }
             Self::Linear { .. } => Ok(()),
-            Self::Reference { hidden, clamp, scale, .. } => {
+            Self::Reference {
+                hidden,
+                clamp,
+                scale,
+                ..
+            } => {
                 if !(0.0..0.5).contains(&clamp) {
-                    return Err(value("model.schedule.clamp", clamp, "at least 0 and below 0.5"));
+                    return Err(value(
+                        "model.schedule.clamp",
+                        clamp,
+                        "at least 0 and below 0.5",
+                    ));
                 }
                 if !(scale.is_finite() && scale > 0.0) {
                     return Err(value("model.schedule.scale", scale, "a positive number"));
@@ -125,9 +140,14 @@ impl ScheduleConfig {
                 NoiseSchedule::Learned(LearnedSchedule::new(gamma_0, gamma_1, hidden, seed, device))
             }
             Self::Linear { .. } => NoiseSchedule::Linear(LinearSchedule { gamma_0, gamma_1 }),
-            Self::Reference { hidden, scale, clamp, .. } => NoiseSchedule::Reference(
-                ReferenceSchedule::new(gamma_0, gamma_1, hidden, scale, clamp, seed, device),
-            ),
+            Self::Reference {
+                hidden,
+                scale,
+                clamp,
+                ..
+            } => NoiseSchedule::Reference(ReferenceSchedule::new(
+                gamma_0, gamma_1, hidden, scale, clamp, seed, device,
+            )),
         }
     }
 }
@@ -185,7 +205,10 @@ impl NoiseSchedule {
     /// The process on the grid 0, 1/T, …, 1: fields `[steps + 1, 1]`.
     pub fn grid(&self, steps: usize, device: &Device) -> SchedulePoint {
         let t: Vec<f32> = (0..=steps).map(|k| k as f32 / steps as f32).collect();
-        self.at(Tensor::from_data(TensorData::new(t, [steps + 1, 1]), device))
+        self.at(Tensor::from_data(
+            TensorData::new(t, [steps + 1, 1]),
+            device,
+        ))
     }
 }
 
@@ -218,14 +241,20 @@ impl LearnedSchedule {
     fn new(gamma_0: f64, gamma_1: f64, hidden: usize, seed: u64, device: &Device) -> Self {
         let mut noise = NoiseSource::new(seed, Purpose::Initialising, 1);
         let param = |values: Vec<f32>, shape: [usize; 2]| {
-            Param::from_tensor(Tensor::<2>::from_data(TensorData::new(values, shape), device))
+            Param::from_tensor(Tensor::<2>::from_data(
+                TensorData::new(values, shape),
+                device,
+            ))
         };
         Self {
             gamma_0: scalar(gamma_0, device),
             gap: scalar(inverse_softplus(gamma_1 - gamma_0), device),
             slope: param(noise.normal(hidden), [1, hidden]),
             // The bends of the hidden units spread over t ∈ [0, 1].
-            shift: param(noise.uniform(hidden).iter().map(|u| -u).collect(), [1, hidden]),
+            shift: param(
+                noise.uniform(hidden).iter().map(|u| -u).collect(),
+                [1, hidden],
+            ),
             height: param(noise.normal(hidden), [hidden, 1]),
         }
     }
@@ -241,11 +270,11 @@ impl LearnedSchedule {
         let range = at_1 - at_0.clone();
         let unit = tanh(t * slope.clone() + shift);
         let gamma_tilde = unit.clone().matmul(height.clone());
-        let gamma_tilde_prime =
-            (unit.square().neg().add_scalar(1.0) * slope).matmul(height);
+        let gamma_tilde_prime = (unit.square().neg().add_scalar(1.0) * slope).matmul(height);
 
         let gamma_bar = (gamma_tilde - at_0) / range.clone();
-        let gamma = self.gamma_0.val().unsqueeze::<2>() + gap.clone() * gamma_bar.neg().add_scalar(1.0);
+        let gamma =
+            self.gamma_0.val().unsqueeze::<2>() + gap.clone() * gamma_bar.neg().add_scalar(1.0);
         SchedulePoint::from_gamma(gamma, (gap * gamma_tilde_prime / range).neg())
     }
 }
@@ -361,11 +390,20 @@ mod tests {
     }
 
     fn column(values: &[f32]) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), &Device::flex())
+        Tensor::from_data(
+            TensorData::new(values.to_vec(), [values.len(), 1]),
+            &Device::flex(),
+        )
     }
 
     fn host(tensor: Tensor<2>) -> Vec<f64> {
-        tensor.into_data().to_vec::<f32>().unwrap().into_iter().map(f64::from).collect()
+        tensor
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap()
+            .into_iter()
+            .map(f64::from)
+            .collect()
     }
 
     fn learned(seed: u64) -> NoiseSchedule {
@@ -377,8 +415,14 @@ mod tests {
         for seed in 0..1000 {
             let point = learned(seed).at(column(&times(64)));
             let gamma = host(point.log_snr.neg());
-            assert!(gamma.windows(2).all(|w| w[1] < w[0]), "seed {seed}: {gamma:?}");
-            assert!(host(point.snr_prime).iter().all(|&p| p > 0.0), "seed {seed}");
+            assert!(
+                gamma.windows(2).all(|w| w[1] < w[0]),
+                "seed {seed}: {gamma:?}"
+            );
+            assert!(
+                host(point.snr_prime).iter().all(|&p| p > 0.0),
+                "seed {seed}"
+            );
         }
     }
 
@@ -387,13 +431,18 @@ mod tests {
         for seed in 0..20 {
             let gamma = host(learned(seed).at(column(&[0.0, 1.0])).log_snr.neg());
             // γ̄ is 0 and 1 up to rounding; γ has magnitude 7, f32 has 24 bits.
-            assert!((gamma[0] - 7.0).abs() < 5e-6 && (gamma[1] + 7.0).abs() < 5e-6, "{gamma:?}");
+            assert!(
+                (gamma[0] - 7.0).abs() < 5e-6 && (gamma[1] + 7.0).abs() < 5e-6,
+                "{gamma:?}"
+            );
         }
     }
 
     #[test]
     fn gamma_1_stays_above_gamma_0_whatever_the_parameters() {
-        let NoiseSchedule::Learned(mut schedule) = learned(1) else { panic!("not learned") };
+        let NoiseSchedule::Learned(mut schedule) = learned(1) else {
+            panic!("not learned")
+        };
         for raw in [-15.0, -1.0, 0.0, 30.0] {
             schedule.gap = scalar(raw, &Device::flex());
             let gamma = host(schedule.at(column(&[0.0, 1.0])).log_snr.neg());
@@ -404,8 +453,11 @@ mod tests {
     #[test]
     fn fields_agree_with_each_other() {
         let point = learned(3).at(column(&times(10)));
-        let (alpha_bar, sigma, log_snr) =
-            (host(point.alpha_bar), host(point.sigma_squared), host(point.log_snr));
+        let (alpha_bar, sigma, log_snr) = (
+            host(point.alpha_bar),
+            host(point.sigma_squared),
+            host(point.log_snr),
+        );
         for i in 0..alpha_bar.len() {
             assert!((alpha_bar[i] + sigma[i] - 1.0).abs() < 1e-6);
             assert!(((alpha_bar[i] / sigma[i]).ln() - log_snr[i]).abs() < 1e-5);
@@ -440,7 +492,10 @@ mod tests {
         for seed in 0..10 {
             check_derivative(&learned(seed), &t);
         }
-        let linear = ScheduleConfig::Linear { gamma_0: -5.0, gamma_1: 4.0 };
+        let linear = ScheduleConfig::Linear {
+            gamma_0: -5.0,
+            gamma_1: 4.0,
+        };
         check_derivative(&linear.init(0, &Device::flex()), &t);
     }
 
@@ -483,15 +538,27 @@ mod tests {
     #[test]
     fn expected_snr_prime_is_the_difference_of_the_ends() {
         // ∫₀¹ SNR′ dt = SNR(1) − SNR(0), by Simpson's rule on a milder schedule.
-        let config = ScheduleConfig::Learned { gamma_0: -2.0, gamma_1: 3.0, hidden: 16 };
+        let config = ScheduleConfig::Learned {
+            gamma_0: -2.0,
+            gamma_1: 3.0,
+            hidden: 16,
+        };
         let n = 400;
         let point = config.init(5, &Device::flex()).at(column(&times(n)));
         let prime = host(point.snr_prime);
-        let weight = |i: usize| if i == 0 || i == n { 1.0 } else { [2.0, 4.0][i % 2] };
-        let integral: f64 =
-            (0..=n).map(|i| weight(i) * prime[i]).sum::<f64>() / (3.0 * n as f64);
+        let weight = |i: usize| {
+            if i == 0 || i == n {
+                1.0
+            } else {
+                [2.0, 4.0][i % 2]
+            }
+        };
+        let integral: f64 = (0..=n).map(|i| weight(i) * prime[i]).sum::<f64>() / (3.0 * n as f64);
         let exact = 2_f64.exp() - (-3_f64).exp();
-        assert!((integral / exact - 1.0).abs() < 1e-4, "{integral} against {exact}");
+        assert!(
+            (integral / exact - 1.0).abs() < 1e-4,
+            "{integral} against {exact}"
+        );
     }
 
     #[test]
@@ -509,7 +576,16 @@ mod tests {
 
     #[test]
     fn ends_in_the_wrong_order_are_refused() {
-        let config = ScheduleConfig::Linear { gamma_0: 3.0, gamma_1: -3.0 };
-        assert!(config.validate().unwrap_err().to_string().contains("gamma_0 < gamma_1"));
+        let config = ScheduleConfig::Linear {
+            gamma_0: 3.0,
+            gamma_1: -3.0,
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("gamma_0 < gamma_1")
+        );
     }
 }

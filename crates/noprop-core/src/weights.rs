@@ -6,8 +6,8 @@
 
 use burn::module::Module;
 use burn::store::{
-    BurnToPyTorchAdapter, HalfPrecisionAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
-    SafetensorsStore,
+    BurnToPyTorchAdapter, HalfPrecisionAdapter, ModuleAdapter, ModuleSnapshot,
+    PyTorchToBurnAdapter, SafetensorsStore,
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,11 @@ pub enum Precision {
 ///
 /// # Errors
 /// When the tensors cannot be serialised.
-pub fn to_bytes(model: &NoProp, card: &ModelCard, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+pub fn to_bytes(
+    model: &NoProp,
+    card: &ModelCard,
+    precision: Precision,
+) -> Result<Vec<u8>, WeightsError> {
     let card = serde_json::to_string(card).map_err(|e| WeightsError::Metadata(e.to_string()))?;
     let mut store = SafetensorsStore::from_bytes(None)
         .skip_enum_variants(true)
@@ -63,8 +67,12 @@ pub fn to_bytes(model: &NoProp, card: &ModelCard, precision: Precision) -> Resul
             store.with_to_adapter(BurnToPyTorchAdapter.chain(HalfPrecisionAdapter::new()))
         }
     };
-    model.save_into(&mut store).map_err(|e| WeightsError::Format(e.to_string()))?;
-    store.get_bytes().map_err(|e| WeightsError::Format(e.to_string()))
+    model
+        .save_into(&mut store)
+        .map_err(|e| WeightsError::Format(e.to_string()))?;
+    store
+        .get_bytes()
+        .map_err(|e| WeightsError::Format(e.to_string()))
 }
 
 /// The card of a weights file, without its tensors.
@@ -75,11 +83,18 @@ pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
         .map_err(|e| WeightsError::Format(e.to_string()))?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    let version = metadata.get(VERSION_KEY).ok_or(WeightsError::NotOurs { key: VERSION_KEY })?;
+    let version = metadata
+        .get(VERSION_KEY)
+        .ok_or(WeightsError::NotOurs { key: VERSION_KEY })?;
     if *version != FORMAT_VERSION.to_string() {
-        return Err(WeightsError::Version { found: version.clone(), expected: FORMAT_VERSION });
+        return Err(WeightsError::Version {
+            found: version.clone(),
+            expected: FORMAT_VERSION,
+        });
     }
-    let card = metadata.get(CARD_KEY).ok_or(WeightsError::NotOurs { key: CARD_KEY })?;
+    let card = metadata
+        .get(CARD_KEY)
+        .ok_or(WeightsError::NotOurs { key: CARD_KEY })?;
     let card: ModelCard =
         serde_json::from_str(card).map_err(|e| WeightsError::Metadata(e.to_string()))?;
     card.model.validate()?;
@@ -103,9 +118,13 @@ pub fn from_bytes(bytes: Vec<u8>, device: &Device) -> Result<(NoProp, ModelCard)
         store.with_from_adapter(PyTorchToBurnAdapter)
     };
     let mut model = NoProp::new(&card.model, 0, device)?;
-    let result = model.load_from(&mut store).map_err(|e| WeightsError::Mismatch(e.to_string()))?;
+    let result = model
+        .load_from(&mut store)
+        .map_err(|e| WeightsError::Mismatch(e.to_string()))?;
     if let Some(name) = result.unused.first() {
-        return Err(WeightsError::Mismatch(format!("the tensor {name} belongs to no layer")));
+        return Err(WeightsError::Mismatch(format!(
+            "the tensor {name} belongs to no layer"
+        )));
     }
     Ok((model.no_grad(), card))
 }
@@ -143,7 +162,12 @@ mod tests {
         let features = model.features(images);
         let z = Tensor::random([3, 10], Distribution::Normal(0.0, 1.0), &device);
         let t = Tensor::full([1, 1], 0.25, &device);
-        model.denoise(&features, z, t).logits.into_data().to_vec().unwrap()
+        model
+            .denoise(&features, z, t)
+            .logits
+            .into_data()
+            .try_to_vec()
+            .unwrap()
     }
 
     #[test]
@@ -190,7 +214,10 @@ mod tests {
         assert!(load(bytes[..bytes.len() / 2].to_vec()).contains("truncated"));
         assert!(load(b"hello".to_vec()).contains("not a readable safetensors file"));
         let other = ModelCard {
-            model: ModelConfig { embed_dim: 8, ..card.model.clone() },
+            model: ModelConfig {
+                embed_dim: 8,
+                ..card.model.clone()
+            },
             ..card
         };
         let wrong = to_bytes(&model, &other, Precision::Full).unwrap();

@@ -77,14 +77,22 @@ impl DeviceSplit {
             Tensor::<1, Int>::from_data(TensorData::new(indices, [b]), &self.labels.device());
         let words = self.packed.clone().select(0, indices.clone());
         let byte = |shift: i32| {
-            words.clone().bitwise_right_shift_scalar(shift).bitwise_and_scalar(255).unsqueeze_dim::<3>(2)
+            words
+                .clone()
+                .bitwise_right_shift_scalar(shift)
+                .bitwise_and_scalar(255)
+                .unsqueeze_dim::<3>(2)
         };
         let bytes = Tensor::cat(vec![byte(0), byte(8), byte(16), byte(24)], 2).flatten::<2>(1, 2);
 
         let [c, h, w] = self.shape;
         let pixels = bytes.narrow(1, 0, c * h * w).float().reshape([b, c, h, w]);
         let images = (pixels - self.mean.clone()) / self.std.clone();
-        let images = if c == self.channels { images } else { images.repeat_dim(1, self.channels) };
+        let images = if c == self.channels {
+            images
+        } else {
+            images.repeat_dim(1, self.channels)
+        };
         (images, self.labels.clone().select(0, indices))
     }
 }
@@ -97,19 +105,29 @@ mod tests {
     fn a_batch_is_the_normalised_pixels() {
         // 5 pixels do not fill two words: the padding must not show. 255 sets the sign bit.
         let images = vec![0, 255, 128, 7, 200, 1, 2, 3, 4, 255];
-        let split = Split { images: images.clone(), labels: vec![3, 1], shape: [1, 1, 5] };
-        let normalization = Normalization { mean: vec![0.1307], std: vec![0.3081] };
+        let split = Split {
+            images: images.clone(),
+            labels: vec![3, 1],
+            shape: [1, 1, 5],
+        };
+        let normalization = Normalization {
+            mean: vec![0.1307],
+            std: vec![0.3081],
+        };
         for device in [Device::flex(), Device::flex().autodiff()] {
             let on_device = DeviceSplit::new(&split, &normalization, 3, &device);
             let (batch, labels) = on_device.batch(&[1, 0]);
             assert_eq!(batch.dims(), [2, 3, 1, 5]);
             assert_eq!(labels.into_data().iter::<i64>().collect::<Vec<_>>(), [1, 3]);
-            let values = batch.into_data().to_vec::<f32>().unwrap();
+            let values = batch.into_data().try_to_vec::<f32>().unwrap();
             for (k, value) in values.iter().enumerate() {
                 let (image, pixel) = (1 - k / 15, k % 5);
                 let expected = (f32::from(images[image * 5 + pixel]) / 255.0 - 0.1307) / 0.3081;
                 // Two roundings on numbers below 3.
-                assert!((value - expected).abs() < 1e-6, "{value} against {expected}");
+                assert!(
+                    (value - expected).abs() < 1e-6,
+                    "{value} against {expected}"
+                );
             }
         }
     }

@@ -37,7 +37,11 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { dataset: DatasetName::Mnist, validation: 1000, limit: None }
+        Self {
+            dataset: DatasetName::Mnist,
+            validation: 1000,
+            limit: None,
+        }
     }
 }
 
@@ -120,7 +124,12 @@ pub struct EvalConfig {
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        Self { sampler: SamplerKind::Heun, steps: 40, every: 1, seed: 0 }
+        Self {
+            sampler: SamplerKind::Heun,
+            steps: 40,
+            every: 1,
+            seed: 0,
+        }
     }
 }
 
@@ -138,7 +147,12 @@ impl Recipe {
         positive("train.batch_size", train.batch_size)?;
         positive("eval.steps", self.eval.steps)?;
         positive("eval.every", self.eval.every)?;
-        check("train.lr", train.lr, train.lr.is_finite() && train.lr > 0.0, "a positive number")?;
+        check(
+            "train.lr",
+            train.lr,
+            train.lr.is_finite() && train.lr > 0.0,
+            "a positive number",
+        )?;
         check(
             "train.weight_decay",
             train.weight_decay,
@@ -146,10 +160,20 @@ impl Recipe {
             "zero or a positive number",
         )?;
         if let Some(norm) = train.clip_norm {
-            check("train.clip_norm", norm, norm.is_finite() && norm > 0.0, "a positive number")?;
+            check(
+                "train.clip_norm",
+                norm,
+                norm.is_finite() && norm > 0.0,
+                "a positive number",
+            )?;
         }
         if let Some(decay) = train.ema_decay {
-            check("train.ema_decay", decay, (0.0..1.0).contains(&decay), "at least 0 and below 1")?;
+            check(
+                "train.ema_decay",
+                decay,
+                (0.0..1.0).contains(&decay),
+                "at least 0 and below 1",
+            )?;
         }
         Ok(())
     }
@@ -164,6 +188,10 @@ fn check(
     if holds {
         Ok(())
     } else {
-        Err(ConfigError::Value { field, found: found.to_string(), expected })
+        Err(ConfigError::Value {
+            field,
+            found: found.to_string(),
+            expected,
+        })
     }
 }

@@ -17,9 +17,7 @@ pub(crate) fn update(average: NoProp, model: &NoProp, decay: f64) -> NoProp {
     impl ModuleMapper for Blend {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             match self.0.remove::<D>(param.id) {
-                Some(new) => {
-                    param.map(|old| old.mul_scalar(self.1) + new.mul_scalar(1.0 - self.1))
-                }
+                Some(new) => param.map(|old| old.mul_scalar(self.1) + new.mul_scalar(1.0 - self.1)),
                 None => param,
             }
         }

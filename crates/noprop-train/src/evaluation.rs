@@ -55,7 +55,12 @@ impl<'a> Evaluator<'a> {
             let (images, labels) = split.batch(&indices);
             (model.features(images), labels)
         });
-        Self { model, workers, batches, total }
+        Self {
+            model,
+            workers,
+            batches,
+            total,
+        }
     }
 
     /// Accuracy of one walk from noise to label per image.
@@ -63,11 +68,18 @@ impl<'a> Evaluator<'a> {
         let correct = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
             let z_1 = sampling.run(self.model, features, i * BATCH);
-            let predicted = self.model.readout(features, z_1).argmax(1).flatten::<1>(0, 1);
+            let predicted = self
+                .model
+                .readout(features, z_1)
+                .argmax(1)
+                .flatten::<1>(0, 1);
             let right = predicted.equal(labels.clone()).int().sum();
             right.into_scalar::<i64>() as usize
         });
-        Accuracy { correct: correct.iter().sum(), total: self.total }
+        Accuracy {
+            correct: correct.iter().sum(),
+            total: self.total,
+        }
     }
 }
 
@@ -78,7 +90,14 @@ mod tests {
     #[test]
     fn wilson_is_the_published_interval() {
         // 81 of 263: 0.2553 … 0.3662 (Newcombe 1998, table I, method 3).
-        let (low, high) = Accuracy { correct: 81, total: 263 }.wilson();
-        assert!((low - 25.53).abs() < 0.005 && (high - 36.62).abs() < 0.005, "{low} {high}");
+        let (low, high) = Accuracy {
+            correct: 81,
+            total: 263,
+        }
+        .wilson();
+        assert!(
+            (low - 25.53).abs() < 0.005 && (high - 36.62).abs() < 0.005,
+            "{low} {high}"
+        );
     }
 }

@@ -31,7 +31,10 @@ pub(crate) fn average(model: &NoProp, shards: &mut [Shard]) -> GradientsParams {
             }
         }
     }
-    let mut visitor = Average { shards, out: GradientsParams::new() };
+    let mut visitor = Average {
+        shards,
+        out: GradientsParams::new(),
+    };
     model.visit(&mut visitor);
     visitor.out
 }
@@ -61,8 +64,15 @@ pub(crate) fn clip(model: &NoProp, gradients: GradientsParams, limit: f64) -> Gr
     }
     let mut norm = SquaredNorm(&gradients, None);
     model.visit(&mut norm);
-    let Some(squared) = norm.1 else { return gradients };
-    let factor = squared.sqrt().add_scalar(1e-6).recip().mul_scalar(limit).clamp_max(1.0);
+    let Some(squared) = norm.1 else {
+        return gradients;
+    };
+    let factor = squared
+        .sqrt()
+        .add_scalar(1e-6)
+        .recip()
+        .mul_scalar(limit)
+        .clamp_max(1.0);
     let mut scale = Scale(gradients, GradientsParams::new(), factor);
     model.visit(&mut scale);
     scale.1
@@ -101,12 +111,24 @@ pub(crate) fn merge_statistics(model: NoProp, shards: &mut [Shard]) -> NoProp {
     impl ModuleMapper for Merge<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let parts = self.0.iter_mut().filter_map(|shard| {
-                Some(shard.statistics.0.remove::<D>(param.id)?.mul_scalar(shard.weight))
+                Some(
+                    shard
+                        .statistics
+                        .0
+                        .remove::<D>(param.id)?
+                        .mul_scalar(shard.weight),
+                )
             });
             match parts.reduce(|a, b| a + b) {
                 Some(mean) => {
                     let tracked = param.val().device().is_autodiff();
-                    param.map(|_| if tracked { Tensor::from_inner(mean) } else { mean })
+                    param.map(|_| {
+                        if tracked {
+                            Tensor::from_inner(mean)
+                        } else {
+                            mean
+                        }
+                    })
                 }
                 None => param,
             }

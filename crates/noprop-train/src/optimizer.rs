@@ -1,8 +1,8 @@
 //! AdamW or Adam, with weight decay only where it belongs.
 
 use burn::module::ParamGroup;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer};
 use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer};
 
 use crate::config::{OptimizerKind, TrainConfig};
 
@@ -17,15 +17,28 @@ pub(crate) fn build(config: &TrainConfig) -> ModuleOptimizer {
     let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
     match config.optimizer {
         OptimizerKind::AdamW => {
-            let with = |decay| AdamWConfig::new().with_epsilon(EPSILON).with_weight_decay(decay);
+            let with = |decay| {
+                AdamWConfig::new()
+                    .with_epsilon(EPSILON)
+                    .with_weight_decay(decay)
+            };
             let optimizer = with(decay).init();
-            if config.decay_all { optimizer } else { optimizer.with_group(plain(), with(0.0).build(), None) }
+            if config.decay_all {
+                optimizer
+            } else {
+                optimizer.with_group(plain(), with(0.0).build(), None)
+            }
         }
         OptimizerKind::Adam => {
             let without = || AdamConfig::new().with_epsilon(EPSILON);
-            let optimizer =
-                without().with_weight_decay(Some(WeightDecayConfig::new(decay))).init();
-            if config.decay_all { optimizer } else { optimizer.with_group(plain(), without().build(), None) }
+            let optimizer = without()
+                .with_weight_decay(Some(WeightDecayConfig::new(decay)))
+                .init();
+            if config.decay_all {
+                optimizer
+            } else {
+                optimizer.with_group(plain(), without().build(), None)
+            }
         }
     }
 }

@@ -14,16 +14,21 @@ const BATCH: usize = 500;
 
 /// `model` with its prototype embeddings set, when its configuration asks for them. Both splits
 /// hold the same images; `on_device` lives on the autodiff device.
-pub(crate) fn initialise(model: NoProp, split: &Split, on_device: &DeviceSplit, seed: u64) -> NoProp {
+pub(crate) fn initialise(
+    model: NoProp,
+    split: &Split,
+    on_device: &DeviceSplit,
+    seed: u64,
+) -> NoProp {
     let ClassEmbeddingConfig::Prototype { source } = model.config().class_embedding else {
         return model;
     };
-    let device = model.device();
     let classes = model.config().classes;
     let mut values = Vec::new();
     for class in 0..classes {
-        let members: Vec<usize> =
-            (0..split.len()).filter(|&i| usize::from(split.labels[i]) == class).collect();
+        let members: Vec<usize> = (0..split.len())
+            .filter(|&i| usize::from(split.labels[i]) == class)
+            .collect();
         let rows = match source {
             PrototypeSource::Image => rows(&members, |batch| {
                 on_device.batch(batch).0.inner().flatten::<2>(1, 3)
@@ -34,14 +39,14 @@ pub(crate) fn initialise(model: NoProp, split: &Split, on_device: &DeviceSplit, 
                 let chosen: Vec<usize> =
                     order.iter().take(CANDIDATES).map(|&i| members[i]).collect();
                 let untrained = model.valid();
-                rows(&chosen, |batch| untrained.backbone.forward(on_device.batch(batch).0.inner()))
+                rows(&chosen, |batch| {
+                    untrained.backbone.forward(on_device.batch(batch).0.inner())
+                })
             }
         };
         values.extend(medoid(rows));
     }
-    let mut model = model;
-    model.class_embedding = model.class_embedding.clone().set(values, &device);
-    model
+    model.with_class_embeddings(values)
 }
 
 fn rows(indices: &[usize], embed: impl Fn(&[usize]) -> Tensor<2>) -> Tensor<2> {
@@ -53,20 +58,21 @@ fn medoid(rows: Tensor<2>) -> Vec<f32> {
     let [n, d] = rows.dims();
     let values = rows.clone().into_data().iter::<f32>().collect::<Vec<_>>();
     let norms = rows.clone().square().sum_dim(1);
-    let squared = norms.clone() + norms.transpose() - rows.clone().matmul(rows.transpose()).mul_scalar(2.0);
+    let squared =
+        norms.clone() + norms.transpose() - rows.clone().matmul(rows.transpose()).mul_scalar(2.0);
     let squared = squared.into_data().iter::<f32>().collect::<Vec<_>>();
     let best = (0..n)
         .map(|i| {
             let mut row = squared[i * n..(i + 1) * n].to_vec();
             // The median of squares is at the same place as that of distances.
-            *row.select_nth_unstable_by(n.saturating_sub(1) / 2, f32::total_cmp).1
+            *row.select_nth_unstable_by(n.saturating_sub(1) / 2, f32::total_cmp)
+                .1
         })
         .enumerate()
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .map_or(0, |(i, _)| i);
     values[best * d..(best + 1) * d].to_vec()
 }
-
 
 #[cfg(test)]
 mod tests {

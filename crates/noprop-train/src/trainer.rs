@@ -3,10 +3,10 @@
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
+use noprop_core::NoProp;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::objective::{Batch, HostDraws, Loss};
 use noprop_core::sampler::Sampling;
-use noprop_core::NoProp;
 use noprop_data::{Dataset, DeviceSplit, holdout};
 
 use crate::checkpoint::{Checkpoint, Progress};
@@ -72,7 +72,8 @@ impl Trainer {
 
         let channels = recipe.model.input[0];
         let tracked = device.clone().autodiff();
-        let upload = |split, device| DeviceSplit::new(split, &dataset.normalization, channels, device);
+        let upload =
+            |split, device| DeviceSplit::new(split, &dataset.normalization, channels, device);
         let train = upload(&train_split, &tracked);
         let mut held_out = vec![("test", upload(&dataset.test, device))];
         if !validation.is_empty() {
@@ -81,7 +82,11 @@ impl Trainer {
 
         let model = NoProp::new(&recipe.model, seed, &tracked)?;
         // Dropout draws from one generator of the device, which threads would share.
-        let threads = if recipe.model.backbone.is_stochastic() { 1 } else { threads };
+        let threads = if recipe.model.backbone.is_stochastic() {
+            1
+        } else {
+            threads
+        };
         let mut trainer = Self {
             optimizer: optimizer::build(&recipe.train),
             model,
@@ -105,7 +110,11 @@ impl Trainer {
             None => {
                 trainer.model =
                     prototypes::initialise(trainer.model, &train_split, &trainer.train, seed);
-                trainer.average = trainer.recipe.train.ema_decay.map(|_| trainer.model.valid());
+                trainer.average = trainer
+                    .recipe
+                    .train
+                    .ema_decay
+                    .map(|_| trainer.model.valid());
             }
         }
         Ok(trainer)
@@ -127,7 +136,10 @@ impl Trainer {
         });
         while self.progress.epoch < epochs {
             let order = self.order_of_epoch();
-            for batch in order.chunks_exact(batch_size).skip(self.progress.step_in_epoch) {
+            for batch in order
+                .chunks_exact(batch_size)
+                .skip(self.progress.step_in_epoch)
+            {
                 let event = self.step(batch)?;
                 if listen(event) == Flow::Stop {
                     self.read_losses()?;
@@ -165,7 +177,9 @@ impl Trainer {
         let config = self.recipe.train.clone();
         let step = self.progress.step;
         let total = config.epochs * self.steps_per_epoch();
-        let lr = config.lr_schedule.at(step, total, config.warmup_steps, config.lr);
+        let lr = config
+            .lr_schedule
+            .at(step, total, config.warmup_steps, config.lr);
 
         let (gradients, losses) = self.gradients(indices, step);
         let gradients = match config.clip_norm {
@@ -204,7 +218,8 @@ impl Trainer {
         let draws = HostDraws::new(&mut source, indices.len(), dim);
         if self.recipe.model.backbone.is_stochastic() {
             // Dropout's masks are a function of the step, so that a resumed run draws the same.
-            self.device.seed(seed ^ (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            self.device
+                .seed(seed ^ (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         }
 
         let count = self.workers.count().min(indices.len());
@@ -213,7 +228,14 @@ impl Trainer {
         let run = |model: &NoProp, rows: core::ops::Range<usize>| {
             let (images, labels) = self.train.batch(&indices[rows.clone()]);
             let draws = draws.upload(rows, &self.device);
-            let loss = objective.loss(model, Batch { images, labels, draws });
+            let loss = objective.loss(
+                model,
+                Batch {
+                    images,
+                    labels,
+                    draws,
+                },
+            );
             let gradients = GradientsParams::from_grads(loss.total.backward(), model);
             (gradients, terms(loss))
         };
@@ -229,7 +251,14 @@ impl Trainer {
             let model = plain.valid().train();
             let (gradients, losses) = run(&model, rows);
             let statistics = Statistics::of(&model.valid());
-            (Shard { gradients, statistics, weight }, losses.mul_scalar(weight))
+            (
+                Shard {
+                    gradients,
+                    statistics,
+                    weight,
+                },
+                losses.mul_scalar(weight),
+            )
         });
         let (mut shards, losses): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let gradients = gradients::average(&self.model, &mut shards);
@@ -240,7 +269,9 @@ impl Trainer {
 
     /// Reads the pending losses: their mean per step, or nothing when there are none.
     fn read_losses(&mut self) -> Result<Option<LossValues>, TrainError> {
-        let Some((sum, steps)) = self.pending.take() else { return Ok(None) };
+        let Some((sum, steps)) = self.pending.take() else {
+            return Ok(None);
+        };
         let sum: Vec<f32> = sum.into_data().iter::<f32>().collect();
         let total = &mut self.progress.loss_sum;
         total.total += sum[0];
@@ -289,7 +320,11 @@ impl Trainer {
             return;
         }
         let model = self.trained();
-        let sampling = Sampling { kind: config.sampler, steps: config.steps, seed: config.seed };
+        let sampling = Sampling {
+            kind: config.sampler,
+            steps: config.steps,
+            seed: config.seed,
+        };
         for (name, split) in &self.held_out {
             let accuracy = Evaluator::new(&model, split, &self.workers).accuracy(sampling);
             listen(TrainEvent::Evaluated {
@@ -312,8 +347,17 @@ impl Trainer {
         Ok(Checkpoint {
             progress: self.progress.clone(),
             model: record(self.model.valid()).map_err(|e| failed(&e))?,
-            optimizer: self.optimizer.into_bytes().map_err(|e| failed(&e))?.to_vec(),
-            ema: self.average.clone().map(record).transpose().map_err(|e| failed(&e))?,
+            optimizer: self
+                .optimizer
+                .into_bytes()
+                .map_err(|e| failed(&e))?
+                .to_vec(),
+            ema: self
+                .average
+                .clone()
+                .map(record)
+                .transpose()
+                .map_err(|e| failed(&e))?,
         })
     }
 
@@ -352,13 +396,17 @@ impl Trainer {
         };
         self.model = load(self.model.clone(), checkpoint.model)?;
         let bytes = Bytes::from_bytes_vec(checkpoint.optimizer);
-        self.optimizer =
-            optimizer::build(&self.recipe.train).from_bytes(bytes).map_err(|e| failed(&e))?;
+        self.optimizer = optimizer::build(&self.recipe.train)
+            .from_bytes(bytes)
+            .map_err(|e| failed(&e))?;
         self.average = match checkpoint.ema {
             Some(bytes) => Some(load(self.model.valid(), bytes)?),
             None => None,
         };
-        self.progress = Progress { recipe: self.recipe.clone(), ..checkpoint.progress };
+        self.progress = Progress {
+            recipe: self.recipe.clone(),
+            ..checkpoint.progress
+        };
         Ok(())
     }
 

@@ -18,8 +18,14 @@ impl Workers {
     /// When the system starts no more threads.
     pub fn new(count: usize) -> Result<Self, TrainError> {
         let pool = || ThreadPoolBuilder::new().num_threads(1).build();
-        let pools = if count > 1 { (0..count).map(|_| pool()).collect() } else { Ok(Vec::new()) };
-        Ok(Self { pools: pools.map_err(|e| TrainError::Workers(e.to_string()))? })
+        let pools = if count > 1 {
+            (0..count).map(|_| pool()).collect()
+        } else {
+            Ok(Vec::new())
+        };
+        Ok(Self {
+            pools: pools.map_err(|e| TrainError::Workers(e.to_string()))?,
+        })
     }
 
     /// Number of workers.
@@ -46,7 +52,9 @@ impl Workers {
             }
             for handle in handles {
                 match handle.join() {
-                    Ok(items) => items.into_iter().for_each(|(i, result)| results[i] = Some(result)),
+                    Ok(items) => items
+                        .into_iter()
+                        .for_each(|(i, result)| results[i] = Some(result)),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }

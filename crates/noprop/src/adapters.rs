@@ -81,13 +81,21 @@ pub fn adapters() -> Vec<Adapter> {
             };
             let (kind, device) = match info.device_type {
                 wgpu::DeviceType::DiscreteGpu => ("discrete-gpu", DeviceKind::DiscreteGpu(next(0))),
-                wgpu::DeviceType::IntegratedGpu => ("integrated-gpu", DeviceKind::IntegratedGpu(next(1))),
+                wgpu::DeviceType::IntegratedGpu => {
+                    ("integrated-gpu", DeviceKind::IntegratedGpu(next(1)))
+                }
                 wgpu::DeviceType::VirtualGpu => ("virtual-gpu", DeviceKind::VirtualGpu(next(2))),
                 wgpu::DeviceType::Cpu if next(3) == 0 => ("software", DeviceKind::Cpu),
                 _ => return None,
             };
             let backend = info.backend.to_string();
-            Some(Adapter { index: 0, name: info.name, backend, kind, device })
+            Some(Adapter {
+                index: 0,
+                name: info.name,
+                backend,
+                kind,
+                device,
+            })
         })
         .collect();
     found.sort_by_key(|adapter| match adapter.kind {
@@ -96,7 +104,10 @@ pub fn adapters() -> Vec<Adapter> {
         "virtual-gpu" => 2,
         _ => 3,
     });
-    found.iter_mut().enumerate().for_each(|(i, adapter)| adapter.index = i);
+    found
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, adapter)| adapter.index = i);
     found
 }
 
@@ -140,7 +151,10 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen> {
             match adapters.get(index.unwrap_or(0)) {
                 Some(adapter) => {
                     if !adapter.is_gpu() {
-                        eprintln!("note: {} is a software adapter, slower than --device cpu", adapter.name);
+                        eprintln!(
+                            "note: {} is a software adapter, slower than --device cpu",
+                            adapter.name
+                        );
                     }
                     Ok(wgpu_device(adapter))
                 }
@@ -160,7 +174,11 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen> {
 }
 
 fn cpu() -> Chosen {
-    Chosen { device: Device::flex(), name: "CPU".into(), is_cpu: true }
+    Chosen {
+        device: Device::flex(),
+        name: "CPU".into(),
+        is_cpu: true,
+    }
 }
 
 fn wgpu_device(adapter: &Adapter) -> Chosen {
@@ -173,7 +191,11 @@ fn wgpu_device(adapter: &Adapter) -> Chosen {
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Chosen> {
-    Ok(Chosen { device: Device::cuda(index), name: format!("CUDA {index}"), is_cpu: false })
+    Ok(Chosen {
+        device: Device::cuda(index),
+        name: format!("CUDA {index}"),
+        is_cpu: false,
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -193,6 +215,11 @@ mod tests {
         assert_eq!("wgpu:2".parse(), Ok(DeviceChoice::Wgpu(Some(2))));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
         assert!("gpu".parse::<DeviceChoice>().unwrap_err().contains("wgpu"));
-        assert!("wgpu:x".parse::<DeviceChoice>().unwrap_err().contains("wgpu:0"));
+        assert!(
+            "wgpu:x"
+                .parse::<DeviceChoice>()
+                .unwrap_err()
+                .contains("wgpu:0")
+        );
     }
 }

@@ -21,10 +21,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a model and leave a run folder.
-    #[command(after_help = "Examples:\n  noprop train\n  noprop train --recipe mnist-resnet18 --epochs 4\n  noprop train --resume runs/mnist-small")]
+    #[command(
+        after_help = "Examples:\n  noprop train\n  noprop train --recipe mnist-resnet18 --epochs 4\n  noprop train --resume runs/mnist-small"
+    )]
     Train(Box<TrainArgs>),
     /// Table of test accuracy over samplers and T.
-    #[command(after_help = "Example:\n  noprop eval runs/mnist-small --samplers ddim,heun --steps 2,5,10,20,40,60,100")]
+    #[command(
+        after_help = "Example:\n  noprop eval runs/mnist-small --samplers ddim,heun --steps 2,5,10,20,40,60,100"
+    )]
     Eval(EvalArgs),
     /// Classify one image file.
     #[command(after_help = "Example:\n  noprop predict runs/mnist-small digit.png --trajectory")]
@@ -216,7 +220,9 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("expected a whole number of at least 1".into()),
         Ok(n) => Ok(n),
-        Err(_) => Err(format!("expected a whole number of at least 1, found {text:?}")),
+        Err(_) => Err(format!(
+            "expected a whole number of at least 1, found {text:?}"
+        )),
     }
 }
 

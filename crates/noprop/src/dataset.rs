@@ -16,7 +16,11 @@ pub fn load(name: DatasetName, source: &SourceArgs) -> Result<Dataset> {
     let mut bar: Option<ProgressBar> = None;
     let mut report = |progress: Progress| match progress {
         Progress::Trying { what } => eprintln!("{name}: trying {what}"),
-        Progress::Started { file, total, resumed_from } => {
+        Progress::Started {
+            file,
+            total,
+            resumed_from,
+        } => {
             if std::io::stderr().is_terminal() {
                 let new = ProgressBar::new(total.unwrap_or(0));
                 if let Ok(style) = ProgressStyle::with_template(

@@ -48,7 +48,13 @@ impl Console {
     /// Takes note of an event.
     pub fn on(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Started { step, steps_per_epoch, epochs, parameters, threads } => {
+            TrainEvent::Started {
+                step,
+                steps_per_epoch,
+                epochs,
+                parameters,
+                threads,
+            } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 self.epochs = *epochs;
                 self.epoch_first_step = step % steps_per_epoch.max(&1);
@@ -70,13 +76,20 @@ impl Console {
                     self.bar = Some(bar);
                 }
             }
-            TrainEvent::Step { epoch, step, loss, .. } => self.step(*epoch, *step, *loss),
+            TrainEvent::Step {
+                epoch, step, loss, ..
+            } => self.step(*epoch, *step, *loss),
             TrainEvent::Epoch { loss, .. } => {
                 self.train_seconds = self.epoch_started.elapsed().as_secs_f64();
                 self.epoch_loss = *loss;
                 self.last_mark = Instant::now();
             }
-            TrainEvent::Evaluated { epoch, split, accuracy, .. } => {
+            TrainEvent::Evaluated {
+                epoch,
+                split,
+                accuracy,
+                ..
+            } => {
                 let seconds = self.last_mark.elapsed().as_secs_f64();
                 self.last_mark = Instant::now();
                 if *split == "validation" {
@@ -103,7 +116,12 @@ impl Console {
         }
         let done = (step - self.epoch_first_step.min(step)) * self.batch_size;
         let rate = done as f64 / self.epoch_started.elapsed().as_secs_f64().max(1e-9);
-        let LossValues { total, ce, kl, denoise } = self.loss;
+        let LossValues {
+            total,
+            ce,
+            kl,
+            denoise,
+        } = self.loss;
         let text = format!(
             "epoch {epoch}/{} step {step}/{} loss {total:.4} (ce {ce:.4} kl {kl:.4} denoise {denoise:.4}) {rate:.0} images/s",
             self.epochs, self.steps_per_epoch
@@ -123,8 +141,10 @@ impl Console {
 
     /// The line that the reference prints, with the validation accuracy added.
     fn epoch_line(&self, epoch: usize, accuracy: f64, infer_seconds: f64) {
-        let validation =
-            self.validation.map(|v| format!(" | validation {v:.2}%")).unwrap_or_default();
+        let validation = self
+            .validation
+            .map(|v| format!(" | validation {v:.2}%"))
+            .unwrap_or_default();
         let line = format!(
             "Epoch {epoch:03} loss {:8.4} | train {:.1}s | Acc {accuracy:.2}% | infer {infer_seconds:.1}s{validation}",
             self.epoch_loss.total, self.train_seconds

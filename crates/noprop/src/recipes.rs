@@ -12,10 +12,22 @@ use crate::cli::Overrides;
 pub const DEFAULT: &str = "mnist-small";
 
 const BUILT_IN: [(&str, &str); 4] = [
-    ("mnist-small", include_str!("../../../recipes/mnist-small.toml")),
-    ("mnist-resnet18", include_str!("../../../recipes/mnist-resnet18.toml")),
-    ("reference-mnist", include_str!("../../../recipes/reference-mnist.toml")),
-    ("reference-simple", include_str!("../../../recipes/reference-simple.toml")),
+    (
+        "mnist-small",
+        include_str!("../../../recipes/mnist-small.toml"),
+    ),
+    (
+        "mnist-resnet18",
+        include_str!("../../../recipes/mnist-resnet18.toml"),
+    ),
+    (
+        "reference-mnist",
+        include_str!("../../../recipes/reference-mnist.toml"),
+    ),
+    (
+        "reference-simple",
+        include_str!("../../../recipes/reference-simple.toml"),
+    ),
 ];
 
 /// The recipe called `name`, or in the file `name`.
@@ -30,7 +42,9 @@ pub fn find(name: &str) -> Result<Recipe> {
         let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
         return Err(anyhow!(
             "no recipe is called {name:?}{}; expected one of {}, or the path of a TOML file",
-            nearest(name, &names).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default(),
+            nearest(name, &names)
+                .map(|n| format!(", did you mean {n:?}?"))
+                .unwrap_or_default(),
             names.join(", ")
         ));
     }
@@ -126,7 +140,10 @@ mod tests {
     #[test]
     fn built_in_recipes_are_valid() {
         for (name, _) in BUILT_IN {
-            find(name).unwrap().validate().unwrap_or_else(|e| panic!("{name}: {e}"));
+            find(name)
+                .unwrap()
+                .validate()
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
         }
     }
 
@@ -151,9 +168,21 @@ mod tests {
         assert_eq!((recipe.train.epochs, recipe.train.lr), (3, 0.5));
         assert!(matches!(
             recipe.model.backbone,
-            BackboneConfig::Resnet(ResNetConfig { depth: Depth::ResNet18, .. })
+            BackboneConfig::Resnet(ResNetConfig {
+                depth: Depth::ResNet18,
+                ..
+            })
         ));
-        let flags = Overrides { backbone: Some("vgg".into()), ..Default::default() };
-        assert!(flags.apply(&mut recipe).unwrap_err().to_string().contains("resnet50"));
+        let flags = Overrides {
+            backbone: Some("vgg".into()),
+            ..Default::default()
+        };
+        assert!(
+            flags
+                .apply(&mut recipe)
+                .unwrap_err()
+                .to_string()
+                .contains("resnet50")
+        );
     }
 }

@@ -43,7 +43,10 @@ impl RunFolder {
                 );
             }
             if force && !is_empty && !is_run {
-                bail!("{} holds no run (no config.toml), so --force leaves it alone", path.display());
+                bail!(
+                    "{} holds no run (no config.toml), so --force leaves it alone",
+                    path.display()
+                );
             }
             if is_run {
                 fs::remove_dir_all(path)
@@ -51,9 +54,14 @@ impl RunFolder {
             }
         }
         fs::create_dir_all(path.join("checkpoints")).with_context(|| {
-            format!("the run folder {} cannot be created; choose another --out", path.display())
+            format!(
+                "the run folder {} cannot be created; choose another --out",
+                path.display()
+            )
         })?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 
     /// An existing run.
@@ -64,7 +72,9 @@ impl RunFolder {
         if !path.join("config.toml").is_file() {
             bail!("{} is no run folder: it has no config.toml", path.display());
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 
     /// Where it is.
@@ -109,14 +119,19 @@ impl RunFolder {
         let parent = self.path.join("checkpoints");
         let place = parent.join(format!("step-{:08}", checkpoint.progress.step));
         let save = || -> Result<()> {
-            let scratch = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(&parent)?;
+            let scratch = tempfile::Builder::new()
+                .prefix(".checkpoint-")
+                .tempdir_in(&parent)?;
             let write = |name: &str, bytes: &[u8]| fs::write(scratch.path().join(name), bytes);
             write("model.bpk", &checkpoint.model)?;
             write("optimizer.bpk", &checkpoint.optimizer)?;
             if let Some(ema) = &checkpoint.ema {
                 write("ema.bpk", ema)?;
             }
-            write("progress.json", &serde_json::to_vec_pretty(&checkpoint.progress)?)?;
+            write(
+                "progress.json",
+                &serde_json::to_vec_pretty(&checkpoint.progress)?,
+            )?;
             if place.exists() {
                 fs::remove_dir_all(&place)?;
             }
@@ -124,11 +139,16 @@ impl RunFolder {
             Ok(())
         };
         save().with_context(|| {
-            format!("the checkpoint {} cannot be written; is the disk full?", place.display())
+            format!(
+                "the checkpoint {} cannot be written; is the disk full?",
+                place.display()
+            )
         })?;
         let mut all = self.checkpoints()?;
         all.truncate(all.len().saturating_sub(KEEP));
-        all.iter().try_for_each(fs::remove_dir_all).context("an old checkpoint cannot be removed")
+        all.iter()
+            .try_for_each(fs::remove_dir_all)
+            .context("an old checkpoint cannot be removed")
     }
 
     /// The newest checkpoint.
@@ -137,7 +157,10 @@ impl RunFolder {
     /// When there is none or it cannot be read.
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
         let Some(place) = self.checkpoints()?.pop() else {
-            bail!("{} has no checkpoint yet; start anew with --force", self.path.display());
+            bail!(
+                "{} has no checkpoint yet; start anew with --force",
+                self.path.display()
+            );
         };
         let read = |name: &str| {
             fs::read(place.join(name)).with_context(|| {
@@ -153,7 +176,11 @@ impl RunFolder {
             progress,
             model: read("model.bpk")?,
             optimizer: read("optimizer.bpk")?,
-            ema: place.join("ema.bpk").exists().then(|| read("ema.bpk")).transpose()?,
+            ema: place
+                .join("ema.bpk")
+                .exists()
+                .then(|| read("ema.bpk"))
+                .transpose()?,
         })
     }
 
@@ -165,7 +192,8 @@ impl RunFolder {
         let mut found: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"))
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("step-"))
             })
             .collect();
         found.sort();
@@ -184,7 +212,10 @@ impl RunFolder {
             classes: dataset.classes.clone(),
             dataset: dataset.name.to_string(),
         };
-        self.write("model.safetensors", &weights::to_bytes(model, &card, Precision::Full)?)
+        self.write(
+            "model.safetensors",
+            &weights::to_bytes(model, &card, Precision::Full)?,
+        )
     }
 }
 
@@ -193,13 +224,23 @@ impl RunFolder {
 /// # Errors
 /// When there is none, or it cannot be read.
 pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, Normalization)> {
-    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    let file = if path.is_dir() {
+        path.join("model.safetensors")
+    } else {
+        path.to_owned()
+    };
     let bytes = fs::read(&file).with_context(|| {
-        format!("no weights at {}; expected a run folder or a .safetensors file", file.display())
+        format!(
+            "no weights at {}; expected a run folder or a .safetensors file",
+            file.display()
+        )
     })?;
     let (model, card) = weights::from_bytes(bytes, device)
         .with_context(|| format!("{} cannot be used", file.display()))?;
-    let normalization = Normalization { mean: card.mean.clone(), std: card.std.clone() };
+    let normalization = Normalization {
+        mean: card.mean.clone(),
+        std: card.std.clone(),
+    };
     Ok((model, card, normalization))
 }
 

@@ -23,16 +23,28 @@ pub struct CnnConfig {
 
 impl Default for CnnConfig {
     fn default() -> Self {
-        Self { width: 32, dropout: 0.2 }
+        Self {
+            width: 32,
+            dropout: 0.2,
+        }
     }
 }
 
 impl CnnConfig {
     pub(crate) fn validate(&self, [_, height, width]: [usize; 3]) -> Result<(), ConfigError> {
         at_least("model.backbone.width", self.width, 1, "at least 1")?;
-        at_least("model.input", height.min(width), 4, "at least 4×4 pixels for the two poolings")?;
+        at_least(
+            "model.input",
+            height.min(width),
+            4,
+            "at least 4×4 pixels for the two poolings",
+        )?;
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(value("model.backbone.dropout", self.dropout, "at least 0 and below 1"));
+            return Err(value(
+                "model.backbone.dropout",
+                self.dropout,
+                "at least 0 and below 1",
+            ));
         }
         Ok(())
     }

@@ -26,7 +26,11 @@ pub struct ResNetConfig {
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self { depth: Depth::ResNet18, stem: Stem::Imagenet, width: 64 }
+        Self {
+            depth: Depth::ResNet18,
+            stem: Stem::Imagenet,
+            width: 64,
+        }
     }
 }
 
@@ -68,7 +72,9 @@ impl TryFrom<u32> for Depth {
             18 => Ok(Self::ResNet18),
             50 => Ok(Self::ResNet50),
             152 => Ok(Self::ResNet152),
-            other => Err(format!("a ResNet of depth {other} is not known, expected 10, 18, 50 or 152")),
+            other => Err(format!(
+                "a ResNet of depth {other} is not known, expected 10, 18, 50 or 152"
+            )),
         }
     }
 }
@@ -162,7 +168,10 @@ impl ResNet {
         if let Some(pool) = &self.pool {
             x = pool.forward(x);
         }
-        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
+        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+            .into_iter()
+            .flatten()
+        {
             x = block.forward(x);
         }
         // Global average pooling, `[b, c, h, w]` → `[b, c]`.
@@ -256,7 +265,10 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> 
         .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
         .with_bias(false)
         // torchvision: normal, fan-out, gain √2.
-        .with_initializer(Initializer::KaimingNormal { gain: 2_f64.sqrt(), fan_out_only: true })
+        .with_initializer(Initializer::KaimingNormal {
+            gain: 2_f64.sqrt(),
+            fan_out_only: true,
+        })
         .init(device)
 }
 
@@ -270,8 +282,12 @@ fn shortcut(
     stride: usize,
     device: &Device,
 ) -> Option<(Conv2d, BatchNorm)> {
-    (stride != 1 || fan_in != fan_out)
-        .then(|| (conv([fan_in, fan_out], 1, stride, device), norm(fan_out, device)))
+    (stride != 1 || fan_in != fan_out).then(|| {
+        (
+            conv([fan_in, fan_out], 1, stride, device),
+            norm(fan_out, device),
+        )
+    })
 }
 
 fn project(downsample: &Option<(Conv2d, BatchNorm)>, x: Tensor<4>) -> Tensor<4> {
@@ -287,7 +303,11 @@ mod tests {
 
     fn parameters(depth: Depth, stem: Stem) -> usize {
         let device = Device::flex();
-        let config = ResNetConfig { depth, stem, width: 64 };
+        let config = ResNetConfig {
+            depth,
+            stem,
+            width: 64,
+        };
         let network = config.init(3, 256, &device);
         // Burn counts the running statistics of BatchNorm as parameters; torchvision does not.
         struct Count(usize, bool);
@@ -309,7 +329,10 @@ mod tests {
     #[test]
     fn parameter_counts_are_torchvisions() {
         // torchvision's totals, less its 1000-way fc, plus the projection to 256.
-        assert_eq!(parameters(Depth::ResNet18, Stem::Imagenet), 11_689_512 - 513_000 + 512 * 256 + 256);
+        assert_eq!(
+            parameters(Depth::ResNet18, Stem::Imagenet),
+            11_689_512 - 513_000 + 512 * 256 + 256
+        );
         assert_eq!(
             parameters(Depth::ResNet50, Stem::Imagenet),
             25_557_032 - 2_049_000 + 2048 * 256 + 256
@@ -325,7 +348,12 @@ mod tests {
         let device = Device::flex();
         for stem in [Stem::Imagenet, Stem::Small, Stem::Strided] {
             for depth in [Depth::ResNet10, Depth::ResNet18, Depth::ResNet50] {
-                let network = ResNetConfig { depth, stem, width: 4 }.init(1, 6, &device);
+                let network = ResNetConfig {
+                    depth,
+                    stem,
+                    width: 4,
+                }
+                .init(1, 6, &device);
                 let out = network.forward(Tensor::zeros([2, 1, 28, 28], &device));
                 assert_eq!(out.dims(), [2, 6]);
             }

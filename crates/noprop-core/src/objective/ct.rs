@@ -10,11 +10,18 @@ use crate::model::NoProp;
 use crate::schedule::kl_to_standard_normal;
 
 pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64) -> Loss {
-    let Batch { images, labels, draws } = batch;
+    let Batch {
+        images,
+        labels,
+        draws,
+    } = batch;
     let device = images.device();
     let u_y = model.class_embedding.embed(labels.clone());
     // The two ends of the process in one evaluation: row 0 is t = 0, row 1 is t = 1.
-    let ends = model.schedule.at(Tensor::from_data(TensorData::new(vec![0_f32, 1.0], [2, 1]), &device));
+    let ends = model.schedule.at(Tensor::from_data(
+        TensorData::new(vec![0_f32, 1.0], [2, 1]),
+        &device,
+    ));
 
     let now = model.schedule.at(draws.t.clone());
     let z_t = now.diffuse(u_y.clone(), draws.noise);

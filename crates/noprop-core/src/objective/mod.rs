@@ -90,7 +90,10 @@ impl HostDraws {
             Tensor::from_data(TensorData::new(values, [n, d]), device)
         };
         Draws {
-            t: Tensor::from_data(TensorData::new(self.t[rows.clone()].to_vec(), [n, 1]), device),
+            t: Tensor::from_data(
+                TensorData::new(self.t[rows.clone()].to_vec(), [n, 1]),
+                device,
+            ),
             noise: latents(&self.noise),
             noise_1: latents(&self.noise_1),
         }
@@ -159,7 +162,10 @@ impl ObjectiveConfig {
 
 /// Mean of −log softmax(logits)[label]: `[b, m]`, `[b]` → `[1]`.
 fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-    log_softmax(logits, 1).gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg()
+    log_softmax(logits, 1)
+        .gather(1, labels.unsqueeze_dim::<2>(1))
+        .mean()
+        .neg()
 }
 
 #[cfg(test)]

@@ -15,7 +15,11 @@ use crate::model::NoProp;
 use crate::schedule::SchedulePoint;
 
 pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64) -> Loss {
-    let Batch { images, labels, draws } = batch;
+    let Batch {
+        images,
+        labels,
+        draws,
+    } = batch;
     let u_y = model.class_embedding.embed(labels.clone());
     let features = model.features(images);
 

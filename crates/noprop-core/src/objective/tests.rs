@@ -16,10 +16,23 @@ fn config() -> ModelConfig {
         input: [1, 4, 4],
         embed_dim: 5,
         time_dim: 4,
-        backbone: BackboneConfig::Cnn(CnnConfig { width: 2, dropout: 0.0 }),
-        class_embedding: ClassEmbeddingConfig::Learned { dim: Some(4), init: EmbeddingInit::Random },
-        head: HeadConfig { hidden: [7, 6], batch_norm: false },
-        schedule: ScheduleConfig::Learned { gamma_0: -2.0, gamma_1: 2.0, hidden: 3 },
+        backbone: BackboneConfig::Cnn(CnnConfig {
+            width: 2,
+            dropout: 0.0,
+        }),
+        class_embedding: ClassEmbeddingConfig::Learned {
+            dim: Some(4),
+            init: EmbeddingInit::Random,
+        },
+        head: HeadConfig {
+            hidden: [7, 6],
+            batch_norm: false,
+        },
+        schedule: ScheduleConfig::Learned {
+            gamma_0: -2.0,
+            gamma_1: 2.0,
+            hidden: 3,
+        },
         ..Default::default()
     }
 }
@@ -41,8 +54,11 @@ fn batch(config: &ModelConfig, device: &Device) -> Batch {
 
 fn rows(tensor: &Tensor<2>) -> Vec<Vec<f64>> {
     let width = tensor.dims()[1];
-    let values = tensor.to_data().to_vec::<f32>().unwrap();
-    values.chunks(width).map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+    let values = tensor.to_data().try_to_vec::<f32>().unwrap();
+    values
+        .chunks(width)
+        .map(|row| row.iter().map(|&v| f64::from(v)).collect())
+        .collect()
 }
 
 fn scalar(tensor: &Tensor<1>) -> f64 {
@@ -58,7 +74,9 @@ fn softmax_times(logits: &[f64], w: &[Vec<f64>]) -> Vec<f64> {
     let max = logits.iter().copied().fold(f64::MIN, f64::max);
     let weights: Vec<f64> = logits.iter().map(|l| (l - max).exp()).collect();
     let sum: f64 = weights.iter().sum();
-    (0..w[0].len()).map(|j| (0..w.len()).map(|i| weights[i] / sum * w[i][j]).sum()).collect()
+    (0..w[0].len())
+        .map(|j| (0..w.len()).map(|i| weights[i] / sum * w[i][j]).sum())
+        .collect()
 }
 
 /// Each term in f64 on the host, from the schedule's and the network's outputs.
@@ -70,7 +88,12 @@ fn ct_terms_are_those_of_equation_9() {
     let loss = ObjectiveConfig::Ct { eta: 0.7 }.loss(&model, batch.clone());
 
     let w = rows(&model.class_embedding.weight.val());
-    let at = |t: Tensor<2>| rows(&model.schedule.at(t).log_snr).into_iter().map(|r| r[0]).collect::<Vec<_>>();
+    let at = |t: Tensor<2>| {
+        rows(&model.schedule.at(t).log_snr)
+            .into_iter()
+            .map(|r| r[0])
+            .collect::<Vec<_>>()
+    };
     let ends = at(Tensor::from_data([[0.0_f32], [1.0]], &device));
     let log_snr = at(batch.draws.t.clone());
     let snr_prime = rows(&model.schedule.at(batch.draws.t.clone()).snr_prime);
@@ -85,7 +108,8 @@ fn ct_terms_are_those_of_equation_9() {
                 (0..4).map(move |j| (i, j, alpha_bar)).collect::<Vec<_>>()
             })
             .map(|(i, j, alpha_bar)| {
-                (alpha_bar.sqrt() * w[i % CLASSES][j] + (1.0 - alpha_bar).sqrt() * noise[i][j]) as f32
+                (alpha_bar.sqrt() * w[i % CLASSES][j] + (1.0 - alpha_bar).sqrt() * noise[i][j])
+                    as f32
             })
             .collect();
         Tensor::<2>::from_data(TensorData::new(values, [BATCH, 4]), &device)
@@ -107,8 +131,16 @@ fn ct_terms_are_those_of_equation_9() {
         kl += 0.5 * (alpha_bar_0 * (norm - 4.0) - 4.0 * (1.0 - alpha_bar_0).ln()) / BATCH as f64;
     }
     // f32 networks against f64 sums: about ten roundings of numbers of order 1 to 10.
-    assert!((scalar(&loss.ce) - ce).abs() < 1e-5, "ce {} {ce}", scalar(&loss.ce));
-    assert!((scalar(&loss.kl) - kl).abs() < 1e-5, "kl {} {kl}", scalar(&loss.kl));
+    assert!(
+        (scalar(&loss.ce) - ce).abs() < 1e-5,
+        "ce {} {ce}",
+        scalar(&loss.ce)
+    );
+    assert!(
+        (scalar(&loss.kl) - kl).abs() < 1e-5,
+        "kl {} {kl}",
+        scalar(&loss.kl)
+    );
     assert!((scalar(&loss.denoise) / denoise - 1.0).abs() < 1e-5);
     assert!((scalar(&loss.total) - ce - kl - denoise).abs() < 1e-4);
 }
@@ -134,22 +166,37 @@ fn reference_terms_are_its_own() {
     let loss = ObjectiveConfig::Reference { eta: 1.0 }.loss(&model, batch.clone());
 
     let w = rows(&model.class_embedding.weight.val());
-    let mean_norm: f64 =
-        (0..BATCH).map(|i| w[i % CLASSES].iter().map(|u| u * u).sum::<f64>()).sum::<f64>() / BATCH as f64;
+    let mean_norm: f64 = (0..BATCH)
+        .map(|i| w[i % CLASSES].iter().map(|u| u * u).sum::<f64>())
+        .sum::<f64>()
+        / BATCH as f64;
     assert!((scalar(&loss.kl) - 0.5 * mean_norm).abs() < 1e-5);
 
     // z_1 = ᾱ(1) u + √(1−ᾱ(1)) ε′ with ᾱ(1) = σ(7/2), and the cross-entropy of the denoiser on it.
     let alpha_bar = 1.0 / (1.0 + (-3.5_f64).exp());
     let noise_1 = rows(&batch.draws.noise_1);
     let z_1: Vec<f32> = (0..BATCH * 4)
-        .map(|k| (alpha_bar * w[k / 4 % CLASSES][k % 4] + (1.0 - alpha_bar).sqrt() * noise_1[k / 4][k % 4]) as f32)
+        .map(|k| {
+            (alpha_bar * w[k / 4 % CLASSES][k % 4]
+                + (1.0 - alpha_bar).sqrt() * noise_1[k / 4][k % 4]) as f32
+        })
         .collect();
     let z_1 = Tensor::from_data(TensorData::new(z_1, [BATCH, 4]), &device);
     let features = model.features(batch.images);
-    let logits = rows(&model.denoise(&features, z_1, Tensor::ones([1, 1], &device)).logits);
-    let ce: f64 =
-        (0..BATCH).map(|i| negative_log_softmax(&logits[i], i % CLASSES)).sum::<f64>() / BATCH as f64;
-    assert!((scalar(&loss.ce) - ce).abs() < 1e-5, "{} against {ce}", scalar(&loss.ce));
+    let logits = rows(
+        &model
+            .denoise(&features, z_1, Tensor::ones([1, 1], &device))
+            .logits,
+    );
+    let ce: f64 = (0..BATCH)
+        .map(|i| negative_log_softmax(&logits[i], i % CLASSES))
+        .sum::<f64>()
+        / BATCH as f64;
+    assert!(
+        (scalar(&loss.ce) - ce).abs() < 1e-5,
+        "{} against {ce}",
+        scalar(&loss.ce)
+    );
 }
 
 /// Adds `step` to entry `index` of the parameter at `path`, or reads its gradient.
@@ -173,7 +220,7 @@ impl ModuleMapper for Nudge<'_> {
         }
         param.map(|tensor| {
             let (shape, device) = (tensor.shape(), tensor.device());
-            let mut values = tensor.into_data().to_vec::<f32>().unwrap();
+            let mut values = tensor.into_data().try_to_vec::<f32>().unwrap();
             values[self.index] += self.step;
             Tensor::from_data(TensorData::new(values, shape), &device)
         })
@@ -187,33 +234,59 @@ fn gradients_agree_with_finite_differences() {
     let device = plain.clone().autodiff();
     let objective = ObjectiveConfig::default();
     let model = NoProp::new(&config(), 2, &device).unwrap();
-    let grads = objective.loss(&model, batch(&config(), &device)).total.backward();
+    let grads = objective
+        .loss(&model, batch(&config(), &device))
+        .total
+        .backward();
     let gradient = |tensor: Option<Vec<f32>>| tensor.expect("the parameter has a gradient");
-    let vec1 = |t: Tensor<1>| t.into_data().to_vec::<f32>().unwrap();
-    let vec2 = |t: Tensor<2>| t.into_data().to_vec::<f32>().unwrap();
+    let vec1 = |t: Tensor<1>| t.into_data().try_to_vec::<f32>().unwrap();
+    let vec2 = |t: Tensor<2>| t.into_data().try_to_vec::<f32>().unwrap();
 
     let crate::schedule::NoiseSchedule::Learned(schedule) = &model.schedule else {
         panic!("the schedule is learned")
     };
     let head = model.output_head.as_ref().unwrap();
     let cases: Vec<(&[&str], Vec<f32>)> = vec![
-        (&["schedule", "Learned", "gamma_0"], gradient(schedule.gamma_0.grad(&grads).map(vec1))),
-        (&["schedule", "Learned", "gap"], gradient(schedule.gap.grad(&grads).map(vec1))),
-        (&["schedule", "Learned", "slope"], gradient(schedule.slope.grad(&grads).map(vec2))),
-        (&["schedule", "Learned", "height"], gradient(schedule.height.grad(&grads).map(vec2))),
-        (&["class_embedding", "weight"], gradient(model.class_embedding.weight.grad(&grads).map(vec2))),
-        (&["output_head", "weight"], gradient(head.weight.grad(&grads).map(vec2))),
+        (
+            &["schedule", "Learned", "gamma_0"],
+            gradient(schedule.gamma_0.grad(&grads).map(vec1)),
+        ),
+        (
+            &["schedule", "Learned", "gap"],
+            gradient(schedule.gap.grad(&grads).map(vec1)),
+        ),
+        (
+            &["schedule", "Learned", "slope"],
+            gradient(schedule.slope.grad(&grads).map(vec2)),
+        ),
+        (
+            &["schedule", "Learned", "height"],
+            gradient(schedule.height.grad(&grads).map(vec2)),
+        ),
+        (
+            &["class_embedding", "weight"],
+            gradient(model.class_embedding.weight.grad(&grads).map(vec2)),
+        ),
+        (
+            &["output_head", "weight"],
+            gradient(head.weight.grad(&grads).map(vec2)),
+        ),
     ];
     let loss = |path: &[&str], index: usize, step: f32| {
-        let mut nudge = Nudge { path, here: vec![], index, step };
+        let mut nudge = Nudge {
+            path,
+            here: vec![],
+            index,
+            step,
+        };
         let nudged = model.valid().map(&mut nudge);
         scalar(&objective.loss(&nudged, batch(&config(), &plain)).total)
     };
     for (path, gradient) in cases {
-        for index in 0..gradient.len().min(4) {
+        for (index, &exact) in gradient.iter().enumerate().take(4) {
             let h = 2e-2_f32;
             let difference = (loss(path, index, h) - loss(path, index, -h)) / (2.0 * f64::from(h));
-            let exact = f64::from(gradient[index]);
+            let exact = f64::from(exact);
             // The loss is of order 10 in f32: 1e-6·10/h = 5e-4 of rounding, and h² of curvature.
             assert!(
                 (difference - exact).abs() < 5e-3 * (1.0 + exact.abs()),
@@ -227,9 +300,16 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn objectives_refuse_models_that_do_not_suit_them() {
     let model = config();
-    assert!(ObjectiveConfig::Reference { eta: 1.0 }.validate(&model).is_err());
+    assert!(
+        ObjectiveConfig::Reference { eta: 1.0 }
+            .validate(&model)
+            .is_err()
+    );
     assert!(ObjectiveConfig::Ct { eta: 1.0 }.validate(&model).is_ok());
     assert!(ObjectiveConfig::Ct { eta: 0.0 }.validate(&model).is_err());
-    let model = ModelConfig { readout: Readout::Denoiser, ..model };
+    let model = ModelConfig {
+        readout: Readout::Denoiser,
+        ..model
+    };
     assert!(ObjectiveConfig::Ct { eta: 1.0 }.validate(&model).is_err());
 }

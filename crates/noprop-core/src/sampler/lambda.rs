@@ -11,7 +11,11 @@ pub(super) fn velocity(u_hat: Tensor<2>, z: Tensor<2>, alpha_bar: Tensor<2>) -> 
 }
 
 fn derivative(walk: &Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-    velocity(walk.u_hat(z.clone(), k), z, Walk::at(&walk.grid.alpha_bar, k))
+    velocity(
+        walk.u_hat(z.clone(), k),
+        z,
+        Walk::at(&walk.grid.alpha_bar, k),
+    )
 }
 
 fn step_size(walk: &Walk<'_>, k: usize) -> Tensor<2> {

@@ -93,10 +93,16 @@ impl FromStr for SamplerKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
-            format!("no sampler is called {text:?}, expected one of {}", names.join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
+                format!(
+                    "no sampler is called {text:?}, expected one of {}",
+                    names.join(", ")
+                )
+            })
     }
 }
 
@@ -170,7 +176,8 @@ impl<'a> Walk<'a> {
     fn new(model: &'a NoProp, features: &'a Features, sampling: Sampling, first: usize) -> Self {
         let device = features.fused.device();
         let noise = if sampling.kind == SamplerKind::Ancestral {
-            let stream = |i| NoiseSource::new(sampling.seed, Purpose::Ancestral, (first + i) as u64);
+            let stream =
+                |i| NoiseSource::new(sampling.seed, Purpose::Ancestral, (first + i) as u64);
             (0..features.len()).map(stream).collect()
         } else {
             Vec::new()
@@ -198,8 +205,15 @@ impl<'a> Walk<'a> {
 
     /// Standard normal noise `[b, d]`, each image from its own stream.
     fn draw(&mut self, dim: usize) -> Tensor<2> {
-        let values: Vec<f32> = self.noise.iter_mut().flat_map(|source| source.normal(dim)).collect();
-        Tensor::from_data(TensorData::new(values, [self.noise.len(), dim]), &self.device)
+        let values: Vec<f32> = self
+            .noise
+            .iter_mut()
+            .flat_map(|source| source.normal(dim))
+            .collect();
+        Tensor::from_data(
+            TensorData::new(values, [self.noise.len(), dim]),
+            &self.device,
+        )
     }
 }
 

@@ -13,7 +13,11 @@ pub(super) fn velocity(u_hat: Tensor<2>, z: Tensor<2>, sigma_squared: Tensor<2>)
 }
 
 fn derivative(walk: &Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-    velocity(walk.u_hat(z.clone(), k), z, Walk::at(&walk.grid.sigma_squared, k))
+    velocity(
+        walk.u_hat(z.clone(), k),
+        z,
+        Walk::at(&walk.grid.sigma_squared, k),
+    )
 }
 
 pub(super) struct Euler;

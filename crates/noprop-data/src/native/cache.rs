@@ -95,7 +95,6 @@ fn of_platform() -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::native::archive::md5_hex;

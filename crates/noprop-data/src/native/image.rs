@@ -89,7 +89,6 @@ fn to_pixels(picture: DynamicImage, shape: [usize; 3]) -> Result<Vec<u8>, DataEr
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::fs;
 

@@ -1,5 +1,4 @@
 //! MNIST from small files, and every kind of bad file.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

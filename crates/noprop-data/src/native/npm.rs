@@ -123,7 +123,6 @@ fn failed(why: &str) -> DataError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use flate2::{Compression, write::GzEncoder};
 

@@ -1,5 +1,4 @@
 //! The walk through the sources, with a small archive of two files.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write;

@@ -8,7 +8,10 @@ use crate::cli::DataArgs;
 pub fn run(args: &DataArgs) -> Result<()> {
     let dataset = crate::dataset::load(args.dataset, &args.source)?;
     let classes = dataset.classes.len();
-    let (train, test) = (dataset.train.class_counts(classes), dataset.test.class_counts(classes));
+    let (train, test) = (
+        dataset.train.class_counts(classes),
+        dataset.test.class_counts(classes),
+    );
     if args.json {
         println!(
             "{}",
@@ -26,7 +29,11 @@ pub fn run(args: &DataArgs) -> Result<()> {
     }
     let [c, h, w] = dataset.train.shape;
     println!("{} from {}", dataset.name, dataset.source);
-    println!("{} training and {} test images of {c}×{h}×{w}", dataset.train.len(), dataset.test.len());
+    println!(
+        "{} training and {} test images of {c}×{h}×{w}",
+        dataset.train.len(),
+        dataset.test.len()
+    );
     for (i, class) in dataset.classes.iter().enumerate() {
         println!("  {class:<12} {:>6} {:>6}", train[i], test[i]);
     }

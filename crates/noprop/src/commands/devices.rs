@@ -11,18 +11,31 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
     let auto = adapters::choose(DeviceChoice::Auto)?.name;
     let cuda = cfg!(feature = "cuda");
     if args.json {
-        println!("{}", json!({ "auto": auto, "wgpu": adapters, "cuda_built_in": cuda }));
+        println!(
+            "{}",
+            json!({ "auto": auto, "wgpu": adapters, "cuda_built_in": cuda })
+        );
         return Ok(());
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     println!("cpu     {cores} core(s)");
     for adapter in &adapters {
-        println!("wgpu:{}  {} ({}, {})", adapter.index, adapter.name, adapter.backend, adapter.kind);
+        println!(
+            "wgpu:{}  {} ({}, {})",
+            adapter.index, adapter.name, adapter.backend, adapter.kind
+        );
     }
     if adapters.is_empty() {
         println!("wgpu    no adapter found");
     }
-    println!("cuda    {}", if cuda { "built in" } else { "not built in (--features cuda)" });
+    println!(
+        "cuda    {}",
+        if cuda {
+            "built in"
+        } else {
+            "not built in (--features cuda)"
+        }
+    );
     println!("--device auto takes {auto}");
     Ok(())
 }

@@ -53,24 +53,44 @@ pub struct Plan<'a> {
 
 impl Table {
     /// Evaluates `model` on `split`; the backbone runs once for the whole table.
-    pub fn measure(model: &NoProp, split: &DeviceSplit, workers: &Workers, plan: &Plan<'_>) -> Self {
+    pub fn measure(
+        model: &NoProp,
+        split: &DeviceSplit,
+        workers: &Workers,
+        plan: &Plan<'_>,
+    ) -> Self {
         let start = Instant::now();
         let evaluator = Evaluator::new(model, split, workers);
         // The first walk makes a GPU finish the features, and compiles the kernels of a step.
-        evaluator.accuracy(Sampling { kind: SamplerKind::Ddim, steps: 1, seed: plan.seed });
+        evaluator.accuracy(Sampling {
+            kind: SamplerKind::Ddim,
+            steps: 1,
+            seed: plan.seed,
+        });
         let features_seconds = start.elapsed().as_secs_f64();
         let mut rows = Vec::new();
         for &kind in plan.samplers {
             for &steps in plan.steps {
                 let start = Instant::now();
                 let runs: Vec<Accuracy> = (0..plan.repeats as u64)
-                    .map(|i| evaluator.accuracy(Sampling { kind, steps, seed: plan.seed + i }))
+                    .map(|i| {
+                        evaluator.accuracy(Sampling {
+                            kind,
+                            steps,
+                            seed: plan.seed + i,
+                        })
+                    })
                     .collect();
                 let seconds = start.elapsed().as_secs_f64() / plan.repeats as f64;
                 rows.push(Row::new(kind, steps, &runs, seconds));
             }
         }
-        Self { images: split.len(), repeats: plan.repeats, features_seconds, rows }
+        Self {
+            images: split.len(),
+            repeats: plan.repeats,
+            features_seconds,
+            rows,
+        }
     }
 
     /// Prints it for people.
@@ -79,7 +99,10 @@ impl Table {
             "{} test images, {} noise seed(s); features of all images once: {:.1}s",
             self.images, self.repeats, self.features_seconds
         );
-        println!("{:<16} {:>4}  {:>18}  {:>18}  {:>10}  {:>7}", "sampler", "T", "accuracy %", "Wilson 95 %", "images/s", "infer s");
+        println!(
+            "{:<16} {:>4}  {:>18}  {:>18}  {:>10}  {:>7}",
+            "sampler", "T", "accuracy %", "Wilson 95 %", "images/s", "infer s"
+        );
         for row in &self.rows {
             let accuracy = match row.standard_error {
                 Some(error) => format!("{:.2} ± {error:.2}", row.accuracy),
@@ -98,7 +121,11 @@ impl Row {
     fn new(sampler: SamplerKind, steps: usize, runs: &[Accuracy], seconds: f64) -> Self {
         let n = runs.len() as f64;
         let accuracy = runs.iter().map(Accuracy::percent).sum::<f64>() / n;
-        let variance = runs.iter().map(|run| (run.percent() - accuracy).powi(2)).sum::<f64>() / (n - 1.0);
+        let variance = runs
+            .iter()
+            .map(|run| (run.percent() - accuracy).powi(2))
+            .sum::<f64>()
+            / (n - 1.0);
         Self {
             sampler,
             steps,

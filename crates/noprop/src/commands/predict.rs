@@ -25,18 +25,28 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let split = DeviceSplit::new(&split, &normalization, card.model.input[0], &chosen.device);
 
     let features = model.features(split.batch(&[0]).0);
-    let sampling = Sampling { kind: args.sampler, steps: args.steps, seed: args.seed };
+    let sampling = Sampling {
+        kind: args.sampler,
+        steps: args.steps,
+        seed: args.seed,
+    };
     let z_0 = sampling.initial(&model, 0, 1);
     let mut latents = vec![z_0.clone()];
-    sampling.run_from(&model, &features, z_0, 0, &mut |_, z| latents.push(z.clone()));
+    sampling.run_from(&model, &features, z_0, 0, &mut |_, z| {
+        latents.push(z.clone())
+    });
     // One read for the whole trajectory.
-    let rows: Vec<Tensor<2>> =
-        latents.into_iter().map(|z| softmax(model.readout(&features, z), 1)).collect();
+    let rows: Vec<Tensor<2>> = latents
+        .into_iter()
+        .map(|z| softmax(model.readout(&features, z), 1))
+        .collect();
     let probabilities: Vec<f32> = Tensor::cat(rows, 0).into_data().iter::<f32>().collect();
     let rows: Vec<&[f32]> = probabilities.chunks(card.classes.len()).collect();
 
     let last = rows[args.steps];
-    let best = (0..last.len()).max_by(|&a, &b| last[a].total_cmp(&last[b])).unwrap_or(0);
+    let best = (0..last.len())
+        .max_by(|&a, &b| last[a].total_cmp(&last[b]))
+        .unwrap_or(0);
     if args.json {
         let mut out = json!({
             "class": card.classes[best],
@@ -55,9 +65,19 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     }
     println!("{} ({:.2} %)", card.classes[best], 100.0 * last[best]);
     let line = |row: &[f32]| {
-        row.iter().map(|p| format!("{:>7.2}", 100.0 * p)).collect::<Vec<_>>().join("")
+        row.iter()
+            .map(|p| format!("{:>7.2}", 100.0 * p))
+            .collect::<Vec<_>>()
+            .join("")
     };
-    println!("{:>6}{}", "class", card.classes.iter().map(|c| format!("{c:>7}")).collect::<String>());
+    println!(
+        "{:>6}{}",
+        "class",
+        card.classes
+            .iter()
+            .map(|c| format!("{c:>7}"))
+            .collect::<String>()
+    );
     if args.trajectory {
         for (k, row) in rows.iter().enumerate() {
             println!("{:>6}{}", format!("k={k}"), line(row));

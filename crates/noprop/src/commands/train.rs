@@ -51,19 +51,31 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         dataset.source,
         folder.path().display()
     );
-    let mut trainer = Trainer::new(recipe.clone(), &dataset, &chosen.device, threads, checkpoint)?;
+    let mut trainer = Trainer::new(
+        recipe.clone(),
+        &dataset,
+        &chosen.device,
+        threads,
+        checkpoint,
+    )?;
     folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
 
     let complete = train(&mut trainer, &recipe, &folder)?;
     folder.save_weights(&trainer.trained(), &dataset)?;
     if !complete {
-        println!("stopped; continue with: noprop train --resume {}", folder.path().display());
+        println!(
+            "stopped; continue with: noprop train --resume {}",
+            folder.path().display()
+        );
         return Ok(());
     }
     if !args.no_table {
         final_table(&trainer, &recipe, &dataset);
     }
-    println!("weights: {}", folder.path().join("model.safetensors").display());
+    println!(
+        "weights: {}",
+        folder.path().join("model.safetensors").display()
+    );
     Ok(())
 }
 
@@ -100,13 +112,22 @@ fn train(trainer: &mut Trainer, recipe: &Recipe, folder: &RunFolder) -> Result<b
             failure = Some(error);
             return Flow::Stop;
         }
-        if interrupted.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue }
+        if interrupted.load(Ordering::SeqCst) {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
     })?;
     failure.map_or(Ok(finished), Err)
 }
 
 /// Writes what an event leaves behind: a line of the log, a checkpoint.
-fn keep(event: &TrainEvent, folder: &RunFolder, log: &mut std::fs::File, start: Instant) -> Result<()> {
+fn keep(
+    event: &TrainEvent,
+    folder: &RunFolder,
+    log: &mut std::fs::File,
+    start: Instant,
+) -> Result<()> {
     if let TrainEvent::Checkpointed { checkpoint, .. } = event {
         let checkpoint: &Checkpoint = checkpoint;
         folder.save_checkpoint(checkpoint)?;
