@@ -81,11 +81,11 @@ impl ClassEmbeddingConfig {
         }
     }
 
-    /// W_Embed with its initial values. Prototypes start at zero until
-    /// [`ClassEmbedding::set`] brings them.
-    pub fn init(&self, classes: usize, dim: usize, seed: u64, device: &Device) -> ClassEmbedding {
+    /// Initial values of W_Embed, `[classes, dim]` row-major. Prototypes are zero until the
+    /// trainer takes them from the data.
+    pub fn initial_values(&self, classes: usize, dim: usize, seed: u64) -> Vec<f32> {
         let mut noise = NoiseSource::new(seed, Purpose::Initialising, 0);
-        let values = match self {
+        match self {
             Self::OneHot => identity(classes),
             Self::Learned {
                 init: EmbeddingInit::Random,
@@ -96,7 +96,12 @@ impl ClassEmbeddingConfig {
                 ..
             } => orthogonal(classes, dim, noise.normal(classes * dim)),
             Self::Prototype { .. } => vec![0.0; classes * dim],
-        };
+        }
+    }
+
+    /// W_Embed with `values`, `[classes, d]` row-major; fixed when one-hot, else learned.
+    pub fn init(&self, values: Vec<f32>, classes: usize, device: &Device) -> ClassEmbedding {
+        let dim = values.len() / classes;
         let weight = Tensor::from_data(TensorData::new(values, [classes, dim]), device);
         let weight = Param::from_tensor(weight);
         ClassEmbedding {
@@ -208,7 +213,7 @@ mod tests {
     #[test]
     fn one_hot_is_fixed_and_embeds_labels() {
         let device = Device::flex().autodiff();
-        let embedding = ClassEmbeddingConfig::OneHot.init(3, 3, 0, &device);
+        let embedding = ClassEmbeddingConfig::OneHot.init(identity(3), 3, &device);
         assert!(!embedding.weight.is_require_grad());
         let labels = Tensor::<1, Int>::from_data([2, 0], &device);
         let u = embedding.embed(labels).into_data();

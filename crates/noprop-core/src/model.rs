@@ -85,13 +85,13 @@ impl NoProp {
         config.validate()?;
         device.seed(seed);
         let (classes, d) = (config.classes, config.latent_dim());
-        let class_embedding = config.class_embedding.init(classes, d, seed, device);
-        let output_head =
-            (config.readout == Readout::Linear).then(|| inner_product_head(&class_embedding));
+        let values = config.class_embedding.initial_values(classes, d, seed);
+        let output_head = (config.readout == Readout::Linear)
+            .then(|| inner_product_head(&values, classes, device));
         Ok(Self {
             backbone: config.backbone.init(config.input, config.embed_dim, device),
             denoiser: Denoiser::new(config, device),
-            class_embedding,
+            class_embedding: config.class_embedding.init(values, classes, device),
             schedule: config.schedule.init(seed, device),
             output_head,
             config: config.clone(),
@@ -102,10 +102,10 @@ impl NoProp {
     /// head that goes with them.
     pub fn with_class_embeddings(mut self, values: Vec<f32>) -> Self {
         let device = self.device();
-        self.class_embedding = self.class_embedding.set(values, &device);
         self.output_head = self
             .output_head
-            .map(|_| inner_product_head(&self.class_embedding));
+            .map(|_| inner_product_head(&values, self.config.classes, &device));
+        self.class_embedding = self.class_embedding.set(values, &device);
         self
     }
 
@@ -163,9 +163,13 @@ impl NoProp {
 /// The output head's initial weights: logits z·u_y, the direction of the Bayes-optimal head
 /// √ᾱ(1)/(1−ᾱ(1)) z·u_y for q(z_1|y) with embeddings of equal norm. Training finds the scale;
 /// from random weights it would first have to find which coordinate belongs to which class.
-fn inner_product_head(embedding: &ClassEmbedding) -> Linear {
-    let weight = embedding.weight.val().detach().transpose();
-    let bias = Tensor::zeros([weight.dims()[1]], &weight.device());
+fn inner_product_head(embeddings: &[f32], classes: usize, device: &Device) -> Linear {
+    let d = embeddings.len() / classes;
+    let transposed: Vec<f32> = (0..d * classes)
+        .map(|i| embeddings[i % classes * d + i / classes])
+        .collect();
+    let weight = Tensor::from_data(TensorData::new(transposed, [d, classes]), device);
+    let bias = Tensor::zeros([classes], device);
     Linear {
         weight: Param::from_tensor(weight),
         bias: Some(Param::from_tensor(bias)),

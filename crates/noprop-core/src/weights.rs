@@ -133,7 +133,8 @@ pub fn from_bytes(bytes: Vec<u8>, device: &Device) -> Result<(NoProp, ModelCard)
 mod tests {
     use super::*;
     use crate::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
-    use burn::tensor::{Distribution, Tensor};
+    use crate::noise::{NoiseSource, Purpose};
+    use burn::tensor::{Tensor, TensorData};
 
     fn small() -> (NoProp, ModelCard) {
         let model = ModelConfig {
@@ -157,10 +158,10 @@ mod tests {
 
     fn logits(model: &NoProp) -> Vec<f32> {
         let device = Device::flex();
-        device.seed(9);
-        let images = Tensor::random([3, 1, 28, 28], Distribution::Normal(0.0, 1.0), &device);
-        let features = model.features(images);
-        let z = Tensor::random([3, 10], Distribution::Normal(0.0, 1.0), &device);
+        let mut noise = NoiseSource::new(9, Purpose::Sampling, 0);
+        let images = TensorData::new(noise.normal(3 * 28 * 28), [3, 1, 28, 28]);
+        let features = model.features(Tensor::from_data(images, &device));
+        let z = Tensor::from_data(TensorData::new(noise.normal(30), [3, 10]), &device);
         let t = Tensor::full([1, 1], 0.25, &device);
         model
             .denoise(&features, z, t)

@@ -9,7 +9,7 @@ use super::{Batch, Loss, cross_entropy};
 use crate::model::NoProp;
 use crate::schedule::kl_to_standard_normal;
 
-pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64) -> Loss {
+pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64, max_weight: Option<f64>) -> Loss {
     let Batch {
         images,
         labels,
@@ -28,7 +28,11 @@ pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64) -> Loss {
     let features = model.features(images);
     let estimate = model.denoise(&features, z_t, draws.t);
     let error = (estimate.u_hat - u_y.clone()).square().sum_dim(1);
-    let denoise = (now.snr_prime * error).mean().mul_scalar(0.5 * eta);
+    let weight = match max_weight {
+        Some(limit) => now.snr_prime.clamp_max(limit),
+        None => now.snr_prime,
+    };
+    let denoise = (weight * error).mean().mul_scalar(0.5 * eta);
 
     let signal = ends.alpha_bar.narrow(0, 1, 1).sqrt();
     let sigma = ends.sigma_squared.narrow(0, 1, 1).sqrt();

@@ -21,6 +21,11 @@ pub enum ObjectiveConfig {
         /// Weight η of the denoising term; 1 in the paper.
         #[serde(default = "one")]
         eta: f64,
+        /// Largest SNR′(t) that weights the denoising term; the paper has no limit. Without one
+        /// the times near t = 1, where z_t gives the label away, outweigh by orders of magnitude
+        /// the early times, where the image decides (cf. Min-SNR, arXiv:2303.09556).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_weight: Option<f64>,
     },
     /// The reference's loss, to the letter.
     Reference {
@@ -36,7 +41,10 @@ fn one() -> f64 {
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self::Ct { eta: 1.0 }
+        Self::Ct {
+            eta: 1.0,
+            max_weight: None,
+        }
     }
 }
 
@@ -130,9 +138,17 @@ impl ObjectiveConfig {
     /// # Errors
     /// The first thing that does not fit.
     pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
-        let (Self::Ct { eta } | Self::Reference { eta }) = self;
+        let (Self::Ct { eta, .. } | Self::Reference { eta }) = self;
         if !(eta.is_finite() && *eta > 0.0) {
             return Err(value("objective.eta", eta, "a positive number"));
+        }
+        if let Self::Ct {
+            max_weight: Some(limit),
+            ..
+        } = self
+            && !(limit.is_finite() && *limit > 0.0)
+        {
+            return Err(value("objective.max_weight", limit, "a positive number"));
         }
         if matches!(self, Self::Ct { .. }) && model.readout != Readout::Linear {
             return Err(ConfigError::Combination(
@@ -154,7 +170,7 @@ impl ObjectiveConfig {
     /// The loss of `batch`.
     pub fn loss(&self, model: &NoProp, batch: Batch) -> Loss {
         match *self {
-            Self::Ct { eta } => ct::loss(model, batch, eta),
+            Self::Ct { eta, max_weight } => ct::loss(model, batch, eta, max_weight),
             Self::Reference { eta } => reference::loss(model, batch, eta),
         }
     }

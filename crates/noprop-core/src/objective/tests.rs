@@ -85,7 +85,11 @@ fn ct_terms_are_those_of_equation_9() {
     let device = Device::flex();
     let model = NoProp::new(&config(), 2, &device).unwrap();
     let batch = batch(&config(), &device);
-    let loss = ObjectiveConfig::Ct { eta: 0.7 }.loss(&model, batch.clone());
+    let loss = ObjectiveConfig::Ct {
+        eta: 0.7,
+        max_weight: None,
+    }
+    .loss(&model, batch.clone());
 
     let w = rows(&model.class_embedding.weight.val());
     let at = |t: Tensor<2>| {
@@ -305,11 +309,32 @@ fn objectives_refuse_models_that_do_not_suit_them() {
             .validate(&model)
             .is_err()
     );
-    assert!(ObjectiveConfig::Ct { eta: 1.0 }.validate(&model).is_ok());
-    assert!(ObjectiveConfig::Ct { eta: 0.0 }.validate(&model).is_err());
+    assert!(
+        ObjectiveConfig::Ct {
+            eta: 1.0,
+            max_weight: None
+        }
+        .validate(&model)
+        .is_ok()
+    );
+    assert!(
+        ObjectiveConfig::Ct {
+            eta: 0.0,
+            max_weight: None
+        }
+        .validate(&model)
+        .is_err()
+    );
     let model = ModelConfig {
         readout: Readout::Denoiser,
         ..model
     };
-    assert!(ObjectiveConfig::Ct { eta: 1.0 }.validate(&model).is_err());
+    assert!(
+        ObjectiveConfig::Ct {
+            eta: 1.0,
+            max_weight: None
+        }
+        .validate(&model)
+        .is_err()
+    );
 }
