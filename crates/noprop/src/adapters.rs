@@ -67,8 +67,11 @@ impl Adapter {
 
 /// Adapters that this build can compute on, GPUs first.
 pub fn adapters() -> Vec<Adapter> {
-    let instance = wgpu::Instance::default();
+    // Without OpenGL, which computes nothing here and complains where there is no display.
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    let instance = wgpu::Instance::new(descriptor);
     let mut counts = [0; 5];
     let mut found: Vec<Adapter> = pollster::block_on(instance.enumerate_adapters(backends))
         .into_iter()
