@@ -88,14 +88,16 @@ impl NoProp {
         let values = config.class_embedding.initial_values(classes, d, seed);
         let output_head = (config.readout == Readout::Linear)
             .then(|| inner_product_head(&values, classes, device));
-        Ok(Self {
+        let model = Self {
             backbone: config.backbone.init(config.input, config.embed_dim, device),
             denoiser: Denoiser::new(config, device),
             class_embedding: config.class_embedding.init(values, classes, device),
             schedule: config.schedule.init(seed, device),
             output_head,
             config: config.clone(),
-        })
+        };
+        // Burn draws a parameter when it is first used; drawn here, the seed alone decides.
+        Ok(model.materialize())
     }
 
     /// The same network with class embeddings `values`, `[classes, d]` row-major, and the output

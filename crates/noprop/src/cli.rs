@@ -77,7 +77,7 @@ pub struct TrainArgs {
     /// Continue the run in this folder.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "force"])]
     pub resume: Option<PathBuf>,
-    /// Run folder to create [default: runs/<recipe>].
+    /// Run folder to create [default: runs/ and the name of the recipe].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace an existing run folder.

@@ -1,6 +1,6 @@
 //! From z_0 ~ N(0, I) at t = 0 to z_1 at t = 1 in T steps.
 //!
-//! A new sampler is one file with a [`Stepper`], and one arm in [`SamplerKind::stepper`].
+//! A new sampler is one file with a `Stepper`, and one arm in `SamplerKind::stepper`.
 
 mod ancestral;
 mod ddim;

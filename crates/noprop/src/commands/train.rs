@@ -41,8 +41,20 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let threads = chosen.threads(args.device.threads.or(Some(recipe.train.threads)));
     let dataset = crate::dataset::load(recipe.data.dataset, &args.source)?;
     let (folder, checkpoint) = match resumed {
-        Some((folder, checkpoint)) => (folder, Some(checkpoint)),
-        None => (RunFolder::create(&out(args), args.force)?, None),
+        Some((folder, checkpoint)) => (Some(folder), Some(checkpoint)),
+        None => (None, None),
+    };
+    // The trainer refuses what does not fit before a folder is made or replaced.
+    let mut trainer = Trainer::new(
+        recipe.clone(),
+        &dataset,
+        &chosen.device,
+        threads,
+        checkpoint,
+    )?;
+    let folder = match folder {
+        Some(folder) => folder,
+        None => RunFolder::create(&out(args), args.force)?,
     };
     eprintln!(
         "training on {} with {} images from {}, run folder {}",
@@ -51,13 +63,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         dataset.source,
         folder.path().display()
     );
-    let mut trainer = Trainer::new(
-        recipe.clone(),
-        &dataset,
-        &chosen.device,
-        threads,
-        checkpoint,
-    )?;
     folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
 
     let complete = train(&mut trainer, &recipe, &folder)?;

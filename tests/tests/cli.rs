@@ -1,0 +1,239 @@
+//! The program as its user meets it: end to end on the embedded subset, and its error messages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use assert_cmd::Command;
+use noprop_data::{Dataset, DatasetName, LoadOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const RECIPE: &str = r#"
+[model]
+embed_dim = 16
+time_dim = 16
+[model.backbone]
+kind = "resnet"
+depth = 10
+stem = "strided"
+width = 4
+[model.head]
+hidden = [16, 16]
+[model.schedule]
+kind = "learned"
+gamma_0 = -5.0
+gamma_1 = 5.0
+[data]
+limit = 3300
+validation = 100
+[train]
+epochs = 2
+batch_size = 64
+lr = 1e-2
+lr_schedule = "one-cycle"
+[eval]
+steps = 5
+"#;
+
+/// The program beside this test; built once when it is missing.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
+        let profile = exe.parent().and_then(Path::parent).unwrap();
+        let program = profile.join(format!("noprop{}", std::env::consts::EXE_SUFFIX));
+        // Cargo builds a binary for the tests of its own package alone, so bring it up to date.
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--workspace", "--bin", "noprop", "--target-dir"]);
+        cargo.arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let status = cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        assert!(status.status().unwrap().success(), "cargo build failed");
+        program
+    })
+}
+
+/// `noprop ARGS` in `folder`, with an empty cache there.
+fn noprop(folder: &Path, args: &str) -> Command {
+    let mut command = Command::new(program());
+    command
+        .current_dir(folder)
+        .env("NOPROP_CACHE_DIR", folder.join("cache"))
+        .args(args.split_whitespace());
+    command
+}
+
+const CPU: &str = "--device cpu --threads 1";
+
+/// The run fails and says `expected`.
+fn refuses(folder: &Path, args: &str, expected: &[&str]) {
+    let assert = noprop(folder, args).assert().failure();
+    let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    for part in expected {
+        assert!(stderr.contains(part), "{args}: no {part:?} in\n{stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{args}:\n{stderr}");
+}
+
+fn json(folder: &Path, args: &str) -> Value {
+    let assert = noprop(folder, args).assert().success();
+    serde_json::from_slice(&assert.get_output().stdout).unwrap()
+}
+
+/// A folder with one trained run in `run`, shared by the tests, which only read it.
+fn trained() -> &'static Path {
+    static FOLDER: OnceLock<(TempDir, String)> = OnceLock::new();
+    let (folder, stderr) = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("r.toml"), RECIPE).unwrap();
+        let args = format!("train --recipe r.toml --out run --no-table --offline {CPU}");
+        let assert = noprop(folder.path(), &args).assert().success();
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        (folder, stderr)
+    });
+    assert!(
+        stderr.contains("WARNING") && stderr.contains("embedded subset of 6000"),
+        "{stderr}"
+    );
+    folder.path()
+}
+
+fn embedded() -> Dataset {
+    let cache = tempfile::tempdir().unwrap();
+    let mut silent = |_| {};
+    let mut options = LoadOptions::new(&mut silent);
+    options.cache_dir = Some(cache.path().to_owned());
+    options.offline = true;
+    noprop_data::load(DatasetName::Mnist, options).unwrap()
+}
+
+#[test]
+fn a_run_leaves_a_complete_folder() {
+    let run = trained().join("run");
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    assert!(config.contains("one-cycle"), "{config}");
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let events: Vec<Value> = metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for name in ["started", "epoch", "evaluated", "checkpointed", "finished"] {
+        assert!(events.iter().any(|e| e["event"] == name), "no {name}");
+    }
+    assert_eq!(fs::read_dir(run.join("checkpoints")).unwrap().count(), 2);
+    assert!(run.join("model.safetensors").is_file());
+}
+
+#[test]
+fn eval_is_far_above_chance() {
+    let args =
+        format!("eval run --json --samplers ddim,heun --steps 2,5 --images 200 --offline {CPU}");
+    let table = json(trained(), &args);
+    assert_eq!(table["images"], 200);
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        // Chance is 10 %, with a standard deviation of 2.1 % on 200 images.
+        assert!(row["accuracy"].as_f64().unwrap() >= 30.0, "{row}");
+    }
+}
+
+#[test]
+fn predict_gives_probabilities() {
+    let dataset = embedded();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("digit.png");
+    let pixels = dataset.test.image(0).to_vec();
+    image::GrayImage::from_raw(28, 28, pixels)
+        .unwrap()
+        .save(&file)
+        .unwrap();
+    let args = format!("predict run {} --json --trajectory {CPU}", file.display());
+    let out = json(trained(), &args);
+    let trajectory = out["trajectory"].as_array().unwrap();
+    assert_eq!(trajectory.len(), 11);
+    for row in trajectory.iter().chain([&out["probabilities"]]) {
+        let row = row.as_array().unwrap();
+        let sum: f64 = row.iter().map(|p| p.as_f64().unwrap()).sum();
+        // Ten roundings of f32.
+        assert!(row.len() == 10 && (sum - 1.0).abs() < 1e-5, "{sum}");
+    }
+}
+
+#[test]
+fn devices_and_data_are_described() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(json(folder.path(), "devices --json")["auto"].is_string());
+    let data = json(folder.path(), "data --json --offline");
+    assert_eq!(data["train"]["images"], 6000);
+    assert_eq!(data["test"]["images"], 1000);
+}
+
+#[test]
+fn a_wrong_command_line_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("typo.toml"), "[train]\nepoch = 3\n").unwrap();
+    refuses(at, "eval run --steps 0", &["at least 1"]);
+    refuses(at, "eval nowhere --device cpu", &["nowhere", "run folder"]);
+    if json(at, "devices --json")["cuda_built_in"] == false {
+        refuses(at, "train --offline --device cuda", &["--features cuda"]);
+    }
+    refuses(
+        at,
+        "train --recipe mnist-smal",
+        &["did you mean", "mnist-small"],
+    );
+    refuses(at, "train --recipe typo.toml", &["did you mean `epochs`"]);
+    fs::create_dir(at.join("empty")).unwrap();
+    refuses(at, "train --resume empty", &["no run folder"]);
+}
+
+#[test]
+fn a_wrong_file_is_explained() {
+    let run = trained();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let out = run.join("run");
+    let out = out.display();
+    refuses(
+        run,
+        &format!("train --recipe r.toml --out run --offline {CPU}"),
+        &["--resume", "--force"],
+    );
+
+    let whole = fs::read(run.join("run/model.safetensors")).unwrap();
+    for (name, length) in [("half", whole.len() / 2), ("header", 100), ("empty", 0)] {
+        let file = format!("{name}.safetensors");
+        fs::write(at.join(&file), &whole[..length]).unwrap();
+        refuses(
+            at,
+            &format!("eval {file} --offline {CPU}"),
+            &[&file, "cannot be used"],
+        );
+    }
+
+    fs::create_dir(at.join("data")).unwrap();
+    for name in [
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ] {
+        // A header that promises more than there is.
+        fs::write(at.join("data").join(name), [0, 0, 8, 3, 0, 0]).unwrap();
+    }
+    refuses(at, "data --data-root data", &["train-images-idx3-ubyte"]);
+    refuses(
+        at,
+        "data --data-root data --allow-unverified",
+        &["train-images-idx3-ubyte"],
+    );
+
+    fs::write(at.join("text.png"), "no picture").unwrap();
+    refuses(at, &format!("predict {out} data {CPU}"), &["directory"]);
+    refuses(at, &format!("predict {out} text.png {CPU}"), &["picture"]);
+}

@@ -1,0 +1,223 @@
+//! The wgpu path against the CPU: features, logits, walks and a training step.
+//!
+//! It runs on a software Vulkan driver, so that it needs no GPU.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
+use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem};
+use noprop_core::config::HeadConfig;
+use noprop_core::noise::{NoiseSource, Purpose};
+use noprop_core::sampler::Sampling;
+use noprop_core::weights::{self, ModelCard, Precision};
+use noprop_core::{ModelConfig, NoProp, SamplerKind};
+use noprop_data::{Dataset, DatasetName, LoadOptions};
+use noprop_train::{Checkpoint, DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
+
+const BATCH: usize = 4;
+
+fn config(backbone: BackboneConfig) -> ModelConfig {
+    ModelConfig {
+        embed_dim: 16,
+        time_dim: 8,
+        backbone,
+        head: HeadConfig {
+            hidden: [16, 16],
+            ..Default::default()
+        },
+        ..Default::default()
+    }
+}
+
+fn to_bytes(model: &NoProp) -> Vec<u8> {
+    let card = ModelCard {
+        model: model.config().clone(),
+        mean: vec![0.0],
+        std: vec![1.0],
+        classes: (0..10).map(|i| i.to_string()).collect(),
+        dataset: "mnist".into(),
+    };
+    weights::to_bytes(model, &card, Precision::Full).unwrap()
+}
+
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+fn assert_near(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let pairs = a.iter().zip(b);
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{what}: largest difference {worst:e}");
+    assert!(
+        worst <= tolerance && b.iter().all(|v| v.is_finite()),
+        "{what}: {worst} is above {tolerance}"
+    );
+}
+
+/// Features, logits, and for each sampler z_1 and class scores.
+fn inference(bytes: &[u8], device: &Device) -> Vec<(String, Vec<f32>)> {
+    let (model, _) = weights::from_bytes(bytes.to_vec(), device).unwrap();
+    let mut source = NoiseSource::new(3, Purpose::Training, 0);
+    let images = TensorData::new(source.normal(BATCH * 784), [BATCH, 1, 28, 28]);
+    let features = model.features(Tensor::from_data(images, device));
+    let dim = model.config().latent_dim();
+    let z = TensorData::new(source.normal(BATCH * dim), [BATCH, dim]);
+    let t = TensorData::new(source.uniform(BATCH), [BATCH, 1]);
+    let z = Tensor::from_data(z, device);
+    let logits = model
+        .denoise(&features, z, Tensor::from_data(t, device))
+        .logits;
+    let mut out = vec![
+        ("features".to_owned(), values(features.values.clone())),
+        ("logits".to_owned(), values(logits)),
+    ];
+    for kind in [SamplerKind::Ddim, SamplerKind::Heun] {
+        let sampling = Sampling {
+            kind,
+            steps: 5,
+            seed: 0,
+        };
+        let z_1 = sampling.run(&model, &features, 0);
+        out.push((format!("{kind} z_1"), values(z_1.clone())));
+        out.push((
+            format!("{kind} scores"),
+            values(model.readout(&features, z_1)),
+        ));
+    }
+    out
+}
+
+fn classes(scores: &[f32]) -> Vec<usize> {
+    let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    scores.chunks(10).filter_map(best).collect()
+}
+
+fn compare_inference(name: &str, backbone: BackboneConfig, cpu: &Device, gpu: &Device) {
+    let bytes = to_bytes(&NoProp::new(&config(backbone), 1, cpu).unwrap());
+    let (ours, theirs) = (inference(&bytes, cpu), inference(&bytes, gpu));
+    for ((what, a), (_, b)) in ours.iter().zip(&theirs) {
+        // Sums of f32 in another order; a walk of five steps carries the difference along.
+        let walk = what.contains(' ');
+        let tolerance = if walk { 1e-3 } else { 1e-4 };
+        assert_near(&format!("{name} {what}"), a, b, tolerance);
+        if what.ends_with("scores") {
+            assert_eq!(classes(a), classes(b), "{name} {what}");
+        }
+    }
+}
+
+fn dataset() -> Dataset {
+    let cache = tempfile::tempdir().unwrap();
+    let mut silent = |_| {};
+    let mut options = LoadOptions::new(&mut silent);
+    options.cache_dir = Some(cache.path().to_owned());
+    options.offline = true;
+    let mut dataset = noprop_data::load(DatasetName::Mnist, options).unwrap();
+    dataset.test = dataset.test.take(10);
+    dataset
+}
+
+/// One step from `start`: loss terms, then weights by name.
+fn one_step(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    device: &Device,
+    start: Checkpoint,
+) -> (Vec<f32>, BTreeMap<String, Vec<f32>>) {
+    let mut trainer = Trainer::new(recipe.clone(), dataset, device, 1, Some(start)).unwrap();
+    let mut loss = Vec::new();
+    trainer
+        .run(&mut |event| match event {
+            TrainEvent::Checkpointed { checkpoint, .. } => {
+                let sum = checkpoint.progress.loss_sum;
+                loss = vec![sum.total, sum.ce, sum.kl, sum.denoise];
+                Flow::Continue
+            }
+            TrainEvent::Step { .. } => Flow::Stop,
+            _ => Flow::Continue,
+        })
+        .unwrap();
+    let bytes = to_bytes(&trainer.trained());
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let weights = file.tensors().into_iter().map(|(name, tensor)| {
+        let numbers = tensor.data().chunks_exact(4);
+        let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        (name, numbers.collect())
+    });
+    (loss, weights.collect())
+}
+
+fn compare_training(cpu: &Device, gpu: &Device) {
+    let recipe = Recipe {
+        model: config(cnn()),
+        data: DataConfig {
+            limit: Some(2 * BATCH),
+            validation: 0,
+            ..Default::default()
+        },
+        train: TrainConfig {
+            epochs: 1,
+            batch_size: BATCH,
+            lr: 1e-2,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let dataset = dataset();
+    let start = Trainer::new(recipe.clone(), &dataset, cpu, 1, None).unwrap();
+    let start = start.checkpoint().unwrap();
+    let (loss, weights) = one_step(&recipe, &dataset, cpu, start.clone());
+    let (loss_gpu, weights_gpu) = one_step(&recipe, &dataset, gpu, start);
+    for (a, b) in loss.iter().zip(&loss_gpu) {
+        println!("loss term {a} and {b}");
+        assert!((a - b).abs() <= 1e-3 * a.abs().max(1e-3), "{a} and {b}");
+    }
+    let (mut all, mut far) = (0, 0);
+    for (name, ours) in &weights {
+        // Adam's first step is lr · sign(g): where g is rounding noise, signs may differ, by 2 lr.
+        assert_near(name, ours, &weights_gpu[name], 2.1e-2);
+        let pairs = ours.iter().zip(&weights_gpu[name]);
+        far += pairs.filter(|(a, b)| (*a - *b).abs() > 1e-3).count();
+        all += ours.len();
+    }
+    assert!(far * 100 <= all, "{far} of {all} weights differ by > 1e-3");
+}
+
+/// The CPU and a software adapter; nothing, said aloud, where there is none.
+fn devices() -> Option<(Device, Device)> {
+    if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
+        println!(
+            "SKIPPED: wgpu path, no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)"
+        );
+        return None;
+    }
+    Some((Device::flex(), Device::wgpu(DeviceKind::Cpu)))
+}
+
+fn cnn() -> BackboneConfig {
+    BackboneConfig::Cnn(CnnConfig {
+        width: 4,
+        dropout: 0.0,
+    })
+}
+
+/// One test, so that all work on the device stays on one thread.
+#[test]
+fn inference_agrees_with_the_cpu() {
+    let Some((cpu, gpu)) = devices() else { return };
+    let resnet = BackboneConfig::Resnet(ResNetConfig {
+        depth: Depth::ResNet10,
+        stem: Stem::Strided,
+        width: 4,
+    });
+    compare_inference("cnn", cnn(), &cpu, &gpu);
+    compare_inference("resnet", resnet, &cpu, &gpu);
+}
+
+#[test]
+#[ignore = "a software adapter compiles the backward kernels for many minutes; for a real GPU"]
+fn a_training_step_agrees_with_the_cpu() {
+    let Some((cpu, gpu)) = devices() else { return };
+    compare_training(&cpu, &gpu);
+}
