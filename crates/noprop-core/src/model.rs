@@ -1,6 +1,6 @@
 //! The network: one backbone, one denoiser, class embeddings, a schedule and an output head.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -96,8 +96,8 @@ impl NoProp {
             output_head,
             config: config.clone(),
         };
-        // Burn draws a parameter when it is first used; drawn here, the seed alone decides.
-        Ok(model.materialize())
+        model.visit(&mut Draw);
+        Ok(model)
     }
 
     /// The same network with class embeddings `values`, `[classes, d]` row-major, and the output
@@ -159,6 +159,16 @@ impl NoProp {
     pub fn one_step(&self, features: &Features, z: Tensor<2>) -> Tensor<2> {
         let zero = Tensor::from_data(TensorData::zeros::<f32, _>([1, 1]), &z.device());
         self.denoise(features, z, zero).logits
+    }
+}
+
+/// Burn draws a parameter when it is first used; drawn in the order of the modules, at once, the
+/// seed alone decides.
+struct Draw;
+
+impl ModuleVisitor for Draw {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
     }
 }
 
