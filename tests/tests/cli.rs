@@ -1,4 +1,5 @@
 //! The program as its user meets it: end to end on the embedded subset, and its error messages.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

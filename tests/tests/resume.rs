@@ -1,4 +1,5 @@
 //! A stopped and resumed training is the uninterrupted one, to the bit; sharding is sound.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
 //! The wgpu path against the CPU: features, logits, walks and a training step.
 //!
 //! It runs on a software Vulkan driver, so that it needs no GPU.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 
