@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Features, NoProp};
 use crate::noise::{NoiseSource, Purpose, initial_latents};
-use crate::schedule::SchedulePoint;
+use crate::schedule::{NoiseSchedule, SchedulePoint, even_times};
 
 /// Which sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -71,6 +71,12 @@ impl SamplerKind {
         }
     }
 
+    /// The times t_0 = 0, …, t_T = 1 of a walk of `steps` steps, `[steps + 1, 1]`: k/T, but for
+    /// Euler and Heun, whose λ runs evenly.
+    pub fn times(self, schedule: &NoiseSchedule, steps: usize, device: &Device) -> Tensor<2> {
+        self.stepper().times(schedule, steps, device)
+    }
+
     fn stepper(self) -> &'static dyn Stepper {
         match self {
             Self::Ddim => &ddim::Ddim,
@@ -108,6 +114,11 @@ impl FromStr for SamplerKind {
 
 /// One step of a sampler, from t_k to t_{k+1}.
 trait Stepper: Sync {
+    /// The times t_0 = 0, …, t_T = 1, `[steps + 1, 1]`.
+    fn times(&self, _schedule: &NoiseSchedule, steps: usize, device: &Device) -> Tensor<2> {
+        even_times(steps, device)
+    }
+
     /// z at t_{k+1} from `z` `[b, d]` at t_k.
     fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2>;
 }
@@ -160,10 +171,12 @@ impl Sampling {
     }
 }
 
-/// What every step needs: the model, the features, and the process on the grid t_k = k/T.
+/// What every step needs: the model, the features, and the process at the times t_k.
 struct Walk<'a> {
     model: &'a NoProp,
     features: &'a Features,
+    /// `[T + 1, 1]`.
+    times: Tensor<2>,
     /// Fields `[T + 1, 1]`.
     grid: SchedulePoint,
     steps: usize,
@@ -182,10 +195,14 @@ impl<'a> Walk<'a> {
         } else {
             Vec::new()
         };
+        let times = sampling
+            .kind
+            .times(&model.schedule, sampling.steps, &device);
         Self {
             model,
             features,
-            grid: model.schedule.grid(sampling.steps, &device),
+            grid: model.schedule.at(times.clone()),
+            times,
             steps: sampling.steps,
             noise,
             device,
@@ -194,7 +211,7 @@ impl<'a> Walk<'a> {
 
     /// û(z, t_k), `[b, d]`.
     fn u_hat(&self, z: Tensor<2>, k: usize) -> Tensor<2> {
-        let t = Tensor::full([1, 1], k as f32 / self.steps as f32, &self.device);
+        let t = Self::at(&self.times, k);
         self.model.denoise(self.features, z, t).u_hat
     }
 
