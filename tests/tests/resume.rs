@@ -9,7 +9,8 @@ use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem
 use noprop_core::config::HeadConfig;
 use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{ModelConfig, SamplerKind};
-use noprop_data::{Dataset, DatasetName, LoadOptions};
+use noprop_data::Dataset;
+use noprop_tests::mnist_subset;
 use noprop_train::{
     Checkpoint, DataConfig, EvalConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer,
 };
@@ -18,18 +19,6 @@ use noprop_train::{
 fn alone() -> MutexGuard<'static, ()> {
     static DEVICE: Mutex<()> = Mutex::new(());
     DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The embedded subset, with few test images: accuracy is not the matter here.
-fn dataset() -> Dataset {
-    let cache = tempfile::tempdir().unwrap();
-    let mut silent = |_| {};
-    let mut options = LoadOptions::new(&mut silent);
-    options.cache_dir = Some(cache.path().to_owned());
-    options.offline = true;
-    let mut dataset = noprop_data::load(DatasetName::Mnist, options).unwrap();
-    dataset.test = dataset.test.take(20);
-    dataset
 }
 
 fn resnet() -> BackboneConfig {
@@ -75,7 +64,7 @@ fn recipe(backbone: BackboneConfig, epochs: usize) -> Recipe {
 fn trainer(recipe: &Recipe, threads: usize, checkpoint: Option<Checkpoint>) -> Trainer {
     Trainer::new(
         recipe.clone(),
-        &dataset(),
+        &mnist_subset(20).unwrap(),
         &Device::flex(),
         threads,
         checkpoint,
@@ -165,7 +154,13 @@ fn a_checkpoint_of_another_recipe_is_refused() {
     let checkpoint = stopped(&ours, 1);
     let mut other = ours.clone();
     other.train.lr *= 2.0;
-    let result = Trainer::new(other, &dataset(), &Device::flex(), 1, Some(checkpoint));
+    let result = Trainer::new(
+        other,
+        &mnist_subset(20).unwrap(),
+        &Device::flex(),
+        1,
+        Some(checkpoint),
+    );
     let message = result.err().expect("it must be refused").to_string();
     assert!(message.contains("another configuration"), "{message}");
 }

@@ -81,7 +81,10 @@ pub fn configure(command: &mut Command) -> Result<()> {
     command
         .env(DRIVER_FILES, driver)
         .env(ALLOW_SOFTWARE, "1")
-        .env("XDG_RUNTIME_DIR", runtime_dir()?);
+        .env("XDG_RUNTIME_DIR", runtime_dir()?)
+        // On a software driver compiling the candidates costs minutes, and choosing among them
+        // gains nothing.
+        .env("CUBECL_AUTOTUNE_LEVEL", "minimal");
     Ok(())
 }
 

@@ -70,9 +70,27 @@ pub fn to_bytes(
     model
         .save_into(&mut store)
         .map_err(|e| WeightsError::Format(e.to_string()))?;
-    store
+    let bytes = store
         .get_bytes()
-        .map_err(|e| WeightsError::Format(e.to_string()))
+        .map_err(|e| WeightsError::Format(e.to_string()))?;
+    with_sorted_header(&bytes)
+}
+
+/// The same file with the keys of its JSON header in order: the store writes its metadata in the
+/// random order of a hash map, and a checksum should depend on the weights alone.
+fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
+    let format = |e: &dyn core::fmt::Display| WeightsError::Format(e.to_string());
+    let (length, _) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| format(&e))?;
+    let (header, tensors) = bytes[8..].split_at(length);
+    // serde_json's maps are sorted.
+    let header: serde_json::Value = serde_json::from_slice(header).map_err(|e| format(&e))?;
+    let mut header = serde_json::to_vec(&header).map_err(|e| format(&e))?;
+    // Tensors start at a multiple of 8, as the format asks for.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut sorted = (header.len() as u64).to_le_bytes().to_vec();
+    sorted.append(&mut header);
+    sorted.extend_from_slice(tensors);
+    Ok(sorted)
 }
 
 /// The card of a weights file, without its tensors.
@@ -205,6 +223,16 @@ mod tests {
         }
         // PyTorch's layout: [out, in].
         assert_eq!(file.tensor("backbone.fc.weight").unwrap().shape(), [16, 32]);
+    }
+
+    #[test]
+    fn the_same_weights_give_the_same_bytes() {
+        // The order of a hash map differs from one map to the next within a process, too.
+        let (model, card) = small();
+        let first = to_bytes(&model, &card, Precision::Half).unwrap();
+        for _ in 0..8 {
+            assert!(to_bytes(&model, &card, Precision::Half).unwrap() == first);
+        }
     }
 
     #[test]

@@ -33,6 +33,16 @@ pub enum Command {
     /// Classify one image file.
     #[command(after_help = "Example:\n  noprop predict runs/mnist-small digit.png --trajectory")]
     Predict(PredictArgs),
+    /// Compare what every device computes from the same images and the same noise.
+    #[command(
+        after_help = "Examples:\n  noprop check\n  noprop check --weights runs/mnist-small --images 10000\n  noprop check --devices wgpu:0 --json"
+    )]
+    Check(CheckArgs),
+    /// Write the weights of a run to one file.
+    #[command(
+        after_help = "Example:\n  noprop export runs/mnist-small --out mnist.safetensors --half"
+    )]
+    Export(ExportArgs),
     /// List compute devices and what `--device auto` takes.
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.
@@ -192,6 +202,48 @@ pub struct PredictArgs {
     /// Device.
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A run folder or a .safetensors file [default: the weights that come with noprop].
+    #[arg(long, value_name = "RUN|FILE")]
+    pub weights: Option<PathBuf>,
+    /// At most so many test images.
+    #[arg(long, default_value_t = 1000, value_parser = positive)]
+    pub images: usize,
+    /// Noise seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Devices to compare with the CPU, separated by commas [default: all there are].
+    #[arg(long, value_delimiter = ',')]
+    pub devices: Vec<DeviceChoice>,
+    /// Threads on the CPU; 0 takes one per core.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Folder for check.json and check.md.
+    #[arg(long, value_name = "DIR", default_value = "runs/check")]
+    pub out: PathBuf,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Dataset source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A run folder or a .safetensors file.
+    pub run: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Store convolutions and linear layers as f16, half the size.
+    #[arg(long)]
+    pub half: bool,
 }
 
 /// Arguments of `devices`.

@@ -1,6 +1,7 @@
 //! `noprop`: train, evaluate and use NoProp classifiers.
 
 mod adapters;
+mod assets;
 mod cli;
 mod commands;
 mod dataset;
@@ -22,6 +23,8 @@ fn main() -> std::process::ExitCode {
         cli::Command::Train(args) => commands::train::run(&args),
         cli::Command::Eval(args) => commands::eval::run(&args),
         cli::Command::Predict(args) => commands::predict::run(&args),
+        cli::Command::Check(args) => commands::check::run(&args),
+        cli::Command::Export(args) => commands::export::run(&args),
         cli::Command::Devices(args) => commands::devices::run(&args),
         cli::Command::Data(args) => commands::data::run(&args),
     };

@@ -219,24 +219,27 @@ impl RunFolder {
     }
 }
 
+/// The bytes of the weights in a run folder, or of a weights file.
+///
+/// # Errors
+/// When there are none, or they cannot be read.
+pub fn read_weights(path: &Path) -> Result<Vec<u8>> {
+    let file = weights_file(path);
+    fs::read(&file).with_context(|| {
+        format!(
+            "no weights at {}; expected a run folder or a .safetensors file",
+            file.display()
+        )
+    })
+}
+
 /// The model of a run folder, or in a weights file.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
 pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, Normalization)> {
-    let file = if path.is_dir() {
-        path.join("model.safetensors")
-    } else {
-        path.to_owned()
-    };
-    let bytes = fs::read(&file).with_context(|| {
-        format!(
-            "no weights at {}; expected a run folder or a .safetensors file",
-            file.display()
-        )
-    })?;
-    let (model, card) = weights::from_bytes(bytes, device)
-        .with_context(|| format!("{} cannot be used", file.display()))?;
+    let (model, card) = weights::from_bytes(read_weights(path)?, device)
+        .with_context(|| format!("{} cannot be used", weights_file(path).display()))?;
     let normalization = Normalization {
         mean: card.mean.clone(),
         std: card.std.clone(),
@@ -244,14 +247,40 @@ pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, No
     Ok((model, card, normalization))
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
+fn weights_file(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        path.join("model.safetensors")
+    } else {
+        path.to_owned()
+    }
+}
+
+/// Writes a file beside its place and renames it.
+///
+/// # Errors
+/// When the disk is full or not writable.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let parent = path
+        .parent()
+        .filter(|p| *p != Path::new(""))
+        .unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
-        let mut scratch = tempfile::NamedTempFile::new_in(parent)?;
+        let mut scratch = scratch_file(parent)?;
         scratch.write_all(bytes)?;
         scratch.as_file().sync_all()?;
         scratch.persist(path)?;
         Ok(())
     };
     write().with_context(|| format!("{} cannot be written; is the disk full?", path.display()))
+}
+
+/// A temporary file that others may read as far as the umask allows, as any new file.
+fn scratch_file(parent: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(parent)
 }

@@ -1,7 +1,9 @@
 //! One file a subcommand.
 
+pub mod check;
 pub mod data;
 pub mod devices;
 pub mod eval;
+pub mod export;
 pub mod predict;
 pub mod train;

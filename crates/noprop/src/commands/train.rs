@@ -151,7 +151,7 @@ fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
     println!("Final evaluation on {}:", dataset.name);
     let plan = Plan {
         samplers: &SamplerKind::ALL,
-        steps: &[2, 5, 10, 20, 40, 60, 100],
+        steps: &[1, 2, 5, 10, 20, 40, 60, 100],
         repeats: 1,
         seed: recipe.eval.seed,
     };

@@ -1,0 +1,97 @@
+//! `noprop check`: the same images, the same noise, every device; the numbers side by side.
+
+mod numbers;
+mod report;
+
+use anyhow::{Context, Result, bail};
+use noprop_core::SamplerKind;
+use noprop_core::sampler::Sampling;
+use noprop_core::weights;
+use noprop_data::{DatasetName, Split};
+
+use crate::adapters::{self, Chosen, DeviceChoice};
+use crate::cli::CheckArgs;
+use crate::run_folder::{self, write_atomically};
+use numbers::Numbers;
+use report::Report;
+
+/// Samplers that are compared, with T: the default, and the one of evaluation after each epoch.
+const WALKS: [(SamplerKind, usize); 3] = [
+    (SamplerKind::Ddim, 10),
+    (SamplerKind::Euler, 40),
+    (SamplerKind::Heun, 40),
+];
+
+/// What every device is given.
+pub struct Task {
+    /// Weights file.
+    pub weights: Vec<u8>,
+    /// Test images with their labels.
+    pub images: Split,
+    /// Walks from noise to label.
+    pub walks: Vec<Sampling>,
+}
+
+pub fn run(args: &CheckArgs) -> Result<()> {
+    let weights = match &args.weights {
+        Some(path) => run_folder::read_weights(path)?,
+        None => crate::assets::MNIST_WEIGHTS.to_vec(),
+    };
+    let card = weights::read_card(&weights).context("these weights cannot be used")?;
+    let name: DatasetName = card.dataset.parse()?;
+    let dataset = crate::dataset::load(name, &args.source)?;
+    if dataset.test.len() < args.images {
+        eprintln!("note: {name} has {} test images here", dataset.test.len());
+    }
+    let task = Task {
+        weights,
+        images: dataset.test.take(args.images),
+        walks: WALKS
+            .iter()
+            .map(|&(kind, steps)| Sampling {
+                kind,
+                steps,
+                seed: args.seed,
+            })
+            .collect(),
+    };
+
+    let mut all: Vec<Numbers> = Vec::new();
+    for chosen in devices(&args.devices)? {
+        eprintln!("{} images on {}", task.images.len(), chosen.name);
+        all.push(numbers::measure(&task, &chosen, args.threads)?);
+    }
+    let report = Report::new(&task, &all);
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{} cannot be created", args.out.display()))?;
+    let json = serde_json::to_string_pretty(&report)?;
+    write_atomically(&args.out.join("check.json"), json.as_bytes())?;
+    write_atomically(&args.out.join("check.md"), report.markdown().as_bytes())?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.markdown());
+        println!("\nwritten to {}", args.out.display());
+    }
+    if !report.passed {
+        bail!("some numbers differ from the CPU's beyond tolerance");
+    }
+    Ok(())
+}
+
+/// The CPU first, since the others are compared with it; then what was asked for, or all there is.
+fn devices(asked: &[DeviceChoice]) -> Result<Vec<Chosen>> {
+    let others: Vec<DeviceChoice> = if asked.is_empty() {
+        let adapters = adapters::adapters().len();
+        let wgpu = (0..adapters).map(|i| DeviceChoice::Wgpu(Some(i)));
+        let cuda = cfg!(feature = "cuda").then_some(DeviceChoice::Cuda(0));
+        wgpu.chain(cuda).collect()
+    } else {
+        asked.to_vec()
+    };
+    let mut chosen = vec![adapters::choose(DeviceChoice::Cpu)?];
+    for choice in others.into_iter().filter(|c| *c != DeviceChoice::Cpu) {
+        chosen.push(adapters::choose(choice)?);
+    }
+    Ok(chosen)
+}
