@@ -2,4 +2,11 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "cpu")]
+pub mod engine;
 pub mod protocol;
+pub mod logic;
+#[cfg(all(feature = "page", target_arch = "wasm32"))]
+pub mod page;
+#[cfg(all(feature = "cpu", target_arch = "wasm32"))]
+pub mod worker;

@@ -69,14 +69,12 @@ pub enum Request {
         pixels: Vec<u8>,
         /// The time.
         t: f32,
-        /// `[d, 2]`: columns span the plane that is shown.
-        plane: Vec<f32>,
+        /// `[d, 2]`: orthonormal columns that span the plane that is shown.
+        axes: Vec<f32>,
         /// `[d]`: the point of latent space at the plane's origin.
         origin: Vec<f32>,
-        /// The field is sampled at G × G points of `[-extent, extent]²`, x fastest.
-        points: u32,
-        /// Half the width of the square.
-        extent: f32,
+        /// Where to look, in the plane's coordinates, `[n, 2]`.
+        points: Vec<f32>,
     },
     /// Accuracy over the bundled test images, reported as it grows.
     Accuracy {
@@ -99,6 +97,8 @@ pub enum Request {
 /// Worker → page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Response {
+    /// The worker listens. Requests before this would be lost.
+    Listening,
     /// Bytes of the weights so far.
     Loading {
         /// Received.
@@ -202,11 +202,9 @@ pub struct Trace {
 pub struct Field {
     /// Of the request.
     pub id: u32,
-    /// G.
-    pub points: u32,
-    /// dz/dλ in the plane's coordinates, `[G, G, 2]`.
+    /// dz/dλ in the plane's coordinates, `[n, 2]`.
     pub velocity: Vec<f32>,
-    /// Class that the denoiser believes at each point, `[G, G]`.
+    /// Class that the denoiser believes at each point, n.
     pub belief: Vec<u32>,
 }
 
@@ -247,10 +245,49 @@ pub struct CheckNumbers {
 }
 
 /// End of one walk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct WalkNumbers {
     /// z_1, `[n, d]`.
     pub latents: Vec<f32>,
     /// Head logits, `[n, m]`.
     pub logits: Vec<f32>,
+}
+
+/// A message as bytes.
+///
+/// # Errors
+/// Never for the types here; postcard's signature.
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_stdvec(message)
+}
+
+/// The message in `bytes`.
+///
+/// # Errors
+/// When they are no such message: page and worker are of different builds.
+pub fn decode<'a, M: Deserialize<'a>>(bytes: &'a [u8]) -> Result<M, postcard::Error> {
+    postcard::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_trip() {
+        let request = Request::Trace {
+            id: 7,
+            pixels: vec![0, 255, 3],
+            walk: Walk {
+                sampler: SamplerKind::ReferenceHeun,
+                steps: 40,
+                seed: u64::MAX,
+                temperature: 0.5,
+            },
+            seeds: 64,
+        };
+        let bytes = encode(&request).expect("encodes");
+        assert_eq!(decode::<Request>(&bytes), Ok(request));
+        assert!(decode::<Request>(&bytes[..bytes.len() - 1]).is_err());
+    }
 }

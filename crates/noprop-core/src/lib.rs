@@ -16,6 +16,7 @@
 //! standard output, so the same code runs natively and in a page.
 #![warn(missing_docs)]
 
+mod accuracy;
 pub mod backbone;
 pub mod config;
 pub mod denoiser;
@@ -28,6 +29,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod weights;
 
+pub use accuracy::Accuracy;
 pub use config::{ModelConfig, Readout};
 pub use error::{ConfigError, WeightsError};
 pub use model::{Estimate, Features, NoProp};

@@ -1,10 +1,9 @@
 //! What the trainer tells those who listen.
 
-use noprop_core::SamplerKind;
+use noprop_core::{Accuracy, SamplerKind};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
-use crate::evaluation::Accuracy;
 
 /// Loss terms, means over the images since the last report.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

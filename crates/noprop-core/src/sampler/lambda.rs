@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor};
 use super::{Stepper, Walk};
 use crate::schedule::NoiseSchedule;
 
-/// dz/dλ; `u_hat`, `z` `[b, d]`, `alpha_bar` `[1, 1]`.
-pub(super) fn velocity(u_hat: Tensor<2>, z: Tensor<2>, alpha_bar: Tensor<2>) -> Tensor<2> {
+/// dz/dλ of the probability-flow ODE; `u_hat`, `z` `[b, d]`, `alpha_bar` `[1, 1]`.
+pub fn velocity(u_hat: Tensor<2>, z: Tensor<2>, alpha_bar: Tensor<2>) -> Tensor<2> {
     (alpha_bar.clone().sqrt() * u_hat - alpha_bar * z).mul_scalar(0.5)
 }
 

@@ -13,6 +13,8 @@ use core::str::FromStr;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+pub use lambda::velocity;
+
 use crate::model::{Features, NoProp};
 use crate::noise::{NoiseSource, Purpose, initial_latents};
 use crate::schedule::{NoiseSchedule, SchedulePoint, even_times};

@@ -1,0 +1,80 @@
+//! Accuracy over labelled images, in pieces, so that the worker can listen in between.
+
+use noprop_core::Accuracy;
+
+use super::{Engine, Failure, Parts, argmax, sampling};
+use crate::protocol::{AccuracyProgress, Walk};
+
+/// Images per piece.
+const PIECE: usize = 100;
+
+/// An evaluation under way.
+pub struct AccuracyRun {
+    id: u32,
+    walk: Walk,
+    done: usize,
+    correct: usize,
+    /// `[m, m]`, rows are true classes.
+    confusion: Vec<u32>,
+}
+
+impl AccuracyRun {
+    /// An evaluation that starts.
+    pub fn new(id: u32, walk: Walk, classes: usize) -> Self {
+        Self {
+            id,
+            walk,
+            done: 0,
+            correct: 0,
+            confusion: vec![0; classes * classes],
+        }
+    }
+
+    /// Evaluates the next images of `images` `[n, 28, 28]`, `labels` `[n]`. Image i starts from the
+    /// noise of image i, as on the command line.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn next(
+        &mut self,
+        engine: &Engine,
+        images: &[u8],
+        labels: &[u8],
+    ) -> Result<AccuracyProgress, Failure> {
+        let first = self.done;
+        let count = PIECE.min(labels.len() - first);
+        let classes = engine.classes().len();
+        if count > 0 {
+            let pixels = &images[first * 784..(first + count) * 784];
+            let features = engine.features(pixels)?;
+            let z_0 = engine.initial(&self.walk, first, count);
+            let sampling = sampling(&self.walk);
+            let z_1 = sampling.run_from(&engine.model, &features, z_0, first, &mut |_, _| {});
+            let mut parts = Parts::default();
+            parts.add(engine.model.readout(&features, z_1));
+            let [logits] = parts.read().await?;
+            for (row, &label) in logits.chunks(classes).zip(&labels[first..]) {
+                let (predicted, label) = (argmax(row), usize::from(label));
+                self.correct += usize::from(predicted == label);
+                if label < classes {
+                    self.confusion[label * classes + predicted] += 1;
+                }
+            }
+            self.done += count;
+        }
+        let accuracy = Accuracy {
+            correct: self.correct,
+            total: self.done,
+        };
+        Ok(AccuracyProgress {
+            id: self.id,
+            done: self.done as u32,
+            total: labels.len() as u32,
+            correct: self.correct as u32,
+            interval: accuracy.wilson(),
+            confusion: self.confusion.clone(),
+            ms: 0.0,
+            finished: self.done == labels.len(),
+        })
+    }
+}

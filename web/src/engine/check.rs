@@ -1,0 +1,43 @@
+//! The numbers that `noprop check` compares.
+
+use super::{Engine, Failure, Parts, sampling};
+use crate::protocol::{CheckNumbers, Walk, WalkNumbers};
+
+/// Images that go through the network together.
+const BATCH: usize = 250;
+
+impl Engine {
+    /// Features of `pixels` `[n, 28, 28]`, and where each walk ends.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn check(&self, pixels: &[u8], walks: &[Walk]) -> Result<CheckNumbers, Failure> {
+        let mut numbers = CheckNumbers {
+            backend: self.backend,
+            adapter: String::new(),
+            features: Vec::new(),
+            walks: walks.iter().map(|_| WalkNumbers::default()).collect(),
+            ms: 0.0,
+        };
+        for (i, pixels) in pixels.chunks(BATCH * 784).enumerate() {
+            let features = self.features(pixels)?;
+            let mut parts = Parts::default();
+            parts.add(features.values.clone());
+            let [values] = parts.read().await?;
+            numbers.features.extend(values);
+            for (walk, all) in walks.iter().zip(&mut numbers.walks) {
+                let first = i * BATCH;
+                let z_0 = self.initial(walk, first, features.len());
+                let z_1 =
+                    sampling(walk).run_from(&self.model, &features, z_0, first, &mut |_, _| {});
+                let mut parts = Parts::default();
+                parts.add(z_1.clone());
+                parts.add(self.model.readout(&features, z_1));
+                let [latents, logits] = parts.read().await?;
+                all.latents.extend(latents);
+                all.logits.extend(logits);
+            }
+        }
+        Ok(numbers)
+    }
+}

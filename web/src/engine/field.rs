@@ -1,0 +1,78 @@
+//! The velocity field of the probability-flow ODE in a plane of latent space.
+
+use burn::tensor::{Tensor, TensorData};
+use noprop_core::sampler::velocity;
+
+use super::{Engine, Failure, Parts, argmax};
+use crate::protocol::Field;
+
+/// Points of one request.
+const MOST: usize = 4096;
+
+/// Points in a plane of latent space.
+pub struct Plane<'a> {
+    /// `[d, 2]`, orthonormal columns.
+    pub axes: &'a [f32],
+    /// `[d]`, the point at its origin.
+    pub origin: &'a [f32],
+    /// `[n, 2]`, coordinates in the plane.
+    pub points: &'a [f32],
+}
+
+impl Engine {
+    /// dz/dλ at `t` in `plane`, for the image `pixels` `[28, 28]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or the device fails.
+    pub async fn field(
+        &mut self,
+        id: u32,
+        pixels: &[u8],
+        t: f32,
+        plane: Plane<'_>,
+    ) -> Result<Field, Failure> {
+        let d = self.model.config().latent_dim();
+        let n = plane.points.len() / 2;
+        let sound = plane.axes.len() == 2 * d
+            && plane.origin.len() == d
+            && plane.points.len() == 2 * n
+            && (1..=MOST).contains(&n);
+        if !sound {
+            return Err(format!(
+                "a field needs axes [{d}, 2], an origin [{d}] and 1 to {MOST} points [n, 2]; found {}, {} and {} numbers",
+                plane.axes.len(),
+                plane.origin.len(),
+                plane.points.len()
+            ));
+        }
+        let mut z = Vec::with_capacity(n * d);
+        for point in plane.points.chunks(2) {
+            for (origin, axes) in plane.origin.iter().zip(plane.axes.chunks(2)) {
+                z.push(origin + point[0] * axes[0] + point[1] * axes[1]);
+            }
+        }
+        let matrix = |values: Vec<f32>, shape: [usize; 2]| {
+            Tensor::<2>::from_data(TensorData::new(values, shape), &self.device)
+        };
+        let z = matrix(z, [n, d]);
+        let axes = matrix(plane.axes.to_vec(), [d, 2]);
+        let t = matrix(vec![t.clamp(0.0, 1.0)], [1, 1]);
+
+        let features = self.features_of(pixels)?.repeat(n);
+        let estimate = self.model.denoise(&features, z.clone(), t.clone());
+        let alpha_bar = self.model.schedule.at(t).alpha_bar;
+        let mut parts = Parts::default();
+        parts.add(velocity(estimate.u_hat, z, alpha_bar).matmul(axes));
+        parts.add(estimate.logits);
+        let [velocity, logits] = parts.read().await?;
+        let classes = self.card.classes.len();
+        Ok(Field {
+            id,
+            velocity,
+            belief: logits
+                .chunks(classes)
+                .map(|row| argmax(row) as u32)
+                .collect(),
+        })
+    }
+}

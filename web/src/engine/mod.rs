@@ -1,0 +1,169 @@
+//! The model behind the page: requests in, answers out, no browser in sight.
+//!
+//! Every answer reads from the device once: its parts are joined before.
+
+mod accuracy;
+mod check;
+mod field;
+mod parts;
+mod self_test;
+mod trace;
+
+use burn::tensor::{Device, Tensor};
+use noprop_core::sampler::Sampling;
+use noprop_core::schedule::even_times;
+use noprop_core::weights::{self, ModelCard};
+use noprop_core::{Features, NoProp};
+use noprop_data::{DeviceSplit, Normalization, Split};
+
+pub use accuracy::AccuracyRun;
+pub use field::Plane;
+pub use self_test::self_test;
+
+use crate::protocol::{Backend, Walk};
+use parts::Parts;
+
+/// Sentence for people.
+pub type Failure = String;
+
+/// A model on a device.
+pub struct Engine {
+    backend: Backend,
+    model: NoProp,
+    card: ModelCard,
+    normalization: Normalization,
+    device: Device,
+    /// Features of the last image, by its pixels: dragging a slider changes the walk, not the image.
+    last: Option<(Vec<u8>, Features)>,
+}
+
+/// What [`crate::protocol::Ready`] says of the model.
+pub struct Description {
+    /// Class embeddings `[m, d]`.
+    pub embeddings: Vec<f32>,
+    /// Whether they are the unit vectors.
+    pub one_hot: bool,
+    /// d.
+    pub latent_dim: usize,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// λ at 101 times.
+    pub log_snr: Vec<f32>,
+}
+
+impl Engine {
+    /// The model in the bytes of a weights file.
+    ///
+    /// # Errors
+    /// When they are not weights of ours, or not for grey images of 28 × 28 pixels.
+    pub fn new(bytes: Vec<u8>, backend: Backend, device: Device) -> Result<Self, Failure> {
+        let (model, card) = weights::from_bytes(bytes, &device).map_err(|e| e.to_string())?;
+        let [_, height, width] = card.model.input;
+        if [height, width] != [28, 28] || card.mean.len() != 1 {
+            return Err(format!(
+                "this page shows grey images of 28×28 pixels, and these weights are for {width}×{height} \
+                 with {} channel(s); choose weights trained on MNIST",
+                card.mean.len()
+            ));
+        }
+        let normalization = Normalization {
+            mean: card.mean.clone(),
+            std: card.std.clone(),
+        };
+        Ok(Self {
+            backend,
+            model,
+            card,
+            normalization,
+            device,
+            last: None,
+        })
+    }
+
+    /// What computes.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Names of the classes.
+    pub fn classes(&self) -> &[String] {
+        &self.card.classes
+    }
+
+    /// What the page shows of the model.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn describe(&self) -> Result<Description, Failure> {
+        let embeddings = self.model.class_embedding.weight.val();
+        let [m, d] = embeddings.dims();
+        let log_snr = self
+            .model
+            .schedule
+            .at(even_times(100, &self.device))
+            .log_snr;
+        let mut parts = Parts::default();
+        parts.add(embeddings);
+        parts.add(log_snr);
+        let [embeddings, log_snr] = parts.read().await?;
+        let unit = |i: usize, j: usize| f32::from(u8::from(i == j));
+        let one_hot = m == d && (0..m * d).all(|k| embeddings[k] == unit(k / d, k % d));
+        Ok(Description {
+            embeddings,
+            one_hot,
+            latent_dim: d,
+            parameters: burn::module::Module::num_params(&self.model),
+            log_snr,
+        })
+    }
+
+    /// Features of `pixels`, one image or several `[n, 28, 28]`.
+    fn features(&self, pixels: &[u8]) -> Result<Features, Failure> {
+        let n = pixels.len() / (28 * 28);
+        let split =
+            Split::new(pixels.to_vec(), vec![0; n], [1, 28, 28], 1).map_err(|e| e.to_string())?;
+        let channels = self.card.model.input[0];
+        let split = DeviceSplit::new(&split, &self.normalization, channels, &self.device);
+        let all: Vec<usize> = (0..n).collect();
+        Ok(self.model.features(split.batch(&all).0))
+    }
+
+    /// Features of one image, from memory if it is the last one.
+    fn features_of(&mut self, pixels: &[u8]) -> Result<Features, Failure> {
+        if pixels.len() != 28 * 28 {
+            return Err(format!(
+                "an image has 784 pixels, {} were given",
+                pixels.len()
+            ));
+        }
+        if let Some((last, features)) = &self.last
+            && last == pixels
+        {
+            return Ok(features.clone());
+        }
+        let features = self.features(pixels)?;
+        self.last = Some((pixels.to_vec(), features.clone()));
+        Ok(features)
+    }
+
+    /// z_0 of images `first .. first + count`, scaled by the walk's temperature.
+    fn initial(&self, walk: &Walk, first: usize, count: usize) -> Tensor<2> {
+        sampling(walk)
+            .initial(&self.model, first, count)
+            .mul_scalar(walk.temperature)
+    }
+}
+
+fn sampling(walk: &Walk) -> Sampling {
+    Sampling {
+        kind: walk.sampler,
+        steps: walk.steps.max(1) as usize,
+        seed: walk.seed,
+    }
+}
+
+fn argmax(row: &[f32]) -> usize {
+    (0..row.len())
+        .max_by(|&a, &b| row[a].total_cmp(&row[b]))
+        .unwrap_or(0)
+}

@@ -1,0 +1,44 @@
+//! Several tensors, one read from the device.
+
+use burn::tensor::Tensor;
+
+use super::Failure;
+
+/// Tensors that wait to be read together.
+#[derive(Default)]
+pub struct Parts {
+    flat: Vec<Tensor<1>>,
+}
+
+impl Parts {
+    /// Adds a tensor of any shape; it comes back row-major.
+    pub fn add<const D: usize>(&mut self, tensor: Tensor<D>) {
+        let n = tensor.dims().iter().product::<usize>();
+        self.flat.push(tensor.reshape([n]));
+    }
+
+    /// Reads all of them. `N` is how many were added.
+    pub async fn read<const N: usize>(self) -> Result<[Vec<f32>; N], Failure> {
+        let lengths: Vec<usize> = self.flat.iter().map(|part| part.dims()[0]).collect();
+        let data = Tensor::cat(self.flat, 0)
+            .into_data_async()
+            .await
+            .map_err(|e| format!("the device failed while computing ({e}); reload the page"))?;
+        let all: Vec<f32> = data.iter::<f32>().collect();
+        if all.iter().any(|x| x.is_nan()) {
+            return Err("the device computed numbers that are not numbers; try the CPU".into());
+        }
+        let mut rest = all.as_slice();
+        let split: Vec<Vec<f32>> = lengths
+            .iter()
+            .map(|&n| {
+                let (part, after) = rest.split_at(n);
+                rest = after;
+                part.to_vec()
+            })
+            .collect();
+        split
+            .try_into()
+            .map_err(|_| "the number of parts is not the number asked for".into())
+    }
+}

@@ -1,0 +1,90 @@
+//! One image, S noise seeds, T steps.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
+
+use super::{Engine, Failure, Parts, argmax, sampling};
+use crate::protocol::{Trace, Walk};
+
+impl Engine {
+    /// Walks `pixels` `[28, 28]` from the noise of `seeds` images to labels. Times are left to
+    /// the caller, who has a clock.
+    ///
+    /// # Errors
+    /// When the image is none, or the device fails.
+    pub async fn trace(
+        &mut self,
+        id: u32,
+        pixels: &[u8],
+        walk: &Walk,
+        seeds: u32,
+    ) -> Result<Trace, Failure> {
+        let features = self.features_of(pixels)?;
+        let model = &self.model;
+        let seeds = seeds.max(1) as usize;
+        let sampling = sampling(walk);
+        let steps = sampling.steps;
+
+        let z_0 = self.initial(walk, 0, seeds);
+        let mut latents = vec![z_0.clone()];
+        let cloud = features.repeat(seeds);
+        sampling.run_from(model, &cloud, z_0, 0, &mut |_, z| latents.push(z.clone()));
+
+        let z_1 = latents[steps].clone();
+        let [_, d] = z_1.dims();
+        let all = Tensor::stack::<3>(latents, 1);
+        let main = all.clone().narrow(0, 0, 1).reshape([steps + 1, d]);
+        let times = sampling.kind.times(&model.schedule, steps, &self.device);
+        let point = model.schedule.at(times.clone());
+        let along = features.repeat(steps + 1);
+
+        let mut parts = Parts::default();
+        parts.add(all);
+        parts.add(softmax(model.readout(&along, main.clone()), 1));
+        parts.add(softmax(
+            model.denoise(&along, main, times.clone()).logits,
+            1,
+        ));
+        parts.add(model.readout(&cloud, z_1));
+        parts.add(times);
+        parts.add(point.alpha_bar);
+        parts.add(point.log_snr);
+        let [
+            latents,
+            probabilities,
+            beliefs,
+            logits,
+            times,
+            alpha_bar,
+            log_snr,
+        ] = parts.read().await?;
+        let classes = self.card.classes.len();
+        Ok(Trace {
+            id,
+            latents,
+            probabilities,
+            beliefs,
+            predictions: logits
+                .chunks(classes)
+                .map(|row| argmax(row) as u32)
+                .collect(),
+            times,
+            alpha_bar,
+            log_snr,
+            features_ms: 0.0,
+            walk_ms: 0.0,
+        })
+    }
+
+    /// Runs the backbone on `pixels` and waits for it, so that a later walk finds the features.
+    ///
+    /// # Errors
+    /// When the image is none, or the device fails.
+    pub async fn look(&mut self, pixels: &[u8]) -> Result<(), Failure> {
+        let features = self.features_of(pixels)?;
+        let mut parts = Parts::default();
+        parts.add(features.fused);
+        let [_] = parts.read().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! From a drawing to an image as MNIST has them: the digit fitted into 20 × 20 pixels, its centre
+//! of mass in the middle of 28 × 28 (LeCun et al., "The MNIST database").
+
+/// Edge of an image.
+pub const SIDE: usize = 28;
+/// Edge of the box that the digit is fitted into.
+const BOX: f32 = 20.0;
+/// Ink fainter than this does not count as part of the digit.
+const FAINT: u8 = 16;
+
+/// The image `[28, 28]` of a drawing `[side, side]`, ink 255; nothing when there is no ink.
+pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
+    let at = |x: usize, y: usize| drawing[y * side + x];
+    let inked = || (0..side * side).filter(|&i| drawing[i] > FAINT);
+    let (left, right) = (inked().map(|i| i % side).min()?, inked().map(|i| i % side).max()?);
+    let (top, bottom) = (inked().map(|i| i / side).min()?, inked().map(|i| i / side).max()?);
+    let extent = (right - left + 1).max(bottom - top + 1) as f32;
+    // Pixels of the drawing per pixel of the image.
+    let scale = extent / BOX;
+
+    let (mut mass, mut x_mass, mut y_mass) = (0.0, 0.0, 0.0);
+    for y in top..=bottom {
+        for x in left..=right {
+            let ink = f32::from(at(x, y));
+            mass += ink;
+            x_mass += ink * (x as f32 + 0.5);
+            y_mass += ink * (y as f32 + 0.5);
+        }
+    }
+    let middle = SIDE as f32 / 2.0;
+    let origin = (x_mass / mass - middle * scale, y_mass / mass - middle * scale);
+
+    let mean = |column: usize, row: usize| {
+        let from = |o: f32, i: usize| o + i as f32 * scale;
+        let (x_0, y_0) = (from(origin.0, column), from(origin.1, row));
+        let (x_1, y_1) = (x_0 + scale, y_0 + scale);
+        let clip = |v: f32| v.clamp(0.0, side as f32);
+        let mut sum = 0.0;
+        for y in clip(y_0).floor() as usize..clip(y_1).ceil() as usize {
+            let height = clip(y_1).min(y as f32 + 1.0) - clip(y_0).max(y as f32);
+            for x in clip(x_0).floor() as usize..clip(x_1).ceil() as usize {
+                let width = clip(x_1).min(x as f32 + 1.0) - clip(x_0).max(x as f32);
+                sum += f32::from(at(x, y)) * width * height;
+            }
+        }
+        (sum / (scale * scale)).round().clamp(0.0, 255.0) as u8
+    };
+    Some(
+        (0..SIDE * SIDE)
+            .map(|i| mean(i % SIDE, i / SIDE))
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rectangle(side: usize, x: (usize, usize), y: (usize, usize)) -> Vec<u8> {
+        (0..side * side)
+            .map(|i| {
+                let inside = (x.0..x.1).contains(&(i % side)) && (y.0..y.1).contains(&(i / side));
+                if inside { 255 } else { 0 }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_ink_is_no_image() {
+        assert_eq!(centre(&vec![0; 280 * 280], 280), None);
+        assert_eq!(centre(&vec![FAINT; 280 * 280], 280), None);
+    }
+
+    #[test]
+    fn a_stroke_in_a_corner_comes_to_the_middle_20_pixels_high() {
+        let image = centre(&rectangle(280, (10, 30), (5, 105)), 280).unwrap();
+        let rows: Vec<usize> = (0..28)
+            .filter(|&r| image[r * 28..(r + 1) * 28].iter().any(|&v| v > 127))
+            .collect();
+        assert_eq!((rows[0], rows.len()), (4, 20));
+        let columns: Vec<usize> = (0..28).filter(|&c| image[14 * 28 + c] > 127).collect();
+        // 20 of 280 pixels wide at 5 per pixel: 4, around the middle.
+        assert_eq!(columns, [12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn ink_is_kept_by_averaging() {
+        // The box is 100 high, so each pixel is the mean of 5 × 5, and all of the ink arrives.
+        let drawing = rectangle(280, (100, 150), (100, 200));
+        let image = centre(&drawing, 280).unwrap();
+        let (before, after) = (
+            drawing.iter().map(|&v| f64::from(v)).sum::<f64>(),
+            image.iter().map(|&v| f64::from(v)).sum::<f64>() * 25.0,
+        );
+        // Rounding to whole grey levels.
+        assert!((after / before - 1.0).abs() < 0.01, "{before}, {after}");
+    }
+
+    #[test]
+    fn the_centre_of_mass_and_not_of_the_box_is_in_the_middle() {
+        // An L: heavy at the bottom.
+        let mut drawing = rectangle(100, (20, 30), (20, 80));
+        for (pixel, more) in drawing.iter_mut().zip(rectangle(100, (20, 70), (70, 80))) {
+            *pixel = (*pixel).max(more);
+        }
+        let image = centre(&drawing, 100).unwrap();
+        let mass: f32 = image.iter().map(|&v| f32::from(v)).sum();
+        let mean = |axis: fn(usize) -> usize| {
+            let sum: f32 = (0..784).map(|i| f32::from(image[i]) * (axis(i) as f32 + 0.5)).sum();
+            sum / mass
+        };
+        // Sub-pixel placement, so that only rounding of grey levels remains.
+        assert!((mean(|i| i % 28) - 14.0).abs() < 0.05);
+        assert!((mean(|i| i / 28) - 14.0).abs() < 0.05);
+    }
+}

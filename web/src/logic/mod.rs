@@ -1,0 +1,6 @@
+//! What the page computes without a browser: tested natively.
+
+pub mod centring;
+pub mod clock;
+pub mod projection;
+pub mod settings;

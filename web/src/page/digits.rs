@@ -1,0 +1,95 @@
+//! The strip of test images.
+
+use wasm_bindgen::JsCast;
+use web_sys::HtmlCanvasElement;
+
+
+use super::{dom, with_app};
+use crate::logic::settings::Picture;
+
+/// Test images of each class that the strip shows.
+const PER_CLASS: usize = 4;
+
+/// Fills the strip with the first images of each class, of `images` `[n, 28, 28]`.
+pub fn fill(images: &[u8], labels: &[u8], light: bool) {
+    let strip = dom::element("digits");
+    strip.set_inner_html("");
+    for turn in 0..PER_CLASS {
+        for class in 0..10 {
+            let mut of_class = (0..labels.len()).filter(|&i| usize::from(labels[i]) == class);
+            let Some(index) = of_class.nth(turn) else {
+                continue;
+            };
+            let button = dom::create("button", "digit");
+            dom::set(&button, "type", "button");
+            dom::set(&button, "role", "option");
+            dom::set(&button, "tabindex", "-1");
+            dom::set(&button, "data-index", &index.to_string());
+            dom::set(&button, "aria-label", &format!("a {class}, test image {index}"));
+            let canvas: HtmlCanvasElement = dom::create("canvas", "").unchecked_into();
+            canvas.set_width(28);
+            canvas.set_height(28);
+            dom::paint(&canvas, &images[index * 784..(index + 1) * 784], light);
+            let _ = button.append_child(&canvas);
+            dom::on(&button, "click", move |_: web_sys::Event| {
+                with_app(|app| app.pick(Picture::Test(index)));
+            });
+            let _ = strip.append_child(&button);
+        }
+    }
+}
+
+/// Marks the picture that is shown.
+pub fn mark(picture: &Picture) {
+    let chosen = match picture {
+        Picture::Test(index) => index.to_string(),
+        Picture::Drawn(_) => String::new(),
+    };
+    each(|button| {
+        let here = button.get_attribute("data-index").as_deref() == Some(&chosen);
+        dom::set(button, "aria-selected", if here { "true" } else { "false" });
+        if here {
+            reveal(button);
+        }
+    });
+}
+
+/// Scrolls the strip, and nothing else, so that `button` is seen.
+fn reveal(button: &web_sys::Element) {
+    let strip = dom::element("digits");
+    let (outer, inner) = (
+        strip.get_bounding_client_rect(),
+        button.get_bounding_client_rect(),
+    );
+    let beyond = if inner.left() < outer.left() {
+        inner.left() - outer.left()
+    } else {
+        (inner.right() - outer.right()).max(0.0)
+    };
+    strip.set_scroll_left(strip.scroll_left() + beyond as i32);
+}
+
+/// The test image `by` places after the chosen one in the strip.
+pub fn neighbour(picture: &Picture, by: i32) -> Option<usize> {
+    let mut all = Vec::new();
+    each(|button| {
+        let index = button.get_attribute("data-index");
+        all.extend(index.and_then(|text| text.parse::<usize>().ok()));
+    });
+    let here = match picture {
+        Picture::Test(index) => all.iter().position(|other| other == index).unwrap_or(0),
+        Picture::Drawn(_) => 0,
+    };
+    let count = i32::try_from(all.len()).ok().filter(|count| *count > 0)?;
+    let place = (here as i32 + by).rem_euclid(count);
+    all.get(place as usize).copied()
+}
+
+fn each(mut act: impl FnMut(&web_sys::Element)) {
+    let children = dom::element("digits").children();
+    for i in 0..children.length() {
+        if let Some(child) = children.item(i) {
+            act(&child);
+        }
+    }
+}

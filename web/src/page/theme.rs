@@ -1,0 +1,77 @@
+//! Colours. Classes have the hues of Okabe and Ito, which colour-blind people can tell apart, and
+//! two more; colour never stands alone, each class is also named where it is shown.
+
+use super::dom;
+
+const HUES: [&str; 10] = [
+    "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#b8a400", "#8c8c8c",
+    "#9467bd", "#a6611a",
+];
+
+/// Colour of class `index`.
+pub fn hue(index: usize) -> &'static str {
+    HUES[index % HUES.len()]
+}
+
+/// Colours of the theme in use.
+pub struct Theme {
+    /// Text.
+    pub ink: String,
+    /// Text that matters less.
+    pub quiet: String,
+    /// Lines and rings.
+    pub line: String,
+    /// What is behind.
+    pub paper: String,
+}
+
+impl Theme {
+    /// Reads the style sheet.
+    pub fn read() -> Self {
+        Self {
+            ink: dom::css_variable("--ink"),
+            quiet: dom::css_variable("--quiet"),
+            line: dom::css_variable("--line"),
+            paper: dom::css_variable("--stage"),
+        }
+    }
+}
+
+/// Whether the light theme is shown.
+pub fn is_light() -> bool {
+    let root = dom::document().document_element();
+    match root.and_then(|root| root.get_attribute("data-theme")).as_deref() {
+        Some("light") => true,
+        Some(_) => false,
+        None => dom::matches_media("(prefers-color-scheme: light)"),
+    }
+}
+
+/// Switches to the other theme, and remembers it.
+pub fn toggle() {
+    let next = if is_light() { "dark" } else { "light" };
+    apply(next);
+    if let Ok(Some(storage)) = dom::window().local_storage() {
+        let _ = storage.set_item("theme", next);
+    }
+}
+
+/// Restores the theme that was chosen before.
+pub fn restore() {
+    let stored = dom::window().local_storage().ok().flatten();
+    match stored.and_then(|storage| storage.get_item("theme").ok().flatten()) {
+        Some(theme) => apply(&theme),
+        None => label(),
+    }
+}
+
+fn apply(theme: &str) {
+    if let Some(root) = dom::document().document_element() {
+        dom::set(&root, "data-theme", theme);
+    }
+    label();
+}
+
+fn label() {
+    dom::set_text("theme", if is_light() { "Dark" } else { "Light" });
+}

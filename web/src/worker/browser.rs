@@ -1,0 +1,42 @@
+//! The browser's side of a worker: messages, clock, turns of the event loop.
+
+use js_sys::{Array, Promise, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::DedicatedWorkerGlobalScope;
+
+use crate::protocol::{Response, encode};
+
+/// The worker's global object.
+pub fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// Sends an answer; its buffer moves, it is not copied.
+pub fn post(response: &Response) {
+    let Ok(bytes) = encode(response) else {
+        return;
+    };
+    let buffer = Uint8Array::from(bytes.as_slice()).buffer();
+    // Fails only for what cannot be cloned or moved, and a buffer can.
+    let _ = scope().post_message_with_transfer(&buffer, &Array::of1(&buffer));
+}
+
+/// Milliseconds since some fixed moment.
+pub fn now() -> f64 {
+    scope().performance().map_or(0.0, |clock| clock.now())
+}
+
+/// Lets the event loop turn once.
+pub async fn breathe() {
+    let turn = Promise::new(&mut |resolve, _| {
+        // Where a timer cannot be set, waiting for it would never end.
+        if scope()
+            .set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, 0)
+            .is_err()
+        {
+            let _ = resolve.call0(&JsValue::NULL);
+        }
+    });
+    let _ = JsFuture::from(turn).await;
+}

@@ -1,0 +1,151 @@
+//! Weights and test images: fetched, verified, kept.
+
+use std::io::Read;
+
+use js_sys::{Reflect, Uint8Array};
+use noprop_data::formats::idx;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Cache, ReadableStreamDefaultReader, Response as HttpResponse};
+
+use super::browser;
+use crate::engine::Failure;
+use crate::protocol::Response;
+
+/// Raised when what is kept under it changes meaning.
+const CACHE: &str = "noprop-1";
+
+/// Weights, and where they came from: "cache" or "network".
+///
+/// # Errors
+/// When they cannot be fetched, or are not what `sha256` says.
+pub async fn weights(url: &str, sha256: &str) -> Result<(Vec<u8>, String), Failure> {
+    let cache = open_cache().await;
+    if let Some(cache) = &cache
+        && let Some(bytes) = cached(cache, url).await
+        && digest(&bytes) == sha256
+    {
+        return Ok((bytes, "cache".into()));
+    }
+    let bytes = fetch(url, true).await?;
+    let found = digest(&bytes);
+    if found != sha256 {
+        return Err(format!(
+            "{url} is damaged: its sha256 should begin with {}, and begins with {}; reload the page, \
+             or drop a model.safetensors of your own here",
+            &sha256[..sha256.len().min(12)],
+            &found[..12]
+        ));
+    }
+    if let Some(cache) = &cache {
+        keep(cache, url, &bytes).await;
+    }
+    Ok((bytes, "network".into()))
+}
+
+/// The bundled test images `[n, 28, 28]` and their labels.
+///
+/// # Errors
+/// When they cannot be fetched or are damaged.
+pub async fn test_images() -> Result<(Vec<u8>, Vec<u8>), Failure> {
+    let images = unpack(fetch("assets/mnist-subset/t10k-images.idx.gz", false).await?)?;
+    let labels = unpack(fetch("assets/mnist-subset/t10k-labels.idx.gz", false).await?)?;
+    let damaged = |e: idx::IdxError| format!("the test images cannot be used: {e}");
+    let images = idx::parse::<3>(&images).map_err(damaged)?;
+    let labels = idx::parse::<1>(&labels).map_err(damaged)?;
+    if images.dims[0] != labels.dims[0] || images.dims[1..] != [28, 28] {
+        return Err(format!(
+            "the test images cannot be used: {:?} images and {:?} labels",
+            images.dims, labels.dims
+        ));
+    }
+    Ok((images.data.to_vec(), labels.data.to_vec()))
+}
+
+/// Some servers unpack .gz files on the way, so a file may come either way.
+fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(bytes.as_slice())
+        .read_to_end(&mut unpacked)
+        .map_err(|e| format!("the test images are damaged ({e}); reload the page"))?;
+    Ok(unpacked)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The body at `url`; with `report`, the page hears of each piece.
+async fn fetch(url: &str, report: bool) -> Result<Vec<u8>, Failure> {
+    let offline = |_: JsValue| {
+        format!(
+            "{url} could not be fetched: the server does not answer; check the connection and reload"
+        )
+    };
+    let response = JsFuture::from(browser::scope().fetch_with_str(url))
+        .await
+        .map_err(offline)?;
+    let response: HttpResponse = response.unchecked_into();
+    if !response.ok() {
+        return Err(format!(
+            "{url} could not be fetched: the server answered {} {}",
+            response.status(),
+            response.status_text()
+        ));
+    }
+    let total = response
+        .headers()
+        .get("content-length")
+        .ok()
+        .flatten()
+        .and_then(|text| text.parse().ok());
+    let Some(body) = response.body() else {
+        return Err(format!("{url} came without content"));
+    };
+    let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    let mut bytes = Vec::new();
+    loop {
+        let piece = JsFuture::from(reader.read()).await.map_err(offline)?;
+        let done = Reflect::get(&piece, &"done".into()).is_ok_and(|done| done.is_truthy());
+        if done {
+            return Ok(bytes);
+        }
+        let value = Reflect::get(&piece, &"value".into()).map_err(offline)?;
+        bytes.extend(Uint8Array::new(&value).to_vec());
+        if report {
+            browser::post(&Response::Loading {
+                received: bytes.len() as u64,
+                total,
+            });
+        }
+    }
+}
+
+/// The cache, where the browser has one (it needs HTTPS or localhost).
+async fn open_cache() -> Option<Cache> {
+    let caches = browser::scope().caches().ok()?;
+    let cache = JsFuture::from(caches.open(CACHE)).await.ok()?;
+    cache.dyn_into().ok()
+}
+
+async fn cached(cache: &Cache, url: &str) -> Option<Vec<u8>> {
+    let found = JsFuture::from(cache.match_with_str(url)).await.ok()?;
+    let response: HttpResponse = found.dyn_into().ok()?;
+    let buffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+    Some(Uint8Array::new(&buffer).to_vec())
+}
+
+/// Keeps a verified file. Without it the next visit is slower, nothing else.
+async fn keep(cache: &Cache, url: &str, bytes: &[u8]) {
+    let body = Uint8Array::from(bytes);
+    if let Ok(response) = HttpResponse::new_with_opt_buffer_source(Some(&body)) {
+        let _ = JsFuture::from(cache.put_with_str(url, &response)).await;
+    }
+}

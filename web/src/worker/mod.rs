@@ -1,0 +1,91 @@
+//! The worker: it listens to the page, one request after the other, and answers.
+//!
+//! Requests queue while the engine computes. A newer trace or field replaces one that waits, so
+//! that dragging a slider never builds a backlog; an evaluation runs in pieces between which the
+//! queue is served first.
+
+mod browser;
+mod device;
+mod files;
+mod session;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::mem::discriminant;
+use std::rc::Rc;
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::MessageEvent;
+
+use crate::protocol::{Backend, Request, Response, decode};
+use session::Session;
+
+/// What waits, and whether somebody works on it.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Request>,
+    working: bool,
+}
+
+impl Queue {
+    fn push(&mut self, request: Request) {
+        if matches!(request, Request::Trace { .. } | Request::Field { .. }) {
+            let kind = discriminant(&request);
+            self.waiting.retain(|old| discriminant(old) != kind);
+        }
+        self.waiting.push_back(request);
+    }
+}
+
+/// Starts to listen. `backend` is what this worker was compiled for.
+pub fn listen(backend: Backend) {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        browser::post(&Response::Error {
+            message: format!("the engine stopped: {info}"),
+            fatal: true,
+        });
+    }));
+    let queue = Rc::new(RefCell::new(Queue::default()));
+    let session = Rc::new(RefCell::new(Some(Session::new(backend))));
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let bytes = js_sys::Uint8Array::new(&event.data()).to_vec();
+        match decode::<Request>(&bytes) {
+            Ok(request) => queue.borrow_mut().push(request),
+            Err(_) => browser::post(&Response::Error {
+                message: "page and engine are of different builds; reload the page".into(),
+                fatal: true,
+            }),
+        }
+        if !queue.borrow().working {
+            queue.borrow_mut().working = true;
+            spawn_local(work(Rc::clone(&queue), Rc::clone(&session)));
+        }
+    });
+    browser::scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    // It listens as long as the worker lives.
+    on_message.forget();
+    browser::post(&Response::Listening);
+}
+
+/// Serves the queue until nothing is left to do.
+async fn work(queue: Rc<RefCell<Queue>>, session: Rc<RefCell<Option<Session>>>) {
+    // Taken out while it works: no borrow is held across an await.
+    let Some(mut current) = session.borrow_mut().take() else {
+        return;
+    };
+    loop {
+        // Messages that came in while the engine computed are delivered now.
+        browser::breathe().await;
+        let next = queue.borrow_mut().waiting.pop_front();
+        match next {
+            Some(request) => current.serve(request).await,
+            None if current.is_evaluating() => current.evaluate_a_piece().await,
+            None => break,
+        }
+    }
+    *session.borrow_mut() = Some(current);
+    queue.borrow_mut().working = false;
+}

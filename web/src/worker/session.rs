@@ -1,0 +1,213 @@
+//! One worker's state: the engine, the test images, an evaluation under way.
+
+use super::{browser, device, files};
+use crate::engine::{AccuracyRun, Engine, Failure, Plane, self_test};
+use crate::protocol::{Backend, Ready, Request, Response, SelfTest, Walk};
+
+/// Everything a worker knows.
+pub struct Session {
+    backend: Backend,
+    device: Option<burn::tensor::Device>,
+    engine: Option<Engine>,
+    images: Vec<u8>,
+    labels: Vec<u8>,
+    reason: String,
+    evaluation: Option<Evaluation>,
+}
+
+struct Evaluation {
+    run: AccuracyRun,
+    ms: f64,
+}
+
+impl Session {
+    /// A session without a model.
+    pub fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            device: None,
+            engine: None,
+            images: Vec::new(),
+            labels: Vec::new(),
+            reason: String::new(),
+            evaluation: None,
+        }
+    }
+
+    /// Whether there are pieces of an evaluation left.
+    pub fn is_evaluating(&self) -> bool {
+        self.evaluation.is_some()
+    }
+
+    /// Does what is asked and answers; a failure is an answer too.
+    pub async fn serve(&mut self, request: Request) {
+        if let Err(message) = self.answer(request).await {
+            self.evaluation = None;
+            browser::post(&Response::Error {
+                message,
+                // What fails on WebGPU may work on the CPU; without a model nothing works.
+                fatal: self.backend == Backend::WebGpu || self.engine.is_none(),
+            });
+        }
+    }
+
+    async fn answer(&mut self, request: Request) -> Result<(), Failure> {
+        let start = browser::now();
+        match request {
+            Request::Start {
+                weights_url,
+                weights_sha256,
+                reason,
+            } => {
+                self.reason = reason;
+                let (bytes, from) = files::weights(&weights_url, &weights_sha256).await?;
+                let (images, labels) = files::test_images().await?;
+                (self.images, self.labels) = (images, labels);
+                let first = (self.images.clone(), self.labels.clone());
+                self.load(bytes, from, first, start).await
+            }
+            Request::Load { bytes, name } => {
+                // The model in use stays when the new one is none.
+                self.load(bytes, name, (Vec::new(), Vec::new()), start)
+                    .await
+            }
+            Request::Trace {
+                id,
+                pixels,
+                walk,
+                seeds,
+            } => {
+                let engine = self.engine.as_mut().ok_or(NOT_READY)?;
+                engine.look(&pixels).await?;
+                let features_ms = browser::now() - start;
+                let mut trace = engine.trace(id, &pixels, &walk, seeds).await?;
+                trace.features_ms = features_ms;
+                trace.walk_ms = browser::now() - start - features_ms;
+                browser::post(&Response::Trace(Box::new(trace)));
+                Ok(())
+            }
+            Request::Field {
+                id,
+                pixels,
+                t,
+                axes,
+                origin,
+                points,
+            } => {
+                let engine = self.engine.as_mut().ok_or(NOT_READY)?;
+                let plane = Plane {
+                    axes: &axes,
+                    origin: &origin,
+                    points: &points,
+                };
+                let field = engine.field(id, &pixels, t, plane).await?;
+                browser::post(&Response::Field(Box::new(field)));
+                Ok(())
+            }
+            Request::Accuracy { id, walk } => {
+                let engine = self.engine.as_ref().ok_or(NOT_READY)?;
+                self.evaluation = Some(Evaluation {
+                    run: AccuracyRun::new(id, walk, engine.classes().len()),
+                    ms: 0.0,
+                });
+                Ok(())
+            }
+            Request::Cancel => {
+                self.evaluation = None;
+                Ok(())
+            }
+            Request::Check { pixels, walks } => self.check(&pixels, &walks, start).await,
+        }
+    }
+
+    async fn check(&self, pixels: &[u8], walks: &[Walk], start: f64) -> Result<(), Failure> {
+        let engine = self.engine.as_ref().ok_or(NOT_READY)?;
+        let mut numbers = engine.check(pixels, walks).await?;
+        numbers.ms = browser::now() - start;
+        browser::post(&Response::Check(Box::new(numbers)));
+        Ok(())
+    }
+
+    /// Evaluates the next images of the evaluation under way and reports.
+    pub async fn evaluate_a_piece(&mut self) {
+        let (Some(mut evaluation), Some(engine)) = (self.evaluation.take(), &self.engine) else {
+            return;
+        };
+        let start = browser::now();
+        match evaluation
+            .run
+            .next(engine, &self.images, &self.labels)
+            .await
+        {
+            Ok(mut progress) => {
+                evaluation.ms += browser::now() - start;
+                progress.ms = evaluation.ms;
+                if !progress.finished {
+                    self.evaluation = Some(evaluation);
+                }
+                browser::post(&Response::Accuracy(Box::new(progress)));
+            }
+            Err(message) => browser::post(&Response::Error {
+                message,
+                fatal: self.backend == Backend::WebGpu,
+            }),
+        }
+    }
+
+    /// Makes the model, tests the device, and says that it is ready.
+    async fn load(
+        &mut self,
+        bytes: Vec<u8>,
+        weights_from: String,
+        (images, labels): (Vec<u8>, Vec<u8>),
+        start: f64,
+    ) -> Result<(), Failure> {
+        let device = match &self.device {
+            Some(device) => device.clone(),
+            None => device::open(self.backend).await?,
+        };
+        self.device = Some(device.clone());
+        let engine = Engine::new(bytes.clone(), self.backend, device)?;
+        let description = engine.describe().await?;
+        let loaded = browser::now();
+        let test = match self.backend {
+            Backend::Cpu => None,
+            Backend::WebGpu => Some(self_test(&engine, bytes, &self.images).await?),
+        };
+        if let Some(
+            test @ SelfTest {
+                passed: false,
+                images,
+                ..
+            },
+        ) = test
+        {
+            return Err(format!(
+                "WebGPU computes other numbers than the CPU here: probabilities differ by {:.3}, {} of {images} \
+                 predictions agree",
+                test.max_difference, test.agreeing
+            ));
+        }
+        let ready = Ready {
+            backend: engine.backend(),
+            reason: self.reason.clone(),
+            classes: engine.classes().to_vec(),
+            latent_dim: description.latent_dim as u32,
+            embeddings: description.embeddings,
+            one_hot: description.one_hot,
+            parameters: description.parameters as u64,
+            weights_from,
+            log_snr: description.log_snr,
+            self_test: test,
+            images,
+            labels,
+            load_ms: loaded - start,
+            warm_up_ms: browser::now() - loaded,
+        };
+        self.engine = Some(engine);
+        browser::post(&Response::Ready(Box::new(ready)));
+        Ok(())
+    }
+}
+
+const NOT_READY: &str = "the model is not loaded yet";
