@@ -4,9 +4,9 @@
 
 #[cfg(feature = "cpu")]
 pub mod engine;
-pub mod protocol;
 pub mod logic;
 #[cfg(all(feature = "page", target_arch = "wasm32"))]
 pub mod page;
+pub mod protocol;
 #[cfg(all(feature = "cpu", target_arch = "wasm32"))]
 pub mod worker;

@@ -229,13 +229,40 @@ pub struct AccuracyProgress {
     pub finished: bool,
 }
 
-/// What `noprop check` compares.
+/// What `noprop check` gives a page that was opened at `#check`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckTask {
+    /// sha256 of the weights, which are at [`CheckTask::WEIGHTS`].
+    pub weights_sha256: String,
+    /// A [`Request::Check`].
+    pub request: Request,
+}
+
+impl CheckTask {
+    /// Where the page fetches the task.
+    pub const TASK: &str = "check/task";
+    /// Where it fetches the weights.
+    pub const WEIGHTS: &str = "check/weights";
+    /// Where it posts a [`CheckResult`] for each backend, and at last an empty body.
+    pub const RESULT: &str = "check/result";
+}
+
+/// What the page answers for one backend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// What computed.
+    pub backend: Backend,
+    /// Name of the adapter, or why there is none.
+    pub adapter: String,
+    /// The numbers, or why there are none.
+    pub numbers: Result<CheckNumbers, String>,
+}
+
+/// The numbers that `noprop check` compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckNumbers {
     /// What computed.
     pub backend: Backend,
-    /// Name of the adapter, as far as the browser tells.
-    pub adapter: String,
     /// Backbone's output `[n, embed_dim]`.
     pub features: Vec<f32>,
     /// Per walk: z_1 `[n, d]` and head logits `[n, m]`.

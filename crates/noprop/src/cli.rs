@@ -35,7 +35,7 @@ pub enum Command {
     Predict(PredictArgs),
     /// Compare what every device computes from the same images and the same noise.
     #[command(
-        after_help = "Examples:\n  noprop check\n  noprop check --weights runs/mnist-small --images 10000\n  noprop check --devices wgpu:0 --json"
+        after_help = "Examples:\n  noprop check\n  noprop check --weights runs/mnist-small --images 10000\n  noprop check --devices wgpu:0 --json\n  noprop check --browser"
     )]
     Check(CheckArgs),
     /// Write the weights of a run to one file.
@@ -219,6 +219,15 @@ pub struct CheckArgs {
     /// Devices to compare with the CPU, separated by commas [default: all there are].
     #[arg(long, value_delimiter = ',')]
     pub devices: Vec<DeviceChoice>,
+    /// Compare the browser, too: its WebGPU and its CPU, through the built page.
+    #[arg(long)]
+    pub browser: bool,
+    /// The built page (`trunk build --release` or `cargo xtask web` make it).
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    pub page: PathBuf,
+    /// Browser to start [default: a Chromium or Chrome that is installed; "none" prints the address to open].
+    #[arg(long, value_name = "PROGRAM")]
+    pub browser_program: Option<String>,
     /// Threads on the CPU; 0 takes one per core.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,

@@ -14,7 +14,6 @@ impl Engine {
     pub async fn check(&self, pixels: &[u8], walks: &[Walk]) -> Result<CheckNumbers, Failure> {
         let mut numbers = CheckNumbers {
             backend: self.backend,
-            adapter: String::new(),
             features: Vec::new(),
             walks: walks.iter().map(|_| WalkNumbers::default()).collect(),
             ms: 0.0,

@@ -12,8 +12,14 @@ const FAINT: u8 = 16;
 pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
     let at = |x: usize, y: usize| drawing[y * side + x];
     let inked = || (0..side * side).filter(|&i| drawing[i] > FAINT);
-    let (left, right) = (inked().map(|i| i % side).min()?, inked().map(|i| i % side).max()?);
-    let (top, bottom) = (inked().map(|i| i / side).min()?, inked().map(|i| i / side).max()?);
+    let (left, right) = (
+        inked().map(|i| i % side).min()?,
+        inked().map(|i| i % side).max()?,
+    );
+    let (top, bottom) = (
+        inked().map(|i| i / side).min()?,
+        inked().map(|i| i / side).max()?,
+    );
     let extent = (right - left + 1).max(bottom - top + 1) as f32;
     // Pixels of the drawing per pixel of the image.
     let scale = extent / BOX;
@@ -28,7 +34,10 @@ pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
         }
     }
     let middle = SIDE as f32 / 2.0;
-    let origin = (x_mass / mass - middle * scale, y_mass / mass - middle * scale);
+    let origin = (
+        x_mass / mass - middle * scale,
+        y_mass / mass - middle * scale,
+    );
 
     let mean = |column: usize, row: usize| {
         let from = |o: f32, i: usize| o + i as f32 * scale;
@@ -45,11 +54,7 @@ pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
         }
         (sum / (scale * scale)).round().clamp(0.0, 255.0) as u8
     };
-    Some(
-        (0..SIDE * SIDE)
-            .map(|i| mean(i % SIDE, i / SIDE))
-            .collect(),
-    )
+    Some((0..SIDE * SIDE).map(|i| mean(i % SIDE, i / SIDE)).collect())
 }
 
 #[cfg(test)]
@@ -106,7 +111,9 @@ mod tests {
         let image = centre(&drawing, 100).unwrap();
         let mass: f32 = image.iter().map(|&v| f32::from(v)).sum();
         let mean = |axis: fn(usize) -> usize| {
-            let sum: f32 = (0..784).map(|i| f32::from(image[i]) * (axis(i) as f32 + 0.5)).sum();
+            let sum: f32 = (0..784)
+                .map(|i| f32::from(image[i]) * (axis(i) as f32 + 0.5))
+                .sum();
             sum / mass
         };
         // Sub-pixel placement, so that only rounding of grey levels remains.

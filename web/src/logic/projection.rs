@@ -124,7 +124,9 @@ fn principal(embeddings: &[f32], mean: &[f32], d: usize) -> Vec<f32> {
             }
             for other in &found {
                 let along = dot(&next, other);
-                next.iter_mut().zip(other).for_each(|(n, o)| *n -= along * o);
+                next.iter_mut()
+                    .zip(other)
+                    .for_each(|(n, o)| *n -= along * o);
             }
             let length = dot(&next, &next).sqrt().max(1e-20);
             v = next.iter().map(|x| x / length).collect();
@@ -156,7 +158,10 @@ mod tests {
         let projection = Projection::new(&one_hot(10), 10, true);
         check_orthonormal(projection.axes());
         let corners: Vec<[f32; 2]> = one_hot(10).chunks(10).map(|e| projection.disc(e)).collect();
-        assert!(corners[0][0].abs() < 1e-6 && corners[0][1] < 0.0, "the first is at the top");
+        assert!(
+            corners[0][0].abs() < 1e-6 && corners[0][1] < 0.0,
+            "the first is at the top"
+        );
         for [x, y] in &corners {
             assert!((x.hypot(*y) - 1.0 / 1.6).abs() < 1e-5);
         }

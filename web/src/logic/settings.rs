@@ -238,6 +238,10 @@ mod tests {
         let once = quantise(&all);
         assert_eq!(quantise(&once), once);
         assert_eq!((once[0], once[255]), (0, 255));
-        assert!(all.iter().zip(&once).all(|(a, b)| a.abs_diff(*b) <= LEVEL / 2 + 1));
+        assert!(
+            all.iter()
+                .zip(&once)
+                .all(|(a, b)| a.abs_diff(*b) <= LEVEL / 2 + 1)
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The page's state, and what changes it.
 
-use super::link::Link;
+use super::link::{Gpu, Link};
 use super::stage::{Stage, View};
 use super::{digits, dom, events, pad, panels, theme, with_app};
 use crate::logic::clock::Clock;
@@ -81,10 +81,41 @@ impl App {
         }
     }
 
+    /// Takes WebGPU where it is faster, else the CPU; the user's choice goes first.
+    pub fn choose_backend(&mut self, gpu: Gpu) {
+        let asked = self.settings.backend;
+        let (backend, reason) = match (asked, gpu) {
+            (Some(Backend::Cpu), gpu) => {
+                if let Gpu::None(why) = gpu {
+                    self.gpu_problem = Some(why);
+                }
+                (Backend::Cpu, "you chose the CPU".to_owned())
+            }
+            (_, Gpu::Adapter(name)) => (
+                Backend::WebGpu,
+                format!("this browser offers WebGPU on {name}"),
+            ),
+            (Some(Backend::WebGpu), Gpu::Software(name)) => (
+                Backend::WebGpu,
+                format!("you chose WebGPU, on the software adapter {name}"),
+            ),
+            (None, Gpu::Software(name)) => (
+                Backend::Cpu,
+                format!("WebGPU here is {name}, a software adapter, slower than the CPU itself"),
+            ),
+            (_, Gpu::None(why)) => {
+                self.gpu_problem = Some(why.clone());
+                (Backend::Cpu, why)
+            }
+        };
+        self.open(backend, reason);
+    }
+
     /// Starts the worker of `backend`, instead of the one there is.
     pub fn open(&mut self, backend: Backend, reason: String) {
         panels::chip_busy(backend);
-        match Link::open(backend, reason) {
+        let receive = |response| with_app(|app| app.receive(response));
+        match Link::open(backend, reason, receive) {
             Ok(link) => self.link = Some(link),
             Err(message) => panels::banner(&message),
         }
@@ -139,7 +170,11 @@ impl App {
         if let Some(link) = &self.link {
             link.send(&Request::Start {
                 weights_url: WEIGHTS.into(),
-                weights_sha256: WEIGHTS_SHA256.split_whitespace().next().unwrap_or("").into(),
+                weights_sha256: WEIGHTS_SHA256
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or("")
+                    .into(),
                 reason: link.reason().into(),
             });
         }
@@ -363,7 +398,10 @@ impl App {
 
     /// What the stage shows has changed.
     pub fn view_changed(&mut self) {
-        let have = self.trace.as_ref().map_or(0, |trace| trace.predictions.len());
+        let have = self
+            .trace
+            .as_ref()
+            .map_or(0, |trace| trace.predictions.len());
         if self.stage.view.cloud && have < CLOUD as usize {
             self.ask_traces();
         }

@@ -3,7 +3,6 @@
 use wasm_bindgen::JsCast;
 use web_sys::HtmlCanvasElement;
 
-
 use super::{dom, with_app};
 use crate::logic::settings::Picture;
 
@@ -25,7 +24,11 @@ pub fn fill(images: &[u8], labels: &[u8], light: bool) {
             dom::set(&button, "role", "option");
             dom::set(&button, "tabindex", "-1");
             dom::set(&button, "data-index", &index.to_string());
-            dom::set(&button, "aria-label", &format!("a {class}, test image {index}"));
+            dom::set(
+                &button,
+                "aria-label",
+                &format!("a {class}, test image {index}"),
+            );
             let canvas: HtmlCanvasElement = dom::create("canvas", "").unchecked_into();
             canvas.set_width(28);
             canvas.set_height(28);

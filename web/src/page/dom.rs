@@ -66,7 +66,11 @@ pub fn set(element: &Element, name: &str, value: &str) {
 }
 
 /// Calls `act` on each event; for as long as the page lives.
-pub fn on<E: JsCast + 'static>(target: &EventTarget, event: &str, mut act: impl FnMut(E) + 'static) {
+pub fn on<E: JsCast + 'static>(
+    target: &EventTarget,
+    event: &str,
+    mut act: impl FnMut(E) + 'static,
+) {
     let closure = Closure::<dyn FnMut(Event)>::new(move |event: Event| act(event.unchecked_into()));
     let _ = target.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref());
     closure.forget();
@@ -92,7 +96,10 @@ pub fn context(canvas: &HtmlCanvasElement) -> CanvasRenderingContext2d {
 /// the pixels per CSS pixel.
 pub fn fit(canvas: &HtmlCanvasElement) -> (f64, f64, f64) {
     let ratio = window().device_pixel_ratio().clamp(1.0, 3.0);
-    let (width, height) = (f64::from(canvas.client_width()), f64::from(canvas.client_height()));
+    let (width, height) = (
+        f64::from(canvas.client_width()),
+        f64::from(canvas.client_height()),
+    );
     let (w, h) = ((width * ratio) as u32, (height * ratio) as u32);
     if canvas.width() != w || canvas.height() != h {
         canvas.set_width(w);

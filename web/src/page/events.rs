@@ -18,7 +18,9 @@ pub fn connect() {
     buttons();
     keys();
     drop_weights();
-    dom::on(&dom::window(), "resize", |_: Event| with_app(|app| app.redraw()));
+    dom::on(&dom::window(), "resize", |_: Event| {
+        with_app(|app| app.redraw())
+    });
     dom::on(&dom::window(), "hashchange", |_: Event| {
         let hash = dom::window().location().hash().unwrap_or_default();
         with_app(|app| {
@@ -204,7 +206,9 @@ fn choose(by: i32) {
 
 /// A weights file that is dropped on the page is used.
 fn drop_weights() {
-    dom::on(&dom::document(), "dragover", |event: DragEvent| event.prevent_default());
+    dom::on(&dom::document(), "dragover", |event: DragEvent| {
+        event.prevent_default()
+    });
     dom::on(&dom::document(), "drop", |event: DragEvent| {
         event.prevent_default();
         let file = event
@@ -265,8 +269,15 @@ pub fn show_range(steps: usize) {
 /// Shows where the clock stands.
 pub fn show_clock(clock: &Clock) {
     dom::input("scrub").set_value(&format!("{:.3}", clock.position));
-    dom::set_text("step", &format!("step {} of {}", clock.step(), clock.steps()));
+    dom::set_text(
+        "step",
+        &format!("step {} of {}", clock.step(), clock.steps()),
+    );
     let play = dom::element("play");
     dom::set_text("play", if clock.playing { "❚❚" } else { "▶" });
-    dom::set(&play, "aria-label", if clock.playing { "Pause" } else { "Play" });
+    dom::set(
+        &play,
+        "aria-label",
+        if clock.playing { "Pause" } else { "Play" },
+    );
 }

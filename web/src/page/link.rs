@@ -3,10 +3,10 @@
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::{dom, with_app};
+use super::dom;
 use crate::protocol::{Backend, Request, Response, decode, encode};
 
 /// A worker and what listens to it.
@@ -19,11 +19,11 @@ pub struct Link {
 }
 
 impl Link {
-    /// Starts the worker of `backend`.
+    /// Starts the worker of `backend`; `receive` gets its answers.
     ///
     /// # Errors
     /// When the browser starts no workers.
-    pub fn open(backend: Backend, reason: String) -> Result<Self, String> {
+    pub fn open(backend: Backend, reason: String, receive: fn(Response)) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         let script = match backend {
@@ -32,21 +32,18 @@ impl Link {
         };
         let worker = Worker::new_with_options(script, &options)
             .map_err(|_| "this browser starts no module workers; use a current one".to_owned())?;
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let bytes = Uint8Array::new(&event.data()).to_vec();
             let response = decode::<Response>(&bytes).unwrap_or_else(|_| Response::Error {
                 message: "page and engine are of different builds; reload the page".into(),
                 fatal: true,
             });
-            with_app(|app| app.receive(response));
+            receive(response);
         });
-        let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(|event: ErrorEvent| {
-            let message = format!("the engine could not be started ({})", event.message());
-            with_app(|app| {
-                app.receive(Response::Error {
-                    message,
-                    fatal: true,
-                })
+        let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
+            receive(Response::Error {
+                message: format!("the engine could not be started ({})", event.message()),
+                fatal: true,
             });
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -87,29 +84,24 @@ impl Drop for Link {
     }
 }
 
-/// Takes WebGPU where it will work, else the CPU; the user's choice goes first.
-pub fn choose_backend() {
-    spawn_local(async {
-        let probed = probe().await;
-        with_app(|app| {
-            app.gpu_problem = probed.as_ref().err().cloned();
-            match (app.settings.backend, probed) {
-                (Some(Backend::Cpu), _) => app.open(Backend::Cpu, "you chose the CPU".into()),
-                (_, Ok(())) => app.open(Backend::WebGpu, "this browser offers WebGPU".into()),
-                (_, Err(why)) => app.open(Backend::Cpu, why),
-            }
-        });
-    });
+/// What the browser offers to compute on, beside the CPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gpu {
+    /// A WebGPU adapter, by name.
+    Adapter(String),
+    /// One that runs on the CPU: correct, and slower than our own CPU engine.
+    Software(String),
+    /// None that the engine can use, and why.
+    None(String),
 }
 
-/// Whether there is an adapter that the engine can use; if not, why.
-async fn probe() -> Result<(), String> {
+/// Asks the browser for an adapter.
+pub async fn probe() -> Gpu {
+    adapter().await.unwrap_or_else(Gpu::None)
+}
+
+async fn adapter() -> Result<Gpu, String> {
     let navigator: JsValue = dom::window().navigator().into();
-    let property = |object: &JsValue, name: &str| {
-        Reflect::get(object, &dom::js(name))
-            .ok()
-            .filter(|value| value.is_truthy())
-    };
     let gpu = property(&navigator, "gpu").ok_or("this browser has no WebGPU")?;
     let request: Function = property(&gpu, "requestAdapter")
         .ok_or("this browser has no WebGPU")?
@@ -128,9 +120,32 @@ async fn probe() -> Result<(), String> {
         let has: Function = property(&features, "has")?.unchecked_into();
         has.call1(&features, &dom::js(feature)).ok()
     });
-    if has.is_some_and(|has| has.is_truthy()) {
-        Ok(())
-    } else {
-        Err(format!("the WebGPU adapter lacks {feature}, which the engine needs"))
+    if !has.is_some_and(|has| has.is_truthy()) {
+        return Err(format!(
+            "the WebGPU adapter lacks {feature}, which the engine needs"
+        ));
     }
+    let info = property(&adapter, "info").unwrap_or(JsValue::NULL);
+    let text = |name: &str| property(&info, name).and_then(|value| value.as_string());
+    let name = [text("vendor"), text("architecture"), text("description")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
+    // The flag has moved from the adapter to its description.
+    let software = property(&info, "isFallbackAdapter")
+        .or_else(|| property(&adapter, "isFallbackAdapter"))
+        .is_some();
+    Ok(if software {
+        Gpu::Software(name)
+    } else {
+        Gpu::Adapter(name)
+    })
+}
+
+/// A property that is there and is not false.
+fn property(object: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(object, &dom::js(name))
+        .ok()
+        .filter(|value| value.is_truthy())
 }

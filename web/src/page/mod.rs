@@ -4,6 +4,7 @@
 //! worker and ticks of the clock redraw it.
 
 mod app;
+mod check;
 mod digits;
 mod dom;
 mod events;
@@ -16,6 +17,7 @@ mod theme;
 use std::cell::RefCell;
 
 use app::App;
+use wasm_bindgen_futures::spawn_local;
 
 thread_local! {
     static APP: RefCell<Option<App>> = const { RefCell::new(None) };
@@ -35,7 +37,18 @@ fn with_app(act: impl FnOnce(&mut App)) {
 /// Starts the page.
 pub fn start() {
     console_error_panic_hook::set_once();
+    if dom::window()
+        .location()
+        .hash()
+        .is_ok_and(|hash| hash == "#check")
+    {
+        check::start();
+        return;
+    }
     APP.with(|cell| *cell.borrow_mut() = Some(App::new()));
     events::connect();
-    link::choose_backend();
+    spawn_local(async {
+        let gpu = link::probe().await;
+        with_app(|app| app.choose_backend(gpu));
+    });
 }

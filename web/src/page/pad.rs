@@ -67,7 +67,9 @@ pub fn connect() {
         redraw(&canvas, &list.borrow());
         let _ = dialog().show_modal();
     });
-    dom::on(&dom::element("draw-done"), "click", |_: Event| dialog().close());
+    dom::on(&dom::element("draw-done"), "click", |_: Event| {
+        dialog().close()
+    });
 }
 
 /// Shows what the network sees of the drawing.

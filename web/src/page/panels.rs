@@ -45,7 +45,11 @@ pub fn chip(ready: &Ready) {
         ),
         None => String::new(),
     };
-    let checked = if ready.self_test.is_some() { " ✓" } else { "" };
+    let checked = if ready.self_test.is_some() {
+        " ✓"
+    } else {
+        ""
+    };
     dom::set_text("backend", &format!("{}{checked}", name(ready.backend)));
     let title = format!(
         "Computes on {}: {}.{test} Click to switch.",
@@ -229,7 +233,10 @@ pub fn strip(trace: &Trace, classes: &[String], step: usize) {
     let m = classes.len();
     let rows = trace.times.len();
     let (head, left) = (18.0, 4.0);
-    let (w, h) = ((width - 2.0 * left) / m as f64, (height - head - 2.0) / rows as f64);
+    let (w, h) = (
+        (width - 2.0 * left) / m as f64,
+        (height - head - 2.0) / rows as f64,
+    );
     let theme = theme::Theme::read();
     context.set_font("12px system-ui, sans-serif");
     context.set_text_align("center");
@@ -249,7 +256,12 @@ pub fn strip(trace: &Trace, classes: &[String], step: usize) {
     context.set_global_alpha(1.0);
     context.set_stroke_style_str(&theme.ink);
     context.set_line_width(1.5);
-    context.stroke_rect(left - 2.0, head + step as f64 * h - 0.5, width - 2.0 * left + 4.0, h.max(2.0));
+    context.stroke_rect(
+        left - 2.0,
+        head + step as f64 * h - 0.5,
+        width - 2.0 * left + 4.0,
+        h.max(2.0),
+    );
 }
 
 /// The present step, as the sampler sees it.
@@ -259,7 +271,11 @@ fn inspector(trace: &Trace, model: &Ready, k: usize, settings: &Settings) {
     let z = &trace.latents[k * d..(k + 1) * d];
     let belief = &trace.beliefs[k * m..(k + 1) * m];
     let u_hat: Vec<f32> = (0..d)
-        .map(|j| (0..m).map(|c| belief[c] * model.embeddings[c * d + j]).sum())
+        .map(|j| {
+            (0..m)
+                .map(|c| belief[c] * model.embeddings[c * d + j])
+                .sum()
+        })
         .collect();
     let next = (k + 1).min(steps);
     let (here, there) = (trace.alpha_bar[k], trace.alpha_bar[next]);
@@ -278,17 +294,17 @@ fn inspector(trace: &Trace, model: &Ready, k: usize, settings: &Settings) {
                 there.sqrt() - keep * here.sqrt()
             )
         }
-        SamplerKind::Ancestral => format!(
-            "ancestral: z′ = a û + b z + √c ε, from ᾱ = {here:.4} to ᾱ′ = {there:.4}"
-        ),
+        SamplerKind::Ancestral => {
+            format!("ancestral: z′ = a û + b z + √c ε, from ᾱ = {here:.4} to ᾱ′ = {there:.4}")
+        }
         SamplerKind::Euler => format!(
             "Euler: z′ = z + Δλ·½(√ᾱ û − ᾱ z) = z + {:.3}·({:.3} û − {here:.3} z)",
             0.5 * h,
             here.sqrt()
         ),
-        SamplerKind::Heun => format!(
-            "Heun: Euler's step with Δλ = {h:.3}, then the mean of the slopes at both ends"
-        ),
+        SamplerKind::Heun => {
+            format!("Heun: Euler's step with Δλ = {h:.3}, then the mean of the slopes at both ends")
+        }
         SamplerKind::ReferenceEuler | SamplerKind::ReferenceHeun => format!(
             "reference: dz/dt = (û − z)/(1 − ᾱ), here (û − z) · {:.1}",
             1.0 / (1.0 - here).max(1e-6)

@@ -116,7 +116,11 @@ impl Scene<'_> {
             &trace.latents[start..start + d]
         };
         let (from, to) = (z(k), z(k + 1));
-        let between: Vec<f32> = from.iter().zip(to).map(|(a, b)| a + part * (b - a)).collect();
+        let between: Vec<f32> = from
+            .iter()
+            .zip(to)
+            .map(|(a, b)| a + part * (b - a))
+            .collect();
         self.place(self.projection.disc(&between))
     }
 

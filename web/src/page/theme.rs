@@ -5,7 +5,7 @@ use super::dom;
 
 const HUES: [&str; 10] = [
     "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#b8a400", "#8c8c8c",
-    "#9467bd", "#a6611a",
+    "#9467bd", "#c68642",
 ];
 
 /// Colour of class `index`.
@@ -40,7 +40,10 @@ impl Theme {
 /// Whether the light theme is shown.
 pub fn is_light() -> bool {
     let root = dom::document().document_element();
-    match root.and_then(|root| root.get_attribute("data-theme")).as_deref() {
+    match root
+        .and_then(|root| root.get_attribute("data-theme"))
+        .as_deref()
+    {
         Some("light") => true,
         Some(_) => false,
         None => dom::matches_media("(prefers-color-scheme: light)"),

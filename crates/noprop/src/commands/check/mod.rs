@@ -1,5 +1,6 @@
 //! `noprop check`: the same images, the same noise, every device; the numbers side by side.
 
+mod browser;
 mod numbers;
 mod report;
 
@@ -60,6 +61,9 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     for chosen in devices(&args.devices)? {
         eprintln!("{} images on {}", task.images.len(), chosen.name);
         all.push(numbers::measure(&task, &chosen, args.threads)?);
+    }
+    if args.browser {
+        all.extend(browser::measure(&task, args)?);
     }
     let report = Report::new(&task, &all);
     std::fs::create_dir_all(&args.out)
