@@ -20,7 +20,8 @@ pub struct Console {
     train_seconds: f64,
     last_line: Instant,
     last_mark: Instant,
-    loss: LossValues,
+    /// The last that was read from the device.
+    loss: Option<LossValues>,
     epoch_loss: LossValues,
     validation: Option<f64>,
 }
@@ -39,7 +40,7 @@ impl Console {
             train_seconds: 0.0,
             last_line: now,
             last_mark: now,
-            loss: LossValues::default(),
+            loss: None,
             epoch_loss: LossValues::default(),
             validation: None,
         }
@@ -111,20 +112,20 @@ impl Console {
     }
 
     fn step(&mut self, epoch: usize, step: usize, loss: Option<LossValues>) {
-        if let Some(loss) = loss {
-            self.loss = loss;
-        }
+        self.loss = loss.or(self.loss);
         let done = (step - self.epoch_first_step.min(step)) * self.batch_size;
         let rate = done as f64 / self.epoch_started.elapsed().as_secs_f64().max(1e-9);
-        let LossValues {
-            total,
-            ce,
-            kl,
-            denoise,
-        } = self.loss;
+        let loss = self.loss.map(|loss| {
+            format!(
+                " loss {:.4} (ce {:.4} kl {:.4} denoise {:.4})",
+                loss.total, loss.ce, loss.kl, loss.denoise
+            )
+        });
         let text = format!(
-            "epoch {epoch}/{} step {step}/{} loss {total:.4} (ce {ce:.4} kl {kl:.4} denoise {denoise:.4}) {rate:.0} images/s",
-            self.epochs, self.steps_per_epoch
+            "epoch {epoch}/{} step {step}/{}{} {rate:.0} images/s",
+            self.epochs,
+            self.steps_per_epoch,
+            loss.unwrap_or_default()
         );
         match &self.bar {
             Some(bar) => {

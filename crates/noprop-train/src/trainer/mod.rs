@@ -1,8 +1,11 @@
 //! The training loop.
 
+mod fit;
+mod state;
+
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use noprop_core::NoProp;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::objective::{Batch, HostDraws, Loss};
@@ -52,7 +55,7 @@ impl Trainer {
         checkpoint: Option<Checkpoint>,
     ) -> Result<Self, TrainError> {
         recipe.validate()?;
-        fits(&recipe, dataset)?;
+        fit::check(&recipe, dataset)?;
         let seed = recipe.train.seed;
         let classes = dataset.classes.len();
         let limited = match recipe.data.limit {
@@ -337,77 +340,12 @@ impl Trainer {
         }
     }
 
-    /// The complete state.
-    ///
-    /// # Errors
-    /// When it cannot be serialised.
-    pub fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
-        let failed = |e: &dyn core::fmt::Display| TrainError::Checkpoint(e.to_string());
-        let record = |model: NoProp| model.into_record().into_bytes().map(|b| b.to_vec());
-        Ok(Checkpoint {
-            progress: self.progress.clone(),
-            model: record(self.model.valid()).map_err(|e| failed(&e))?,
-            optimizer: self
-                .optimizer
-                .into_bytes()
-                .map_err(|e| failed(&e))?
-                .to_vec(),
-            ema: self
-                .average
-                .clone()
-                .map(record)
-                .transpose()
-                .map_err(|e| failed(&e))?,
-        })
-    }
-
     fn checkpoint_event(&self) -> Result<TrainEvent, TrainError> {
         Ok(TrainEvent::Checkpointed {
             checkpoint: Box::new(self.checkpoint()?),
             epoch: self.progress.epoch,
             step: self.progress.step,
         })
-    }
-
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        let failed = |e: &dyn core::fmt::Display| TrainError::Checkpoint(e.to_string());
-        let (ours, theirs) = (&self.recipe, &checkpoint.progress.recipe);
-        // Only the end and the reporting of a run may change when it resumes.
-        let comparable = Recipe {
-            train: crate::TrainConfig {
-                epochs: ours.train.epochs,
-                threads: ours.train.threads,
-                ..theirs.train.clone()
-            },
-            eval: ours.eval.clone(),
-            ..theirs.clone()
-        };
-        if *ours != comparable {
-            return Err(TrainError::Checkpoint(
-                "it was made with another configuration; resume with the run's own config.toml, \
-                 or start a new run with --out"
-                    .into(),
-            ));
-        }
-        let load = |model: NoProp, bytes: Vec<u8>| {
-            let record = burn::store::ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-            let record = record.map_err(|e| failed(&e))?;
-            model.try_load_record(record).map_err(|e| failed(&e))
-        };
-        self.model = load(self.model.clone(), checkpoint.model)?;
-        let bytes = Bytes::from_bytes_vec(checkpoint.optimizer);
-        self.optimizer = optimizer::build(&self.recipe.train)
-            .from_bytes(bytes)
-            .map_err(|e| failed(&e))?;
-        self.average = match checkpoint.ema {
-            Some(bytes) => Some(load(self.model.valid(), bytes)?),
-            None => None,
-        };
-        self.progress = Progress {
-            recipe: self.recipe.clone(),
-            ..checkpoint.progress
-        };
-        Ok(())
     }
 
     fn steps_per_epoch(&self) -> usize {
@@ -424,25 +362,4 @@ impl Trainer {
 /// Loss terms as one tensor, `[4]`: one read for all.
 fn terms(loss: Loss) -> Tensor<1> {
     Tensor::cat(vec![loss.total.detach(), loss.ce, loss.kl, loss.denoise], 0).inner()
-}
-
-fn fits(recipe: &Recipe, dataset: &Dataset) -> Result<(), TrainError> {
-    let [c, h, w] = dataset.train.shape;
-    let [channels, height, width] = recipe.model.input;
-    if [h, w] != [height, width] || (c != channels && c != 1) {
-        return Err(TrainError::Data(format!(
-            "the model expects images of {channels}×{height}×{width}, {} has {c}×{h}×{w}; \
-             set model.input in the recipe",
-            dataset.name
-        )));
-    }
-    if dataset.classes.len() != recipe.model.classes {
-        return Err(TrainError::Data(format!(
-            "the model has {} classes, {} has {}; set model.classes in the recipe",
-            recipe.model.classes,
-            dataset.name,
-            dataset.classes.len()
-        )));
-    }
-    Ok(())
 }
