@@ -1,6 +1,7 @@
 //! Seconds of a walk: the fused solver against the plain-tensor sampler on the same adapter.
 //!
-//! `cargo run --release -p noprop-tests --example fused_speed [-- software]`
+//! `cargo run --release -p noprop-tests --example fused_speed -- [software] [SAMPLER…]`; DDIM where
+//! none is named.
 
 use std::error::Error;
 use std::time::Instant;
@@ -18,7 +19,16 @@ const STEPS: usize = 40;
 const REPEATS: usize = 7;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let software = std::env::args().any(|argument| argument == "software");
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let software = arguments.iter().any(|argument| argument == "software");
+    arguments.retain(|argument| argument != "software");
+    let mut kinds: Vec<SamplerKind> = arguments
+        .iter()
+        .map(|argument| argument.parse())
+        .collect::<Result<_, _>>()?;
+    if kinds.is_empty() {
+        kinds.push(SamplerKind::default());
+    }
     let (choice, kind) = if software {
         (AdapterChoice::Software, DeviceKind::Cpu)
     } else {
@@ -48,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "| sampler | batch | plain tensors on the adapter | fused | ratio | plain tensors on the CPU |"
     );
     println!("|---|---|---|---|---|---|");
-    for kind in [SamplerKind::Ddim, SamplerKind::Heun] {
+    for kind in kinds {
         for (what, features, seeds) in [
             ("1,000 images", &thousand, 1),
             ("64 seeds of one image", &one, 64),
