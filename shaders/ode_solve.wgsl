@@ -1,5 +1,6 @@
-// The complete walk from z_0 to z_1 in one dispatch: one workgroup walks one sample through all T
-// steps, its activations in workgroup memory.
+// The complete walk from z_0 to z_1 in one dispatch: one workgroup walks four samples through all
+// T steps, their activations in workgroup memory. Four, because fetching a weight costs more than
+// multiplying by it; a matrix holds four numbers (rows) of four samples (columns).
 //
 // The host writes these constants in front of this text; widths count groups of four numbers, and
 // what does not fill the last group is zero.
@@ -17,6 +18,7 @@ struct Walk {
     record: u32,
     // Samples that share a row of `fused`.
     seeds: u32,
+    samples: u32,
 }
 
 const DDIM = 0u;
@@ -41,39 +43,68 @@ const LABEL = Z + LATENT;
 const HIDDEN = LABEL + WIDTH;
 const HIDDEN_2 = HIDDEN + FIRST;
 const SCORES = HIDDEN_2 + SECOND;
-var<workgroup> activations: array<vec4<f32>, SCORES + CLASSES>;
+var<workgroup> activations: array<mat4x4<f32>, SCORES + CLASSES>;
 // Heun's first half: z at the start of the step, and dz/dλ there.
-var<workgroup> start: array<vec4<f32>, LATENT>;
-var<workgroup> slope: array<vec4<f32>, LATENT>;
+var<workgroup> start: array<mat4x4<f32>, LATENT>;
+var<workgroup> slope: array<mat4x4<f32>, LATENT>;
 
 // Four columns of (activations from `input`, `rows` groups) · (matrix at `matrix`).
-fn product(input: u32, rows: u32, matrix: u32, columns: u32, column: u32) -> vec4<f32> {
-    var sum = vec4<f32>();
+fn product(input: u32, rows: u32, matrix: u32, columns: u32, column: u32) -> mat4x4<f32> {
+    var sum = mat4x4<f32>();
     for (var i = 0u; i < rows; i++) {
-        let x = activations[input + i];
         let w = matrix + 4u * i * columns + column;
-        sum += x.x * weights[w];
-        sum += x.y * weights[w + columns];
-        sum += x.z * weights[w + 2u * columns];
-        sum += x.w * weights[w + 3u * columns];
+        sum += mat4x4<f32>(
+            weights[w],
+            weights[w + columns],
+            weights[w + 2u * columns],
+            weights[w + 3u * columns],
+        ) * activations[input + i];
     }
     return sum;
 }
 
-fn relu(x: vec4<f32>) -> vec4<f32> {
-    return max(x, vec4<f32>());
+// The same numbers for each sample.
+fn each(x: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(x, x, x, x);
+}
+
+fn relu(x: mat4x4<f32>) -> mat4x4<f32> {
+    let zero = vec4<f32>();
+    return mat4x4<f32>(max(x[0], zero), max(x[1], zero), max(x[2], zero), max(x[3], zero));
+}
+
+fn highest(x: vec4<f32>) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+fn sum(x: vec4<f32>) -> f32 {
+    return x.x + x.y + x.z + x.w;
+}
+
+// The workgroup's samples; those that fill up the last workgroup repeat the last one.
+fn rows(first: u32) -> vec4<u32> {
+    return min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(walk.samples - 1u));
+}
+
+fn fused_at(images: vec4<u32>, j: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        fused[images.x * FIRST + j],
+        fused[images.y * FIRST + j],
+        fused[images.z * FIRST + j],
+        fused[images.w * FIRST + j],
+    );
 }
 
 // Leaves exp(logits − max) of the denoiser at `z`, t_k in the activations at SCORES.
-fn denoise(thread: u32, sample: u32, k: u32) {
+fn denoise(thread: u32, first: u32, k: u32) {
     for (var j = thread; j < WIDTH; j += THREADS) {
         activations[LABEL + j] = relu(
-            weights[LABEL_BIAS + j] + product(Z, LATENT, LABEL_WEIGHT, WIDTH, j));
+            each(weights[LABEL_BIAS + j]) + product(Z, LATENT, LABEL_WEIGHT, WIDTH, j));
     }
     workgroupBarrier();
-    let image = sample / walk.seeds;
+    let images = rows(first) / walk.seeds;
     for (var j = thread; j < FIRST; j += THREADS) {
-        var x = fused[image * FIRST + j] + time_share[k * FIRST + j];
+        var x = fused_at(images, j) + each(time_share[k * FIRST + j]);
         x += product(LABEL, WIDTH, LABEL_SHARE, FIRST, j);
         if (LATENT_ENTERS) {
             x += product(Z, LATENT, LATENT_SHARE, FIRST, j);
@@ -83,53 +114,66 @@ fn denoise(thread: u32, sample: u32, k: u32) {
     workgroupBarrier();
     for (var j = thread; j < SECOND; j += THREADS) {
         activations[HIDDEN_2 + j] = relu(
-            weights[SECOND_BIAS + j] + product(HIDDEN, FIRST, SECOND_WEIGHT, SECOND, j));
+            each(weights[SECOND_BIAS + j]) + product(HIDDEN, FIRST, SECOND_WEIGHT, SECOND, j));
     }
     workgroupBarrier();
     for (var j = thread; j < CLASSES; j += THREADS) {
         activations[SCORES + j] =
-            weights[THIRD_BIAS + j] + product(HIDDEN_2, SECOND, THIRD_WEIGHT, CLASSES, j);
+            each(weights[THIRD_BIAS + j]) + product(HIDDEN_2, SECOND, THIRD_WEIGHT, CLASSES, j);
     }
     workgroupBarrier();
     var top = activations[SCORES];
     for (var c = 1u; c < CLASSES; c++) {
-        top = max(top, activations[SCORES + c]);
+        let x = activations[SCORES + c];
+        top = mat4x4<f32>(
+            max(top[0], x[0]), max(top[1], x[1]), max(top[2], x[2]), max(top[3], x[3]));
     }
-    let highest = max(max(top.x, top.y), max(top.z, top.w));
+    let largest = vec4<f32>(highest(top[0]), highest(top[1]), highest(top[2]), highest(top[3]));
     workgroupBarrier();
     for (var j = thread; j < CLASSES; j += THREADS) {
-        activations[SCORES + j] = exp(activations[SCORES + j] - highest);
+        let x = activations[SCORES + j];
+        activations[SCORES + j] = mat4x4<f32>(
+            exp(x[0] - largest.x),
+            exp(x[1] - largest.y),
+            exp(x[2] - largest.z),
+            exp(x[3] - largest.w),
+        );
     }
     workgroupBarrier();
 }
 
 // û = softmax(logits) · W_Embed, four coordinates.
-fn u_hat(i: u32) -> vec4<f32> {
-    var total = vec4<f32>();
+fn u_hat(i: u32) -> mat4x4<f32> {
+    var total = mat4x4<f32>();
     for (var c = 0u; c < CLASSES; c++) {
         total += activations[SCORES + c];
     }
-    let sum = product(SCORES, CLASSES, EMBEDDING, LATENT, i);
-    return sum / (total.x + total.y + total.z + total.w);
+    let u = product(SCORES, CLASSES, EMBEDDING, LATENT, i);
+    return mat4x4<f32>(
+        u[0] / sum(total[0]), u[1] / sum(total[1]), u[2] / sum(total[2]), u[3] / sum(total[3]));
 }
 
 // dz/dλ = ½[√ᾱ û − ᾱ z] at t_k.
-fn velocity(i: u32, k: u32) -> vec4<f32> {
+fn velocity(i: u32, k: u32) -> mat4x4<f32> {
     let alpha_bar = grid[k].x;
     return 0.5 * (sqrt(alpha_bar) * u_hat(i) - alpha_bar * activations[Z + i]);
 }
 
 // The exact step for a constant û.
-fn ddim(i: u32, k: u32) -> vec4<f32> {
+fn ddim(i: u32, k: u32) -> mat4x4<f32> {
     let here = grid[k];
     let next = grid[k + 1u];
     let keep = sqrt(next.y / here.y);
     return (sqrt(next.x) - keep * sqrt(here.x)) * u_hat(i) + keep * activations[Z + i];
 }
 
-fn write(thread: u32, row: u32) {
+// Writes z as row `row` of the `count` rows of each sample.
+fn write(thread: u32, first: u32, count: u32, row: u32) {
     for (var i = thread; i < LATENT; i += THREADS) {
-        result[row * LATENT + i] = activations[Z + i];
+        let z = activations[Z + i];
+        for (var s = 0u; s < min(4u, walk.samples - first); s++) {
+            result[((first + s) * count + row) * LATENT + i] = z[s];
+        }
     }
 }
 
@@ -138,17 +182,23 @@ fn solve(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let sample = group.x;
+    let first = 4u * group.x;
+    let sample = rows(first);
     for (var i = thread; i < LATENT; i += THREADS) {
-        activations[Z + i] = z_0[sample * LATENT + i];
+        activations[Z + i] = mat4x4<f32>(
+            z_0[sample.x * LATENT + i],
+            z_0[sample.y * LATENT + i],
+            z_0[sample.z * LATENT + i],
+            z_0[sample.w * LATENT + i],
+        );
     }
     if (walk.record == 1u) {
-        write(thread, sample * (walk.steps + 1u));
+        write(thread, first, walk.steps + 1u, 0u);
     }
     workgroupBarrier();
     for (var k = 0u; k < walk.steps; k++) {
         let h = grid[k + 1u].z - grid[k].z;
-        denoise(thread, sample, k);
+        denoise(thread, first, k);
         if (walk.sampler == DDIM) {
             for (var i = thread; i < LATENT; i += THREADS) {
                 activations[Z + i] = ddim(i, k);
@@ -164,17 +214,17 @@ fn solve(
                 activations[Z + i] = start[i] + h * slope[i];
             }
             workgroupBarrier();
-            denoise(thread, sample, k + 1u);
+            denoise(thread, first, k + 1u);
             for (var i = thread; i < LATENT; i += THREADS) {
                 activations[Z + i] = start[i] + 0.5 * h * (slope[i] + velocity(i, k + 1u));
             }
         }
         if (walk.record == 1u) {
-            write(thread, sample * (walk.steps + 1u) + k + 1u);
+            write(thread, first, walk.steps + 1u, k + 1u);
         }
         workgroupBarrier();
     }
     if (walk.record == 0u) {
-        write(thread, sample);
+        write(thread, first, 1u, 0u);
     }
 }

@@ -16,7 +16,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Bytes of workgroup memory that a sample takes.
+    /// Bytes of workgroup memory that the four samples of a workgroup take.
     pub fn workgroup_bytes(&self) -> usize {
         let activations = [
             self.latent,
@@ -26,7 +26,7 @@ impl Sizes {
             self.classes,
         ];
         let walk = 2 * groups(self.latent);
-        16 * (activations.into_iter().map(groups).sum::<usize>() + walk)
+        64 * (activations.into_iter().map(groups).sum::<usize>() + walk)
     }
 
     /// Invocations per workgroup, at most `limit`: one for each group of the widest layer.

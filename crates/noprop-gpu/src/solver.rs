@@ -114,8 +114,8 @@ impl FusedSolver {
     fn check_limits(&self, batch: &Batch, plan: &Plan) -> Result<(), GpuError> {
         let limits = self.gpu.device.limits();
         within(
-            "workgroups, one a sample",
-            batch.samples as u64,
+            "workgroups, one for four samples",
+            batch.workgroups() as u64,
             limits.max_compute_workgroups_per_dimension.into(),
         )?;
         let sizes = self.weights.sizes();
@@ -143,6 +143,7 @@ impl FusedSolver {
             plan.sampler,
             start.record.into(),
             batch.seeds as u32,
+            batch.samples as u32,
         ];
         let walk = device.create_buffer_init(&BufferInitDescriptor {
             label: Some("walk"),
@@ -189,7 +190,7 @@ impl FusedSolver {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &group, &[]);
-        pass.dispatch_workgroups(batch.samples as u32, 1, 1);
+        pass.dispatch_workgroups(batch.workgroups() as u32, 1, 1);
         drop(pass);
         encoder.copy_buffer_to_buffer(&result, 0, &host, 0, size);
         self.gpu.queue.submit([encoder.finish()]);
@@ -239,6 +240,10 @@ impl Batch {
             samples,
             rows: if start.record { plan.steps + 1 } else { 1 },
         })
+    }
+
+    fn workgroups(&self) -> usize {
+        groups(self.samples)
     }
 
     fn result_len(&self, sizes: Sizes) -> usize {
