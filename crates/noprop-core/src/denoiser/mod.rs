@@ -8,12 +8,16 @@
 //! a trajectory, so it is computed once per image ([`Denoiser::fuse_features`]); the one with
 //! the time encoding is computed once per step for the whole batch.
 
+mod folded;
+
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{LabelEncoderConfig, ModelConfig};
+
+pub use folded::FoldedDenoiser;
 
 /// û_θ up to the logits.
 #[derive(Module, Debug)]

@@ -1,0 +1,209 @@
+//! The denoiser as bare matrices, for solvers that run it outside Burn.
+//!
+//! What is linear is multiplied out and BatchNorm is folded in by its running statistics, so one
+//! evaluation is
+//!
+//! ```text
+//! label  = relu(z · label_weight + label_bias)
+//! first  = relu(scale ⊙ fused + time_share(t) + label · label_share [+ z · latent_share])
+//! second = relu(first · second_weight + second_bias)
+//! logits = second · third_weight + third_bias
+//! ```
+//!
+//! with `fused` from [`Denoiser::fuse_features`].
+
+use burn::nn::{BatchNorm, Linear};
+use burn::tensor::Tensor;
+
+use super::{Denoiser, LabelEncoder};
+
+/// The matrices of one evaluation; d latents, e = `embed_dim`, h₁ and h₂ hidden, m classes.
+#[derive(Debug, Clone)]
+pub struct FoldedDenoiser {
+    /// `[d, e]`.
+    pub label_weight: Tensor<2>,
+    /// `[1, e]`.
+    pub label_bias: Tensor<2>,
+    /// `[e, h₁]`.
+    pub label_share: Tensor<2>,
+    /// `[d, h₁]`, where z itself enters the first layer (the residual label encoder).
+    pub latent_share: Option<Tensor<2>>,
+    /// Factor on the features' share, `[1, h₁]`, where there is BatchNorm.
+    pub fused_scale: Option<Tensor<2>>,
+    /// `[h₁, h₂]`.
+    pub second_weight: Tensor<2>,
+    /// `[1, h₂]`.
+    pub second_bias: Tensor<2>,
+    /// `[h₂, m]`.
+    pub third_weight: Tensor<2>,
+    /// `[1, m]`.
+    pub third_bias: Tensor<2>,
+}
+
+impl Denoiser {
+    /// The matrices. The denoiser must be off the autodiff device, as for sampling.
+    pub fn folded(&self) -> FoldedDenoiser {
+        let width = self.time_encoder.linear.weight.dims()[1];
+        let into_first = self.head.weight_rows(width, width);
+        let (encoder, label_share, latent_share) = match &self.label_encoder {
+            LabelEncoder::Linear(linear) => (linear, into_first, None),
+            LabelEncoder::Residual((first, second)) => (
+                first,
+                second.weight.val().matmul(into_first.clone()),
+                Some(into_first),
+            ),
+        };
+        let first_norm = self.head.bn1.as_ref().map(Affine::of);
+        let scaled = |share: Tensor<2>| match &first_norm {
+            Some(norm) => share * norm.scale.clone(),
+            None => share,
+        };
+        let (second_weight, second_bias) = match self.head.bn2.as_ref().map(Affine::of) {
+            Some(norm) => norm.after(&self.head.fc2),
+            None => (self.head.fc2.weight.val(), bias(&self.head.fc2)),
+        };
+        FoldedDenoiser {
+            label_weight: encoder.weight.val(),
+            label_bias: bias(encoder),
+            label_share: scaled(label_share),
+            latent_share: latent_share.map(scaled),
+            fused_scale: first_norm.as_ref().map(|norm| norm.scale.clone()),
+            second_weight,
+            second_bias,
+            third_weight: self.head.fc3.weight.val(),
+            third_bias: bias(&self.head.fc3),
+        }
+    }
+
+    /// What does not depend on the sample in the first layer of [`Denoiser::folded`], at times `t`
+    /// `[n, 1]` → `[n, h₁]`.
+    pub fn time_share(&self, t: Tensor<2>) -> Tensor<2> {
+        let width = self.time_encoder.linear.weight.dims()[1];
+        let encoded = self.time_encoder.forward(t);
+        let share = encoded.matmul(self.head.weight_rows(2 * width, width));
+        let share = match &self.label_encoder {
+            LabelEncoder::Linear(_) => share,
+            LabelEncoder::Residual((_, second)) => {
+                share + bias(second).matmul(self.head.weight_rows(width, width))
+            }
+        };
+        match self.head.bn1.as_ref().map(Affine::of) {
+            Some(norm) => share * norm.scale + norm.shift,
+            None => share,
+        }
+    }
+}
+
+/// `[1, out]`, zeros where the layer has none.
+fn bias(linear: &Linear) -> Tensor<2> {
+    match &linear.bias {
+        Some(bias) => bias.val().unsqueeze(),
+        None => Tensor::zeros([1, linear.weight.dims()[1]], &linear.weight.device()),
+    }
+}
+
+/// BatchNorm off training: x ↦ scale ⊙ x + shift, both `[1, n]`.
+struct Affine {
+    scale: Tensor<2>,
+    shift: Tensor<2>,
+}
+
+impl Affine {
+    fn of(norm: &BatchNorm) -> Self {
+        let variance = norm.running_var.value_sync().add_scalar(norm.epsilon);
+        let scale = norm.gamma.val() / variance.sqrt();
+        let shift = norm.beta.val() - norm.running_mean.value_sync() * scale.clone();
+        Self {
+            scale: scale.unsqueeze(),
+            shift: shift.unsqueeze(),
+        }
+    }
+
+    /// Weight `[in, out]` and bias `[1, out]` of `linear` followed by this.
+    fn after(self, linear: &Linear) -> (Tensor<2>, Tensor<2>) {
+        (
+            linear.weight.val() * self.scale.clone(),
+            bias(linear) * self.scale + self.shift,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::RunningState;
+    use burn::tensor::activation::relu;
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+    use crate::config::{HeadConfig, LabelEncoderConfig, ModelConfig};
+    use crate::embedding::ClassEmbeddingConfig;
+
+    const WIDTH: usize = 8;
+
+    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+    }
+
+    /// Statistics and parameters as after training, in place of zeros and ones.
+    fn trained(norm: Option<BatchNorm>, width: usize) -> Option<BatchNorm> {
+        norm.map(|norm| BatchNorm {
+            gamma: norm.gamma.map(|_| random([width])),
+            beta: norm.beta.map(|_| random([width])),
+            running_mean: RunningState::new(random([width])),
+            running_var: RunningState::new(random([width]).abs() + 0.1),
+            ..norm
+        })
+    }
+
+    fn evaluate(denoiser: &Denoiser, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        let folded = denoiser.folded();
+        let label = relu(z.clone().matmul(folded.label_weight) + folded.label_bias);
+        let fused = match folded.fused_scale {
+            Some(scale) => fused * scale,
+            None => fused,
+        };
+        let mut first = fused + denoiser.time_share(t) + label.matmul(folded.label_share);
+        if let Some(share) = folded.latent_share {
+            first = first + z.matmul(share);
+        }
+        let second = relu(relu(first).matmul(folded.second_weight) + folded.second_bias);
+        second.matmul(folded.third_weight) + folded.third_bias
+    }
+
+    #[test]
+    fn folding_changes_nothing() {
+        let device = Device::flex();
+        device.seed(3);
+        for label_encoder in [LabelEncoderConfig::Linear, LabelEncoderConfig::Residual] {
+            for batch_norm in [false, true] {
+                let config = ModelConfig {
+                    embed_dim: WIDTH,
+                    label_encoder,
+                    class_embedding: ClassEmbeddingConfig::Learned {
+                        dim: None,
+                        init: Default::default(),
+                    },
+                    head: HeadConfig {
+                        hidden: [12, 6],
+                        batch_norm,
+                    },
+                    ..Default::default()
+                };
+                let mut denoiser = Denoiser::new(&config, &device);
+                denoiser.head.bn1 = trained(denoiser.head.bn1, 12);
+                denoiser.head.bn2 = trained(denoiser.head.bn2, 6);
+                let fused = denoiser.fuse_features(random([5, WIDTH]));
+                let z = random([5, WIDTH]);
+                let t = Tensor::<2>::full([1, 1], 0.3, &device);
+                let expected = denoiser.forward(fused.clone(), z.clone(), t.clone());
+                let found = evaluate(&denoiser, fused, z, t);
+                let difference = (expected - found).abs().max().into_scalar::<f32>();
+                // Sums of at most 24 products in another order.
+                assert!(
+                    difference < 1e-5,
+                    "{label_encoder:?}, batch norm {batch_norm}: {difference}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The fused solver against the plain-tensor sampler, over the embedded test images.
+//!
+//! It runs on a software Vulkan driver, so that it needs no GPU.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use noprop_core::backbone::{BackboneConfig, CnnConfig};
+use noprop_core::config::{HeadConfig, LabelEncoderConfig};
+use noprop_core::embedding::ClassEmbeddingConfig;
+use noprop_core::sampler::Sampling;
+use noprop_core::{Features, ModelConfig, NoProp, SamplerKind, weights};
+use noprop_data::{DeviceSplit, Normalization};
+use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, Plan, SolverWeights, Start};
+use noprop_tests::mnist_subset;
+use pollster::block_on;
+
+const MNIST: &[u8] = include_bytes!("../../assets/mnist.safetensors");
+const KINDS: [SamplerKind; 3] = [SamplerKind::Ddim, SamplerKind::Euler, SamplerKind::Heun];
+/// What the sums of f32 in another order may add up to over a walk.
+const TOLERANCE: f32 = 1e-4;
+
+/// A software adapter; nothing, said aloud, where there is none.
+fn gpu() -> Option<Gpu> {
+    if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
+        println!(
+            "SKIPPED: fused solver, no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)"
+        );
+        return None;
+    }
+    Some(block_on(Gpu::open(AdapterChoice::Software)).unwrap())
+}
+
+fn values(tensor: &Tensor<2>) -> Vec<f32> {
+    tensor.to_data().iter::<f32>().collect()
+}
+
+fn classes(model: &NoProp, features: &Features, z_1: &[f32]) -> Vec<i64> {
+    let shape = [features.len(), model.config().latent_dim()];
+    let z_1 = TensorData::new(z_1.to_vec(), shape);
+    let scores = model.readout(features, Tensor::from_data(z_1, &model.device()));
+    scores.argmax(1).into_data().iter::<i64>().collect()
+}
+
+fn worst(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    assert!(a.iter().chain(b).all(|x| x.is_finite()));
+    let pairs = a.iter().zip(b);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Both ways from the same z_0; returns the plain z_1.
+fn compare(
+    solver: &FusedSolver,
+    model: &NoProp,
+    features: &Features,
+    kind: SamplerKind,
+    steps: usize,
+) -> Vec<f32> {
+    let sampling = Sampling {
+        kind,
+        steps,
+        seed: 7,
+    };
+    let z_0 = sampling.initial(model, 0, features.len());
+    let expected = values(&sampling.run_from(model, features, z_0.clone(), 0, &mut |_, _| {}));
+    let plan = block_on(Plan::new(model, kind, steps)).unwrap();
+    let start = Start {
+        fused: &values(&features.fused),
+        z_0: &values(&z_0),
+        record: false,
+    };
+    let found = block_on(solver.solve(&plan, start)).unwrap();
+    assert_eq!(found.trajectory, None);
+    let difference = worst(&expected, &found.z_1);
+    println!("{kind}, T = {steps}: largest difference of z_1 {difference:e}");
+    assert!(difference <= TOLERANCE, "{kind}, T = {steps}: {difference}");
+    assert_eq!(
+        classes(model, features, &expected),
+        classes(model, features, &found.z_1),
+        "{kind}, T = {steps}"
+    );
+    expected
+}
+
+#[test]
+fn trained_weights_walk_a_thousand_images_to_the_same_place() {
+    let Some(gpu) = gpu() else { return };
+    let (model, card) = weights::from_bytes(MNIST.to_vec(), &Device::flex()).unwrap();
+    let normalization = Normalization {
+        mean: card.mean,
+        std: card.std,
+    };
+    let images = mnist_subset(1000).unwrap().test;
+    let split = DeviceSplit::new(&images, &normalization, 1, &model.device());
+    assert_eq!(split.len(), 1000);
+    let features = model.features(split.batch(&(0..1000).collect::<Vec<_>>()).0);
+    let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+    let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
+    for kind in KINDS {
+        for steps in [1, 10, 40] {
+            let z_1 = compare(&solver, &model, &features, kind, steps);
+            let correct = classes(&model, &features, &z_1)
+                .iter()
+                .enumerate()
+                .filter(|&(i, &class)| class == i64::from(images.labels[i]))
+                .count();
+            // A walk that goes nowhere would agree with another that goes nowhere.
+            assert!(steps < 10 || correct > 950, "{kind}: {correct} of 1000");
+        }
+    }
+}
+
+/// Weights large enough that every layer matters, and BatchNorm with statistics.
+struct Scramble;
+
+impl ModuleMapper for Scramble {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| {
+            let width = tensor.dims()[0] as f64;
+            // Positive values serve as variances too.
+            let spread = if D == 1 { 0.3 } else { 2.0 / width.sqrt() };
+            let centre = if D == 1 { 0.5 } else { 0.0 };
+            Tensor::random(
+                tensor.dims(),
+                Distribution::Uniform(centre - spread, centre + spread),
+                &tensor.device(),
+            )
+        })
+    }
+}
+
+fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) -> NoProp {
+    let config = ModelConfig {
+        embed_dim: 18,
+        time_dim: 8,
+        backbone: BackboneConfig::Cnn(CnnConfig {
+            width: 4,
+            dropout: 0.0,
+        }),
+        class_embedding: ClassEmbeddingConfig::Learned {
+            dim: Some(dim),
+            init: Default::default(),
+        },
+        label_encoder,
+        head: HeadConfig {
+            hidden: [21, 13],
+            batch_norm,
+        },
+        ..Default::default()
+    };
+    let mut model = NoProp::new(&config, 4, &Device::flex()).unwrap();
+    model.denoiser = model.denoiser.map(&mut Scramble);
+    model
+}
+
+#[test]
+fn every_kind_of_denoiser_is_solved() {
+    let Some(gpu) = gpu() else { return };
+    for (label_encoder, batch_norm, dim) in [
+        (LabelEncoderConfig::Linear, false, 5),
+        (LabelEncoderConfig::Linear, true, 30),
+        (LabelEncoderConfig::Residual, false, 18),
+        (LabelEncoderConfig::Residual, true, 18),
+    ] {
+        let model = scrambled(label_encoder, batch_norm, dim);
+        let normal = Distribution::Normal(0.0, 1.0);
+        let features = model.prepare(Tensor::random([37, 18], normal, &model.device()));
+        let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+        let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
+        println!("{label_encoder:?}, batch norm {batch_norm}, d = {dim}");
+        for kind in KINDS {
+            compare(&solver, &model, &features, kind, 12);
+        }
+    }
+}
+
+#[test]
+fn a_recorded_walk_has_every_step_of_every_seed() {
+    let Some(gpu) = gpu() else { return };
+    let (steps, seeds, dim) = (6, 4, 5);
+    let model = scrambled(LabelEncoderConfig::Linear, false, dim);
+    let normal = Distribution::Normal(0.0, 1.0);
+    let features = model.prepare(Tensor::random([3, 18], normal, &model.device()));
+    let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+    let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
+    for kind in KINDS {
+        let sampling = Sampling {
+            kind,
+            steps,
+            seed: 2,
+        };
+        let z_0 = sampling.initial(&model, 0, 3 * seeds);
+        let mut walk = vec![values(&z_0)];
+        let mut observe = |_, z: &Tensor<2>| walk.push(values(z));
+        let repeated = features.repeat(seeds);
+        sampling.run_from(&model, &repeated, z_0.clone(), 0, &mut observe);
+        // From [T + 1, samples, d] to [samples, T + 1, d].
+        let expected: Vec<f32> = (0..3 * seeds)
+            .flat_map(|i| walk.iter().flat_map(move |z| &z[i * dim..(i + 1) * dim]))
+            .copied()
+            .collect();
+
+        let plan = block_on(Plan::new(&model, kind, steps)).unwrap();
+        let start = Start {
+            fused: &values(&features.fused),
+            z_0: &walk[0],
+            record: true,
+        };
+        let found = block_on(solver.solve(&plan, start)).unwrap();
+        let trajectory = found.trajectory.unwrap();
+        let difference = worst(&expected, &trajectory);
+        assert!(difference <= TOLERANCE, "{kind}: {difference}");
+        assert!(worst(&walk[steps], &found.z_1) <= TOLERANCE, "{kind}");
+        assert_eq!(trajectory[..dim], walk[0][..dim]);
+    }
+}
+
+#[test]
+fn what_cannot_be_solved_is_refused() {
+    let model = scrambled(LabelEncoderConfig::Linear, false, 5);
+    let refused = block_on(Plan::new(&model, SamplerKind::Ancestral, 3)).unwrap_err();
+    assert!(refused.to_string().contains("ancestral"), "{refused}");
+    let refused = block_on(Plan::new(&model, SamplerKind::Ddim, 0)).unwrap_err();
+    assert!(matches!(refused, GpuError::NoSteps));
+
+    let Some(gpu) = gpu() else { return };
+    let plan = block_on(Plan::new(&model, SamplerKind::Ddim, 3)).unwrap();
+    let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+    let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
+    let solve = |images: usize, samples: usize, extra: usize| {
+        let start = Start {
+            fused: &vec![0.0; images * 21],
+            z_0: &vec![0.0; samples * 5 + extra],
+            record: false,
+        };
+        block_on(solver.solve(&plan, start))
+    };
+    assert!(solve(0, 0, 0).unwrap().z_1.is_empty());
+    for (images, samples, extra) in [(2, 3, 0), (2, 2, 1), (0, 1, 0), (1, 0, 0)] {
+        let refused = solve(images, samples, extra).unwrap_err();
+        assert!(matches!(refused, GpuError::Shape { .. }), "{refused}");
+    }
+    // No adapter has so many workgroups in one dimension.
+    let refused = solve(1, 3_000_000, 0).unwrap_err();
+    assert!(matches!(refused, GpuError::Limit { .. }), "{refused}");
+
+    // Latents that do not fit into any workgroup's memory.
+    let large = scrambled(LabelEncoderConfig::Linear, false, 40_000);
+    let large = block_on(SolverWeights::from_model(&large)).unwrap();
+    let refused = block_on(FusedSolver::new(&gpu, large)).unwrap_err();
+    assert!(
+        refused.to_string().contains("workgroup memory"),
+        "{refused}"
+    );
+}
