@@ -2,7 +2,7 @@
 
 use noprop_core::Accuracy;
 
-use super::{Engine, Failure, Parts, argmax, sampling};
+use super::{Engine, Failure, Parts, argmax};
 use crate::protocol::{AccuracyProgress, Walk};
 
 /// Images per piece.
@@ -37,7 +37,7 @@ impl AccuracyRun {
     /// When the device fails.
     pub async fn next(
         &mut self,
-        engine: &Engine,
+        engine: &mut Engine,
         images: &[u8],
         labels: &[u8],
     ) -> Result<AccuracyProgress, Failure> {
@@ -47,11 +47,10 @@ impl AccuracyRun {
         if count > 0 {
             let pixels = &images[first * 784..(first + count) * 784];
             let features = engine.features(pixels)?;
-            let z_0 = engine.initial(&self.walk, first, count);
-            let sampling = sampling(&self.walk);
-            let z_1 = sampling.run_from(&engine.model, &features, z_0, first, &mut |_, _| {});
+            let walked = engine.walk(&features, &self.walk, first, 1, false).await?;
+            let z_1 = walked.latents.flatten::<2>(0, 1);
             let mut parts = Parts::default();
-            parts.add(engine.model.readout(&features, z_1));
+            parts.add(walked.model.readout(&walked.features, z_1));
             let [logits] = parts.read().await?;
             for (row, &label) in logits.chunks(classes).zip(&labels[first..]) {
                 let (predicted, label) = (argmax(row), usize::from(label));

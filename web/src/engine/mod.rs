@@ -5,9 +5,12 @@
 mod accuracy;
 mod check;
 mod field;
+#[cfg(feature = "gpu")]
+mod fused;
 mod parts;
 mod self_test;
 mod trace;
+mod walked;
 
 use burn::tensor::{Device, Tensor};
 use noprop_core::sampler::Sampling;
@@ -33,6 +36,9 @@ pub struct Engine {
     card: ModelCard,
     normalization: Normalization,
     device: Device,
+    /// Whole walks in one dispatch, where the device can.
+    #[cfg(feature = "gpu")]
+    fused: Option<fused::Fused>,
     /// Features of the last image, by its pixels: dragging a slider changes the walk, not the image.
     last: Option<(Vec<u8>, Features)>,
 }
@@ -76,8 +82,20 @@ impl Engine {
             card,
             normalization,
             device,
+            #[cfg(feature = "gpu")]
+            fused: None,
             last: None,
         })
+    }
+
+    /// Opens the fused solver, which then does the walks that it can.
+    ///
+    /// # Errors
+    /// When the adapter cannot do it; the engine walks by tensor operations then.
+    #[cfg(feature = "gpu")]
+    pub async fn fuse(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.fused = Some(fused::Fused::open(bytes).await?);
+        Ok(())
     }
 
     /// What computes.

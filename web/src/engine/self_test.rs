@@ -2,9 +2,10 @@
 //! numbers in a browser, and no error.
 
 use burn::tensor::Device;
+use burn::tensor::activation::softmax;
 use noprop_core::SamplerKind;
 
-use super::{Engine, Failure};
+use super::{Engine, Failure, Parts};
 use crate::protocol::{Backend, SelfTest, Walk};
 
 /// Images compared.
@@ -19,11 +20,11 @@ const TOLERANCE: f32 = 1e-3;
 /// # Errors
 /// When either fails.
 pub async fn self_test(
-    engine: &Engine,
+    engine: &mut Engine,
     weights: Vec<u8>,
     images: &[u8],
 ) -> Result<SelfTest, Failure> {
-    let cpu = Engine::new(weights, Backend::Cpu, Device::flex())?;
+    let mut cpu = Engine::new(weights, Backend::Cpu, Device::flex())?;
     let pixels = &images[..images.len().min(IMAGES * 784)];
     let walk = Walk {
         sampler: SamplerKind::Ddim,
@@ -31,16 +32,8 @@ pub async fn self_test(
         seed: 0,
         temperature: 1.0,
     };
-    let probabilities = async |engine: &Engine| -> Result<Vec<f32>, Failure> {
-        let numbers = engine.check(pixels, &[walk]).await?;
-        let classes = engine.classes().len();
-        Ok(numbers.walks[0]
-            .logits
-            .chunks(classes)
-            .flat_map(softmax)
-            .collect())
-    };
-    let (ours, theirs) = (probabilities(&cpu).await?, probabilities(engine).await?);
+    let ours = probabilities(&mut cpu, pixels, &walk).await?;
+    let theirs = probabilities(engine, pixels, &walk).await?;
     let classes = engine.classes().len();
     let differences = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs());
     let max_difference = differences.fold(0.0, f32::max);
@@ -57,9 +50,17 @@ pub async fn self_test(
     })
 }
 
-fn softmax(row: &[f32]) -> Vec<f32> {
-    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exp: Vec<f32> = row.iter().map(|x| (x - top).exp()).collect();
-    let sum: f32 = exp.iter().sum();
-    exp.iter().map(|x| x / sum).collect()
+/// Class probabilities `[n, m]` at the end of a walk, computed in the way that the page is served.
+async fn probabilities(
+    engine: &mut Engine,
+    pixels: &[u8],
+    walk: &Walk,
+) -> Result<Vec<f32>, Failure> {
+    let features = engine.features(pixels)?;
+    let walked = engine.walk(&features, walk, 0, 1, false).await?;
+    let z_1 = walked.latents.flatten::<2>(0, 1);
+    let mut parts = Parts::default();
+    parts.add(softmax(walked.model.readout(&walked.features, z_1), 1));
+    let [probabilities] = parts.read().await?;
+    Ok(probabilities)
 }

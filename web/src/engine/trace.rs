@@ -1,9 +1,9 @@
 //! One image, S noise seeds, T steps.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
-use super::{Engine, Failure, Parts, argmax, sampling};
+use super::walked::Walked;
+use super::{Engine, Failure, Parts, argmax};
 use crate::protocol::{Trace, Walk};
 
 impl Engine {
@@ -20,23 +20,21 @@ impl Engine {
         seeds: u32,
     ) -> Result<Trace, Failure> {
         let features = self.features_of(pixels)?;
-        let model = &self.model;
         let seeds = seeds.max(1) as usize;
-        let sampling = sampling(walk);
-        let steps = sampling.steps;
-
-        let z_0 = self.initial(walk, 0, seeds);
-        let mut latents = vec![z_0.clone()];
-        let cloud = features.repeat(seeds);
-        sampling.run_from(model, &cloud, z_0, 0, &mut |_, z| latents.push(z.clone()));
-
-        let z_1 = latents[steps].clone();
-        let [_, d] = z_1.dims();
-        let all = Tensor::stack::<3>(latents, 1);
-        let main = all.clone().narrow(0, 0, 1).reshape([steps + 1, d]);
-        let times = sampling.kind.times(&model.schedule, steps, &self.device);
+        let walked = self.walk(&features, walk, 0, seeds, true).await?;
+        let Walked {
+            model,
+            features,
+            latents: all,
+        } = walked;
+        let [_, states, d] = all.dims();
+        let main = all.clone().narrow(0, 0, 1).reshape([states, d]);
+        let z_1 = all.clone().narrow(1, states - 1, 1).reshape([seeds, d]);
+        let times = walk
+            .sampler
+            .times(&model.schedule, states - 1, &main.device());
         let point = model.schedule.at(times.clone());
-        let along = features.repeat(steps + 1);
+        let along = features.repeat(states);
 
         let mut parts = Parts::default();
         parts.add(all);
@@ -45,7 +43,7 @@ impl Engine {
             model.denoise(&along, main, times.clone()).logits,
             1,
         ));
-        parts.add(model.readout(&cloud, z_1));
+        parts.add(model.readout(&features.repeat(seeds), z_1));
         parts.add(times);
         parts.add(point.alpha_bar);
         parts.add(point.log_snr);

@@ -130,7 +130,8 @@ impl Session {
 
     /// Evaluates the next images of the evaluation under way and reports.
     pub async fn evaluate_a_piece(&mut self) {
-        let (Some(mut evaluation), Some(engine)) = (self.evaluation.take(), &self.engine) else {
+        let (Some(mut evaluation), Some(engine)) = (self.evaluation.take(), &mut self.engine)
+        else {
             return;
         };
         let start = browser::now();
@@ -167,12 +168,18 @@ impl Session {
             None => device::open(self.backend).await?,
         };
         self.device = Some(device.clone());
-        let engine = Engine::new(bytes.clone(), self.backend, device)?;
+        let mut engine = Engine::new(bytes.clone(), self.backend, device)?;
         let description = engine.describe().await?;
+        #[cfg(feature = "gpu")]
+        if self.backend == Backend::WebGpu
+            && let Err(why) = engine.fuse(bytes.clone()).await
+        {
+            web_sys::console::warn_1(&format!("walks are not fused: {why}").into());
+        }
         let loaded = browser::now();
         let test = match self.backend {
             Backend::Cpu => None,
-            Backend::WebGpu => Some(self_test(&engine, bytes, &self.images).await?),
+            Backend::WebGpu => Some(self_test(&mut engine, bytes, &self.images).await?),
         };
         if let Some(
             test @ SelfTest {
