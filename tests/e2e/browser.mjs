@@ -5,10 +5,10 @@ import { chromium } from "playwright-core";
 
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-// Software WebGPU: its numbers count, its speed does not.
+// Software WebGPU: its numbers count, its speed does not; it takes seconds for a GPU's milliseconds.
 export const SETUPS = {
-  "no adapter": { args: [], worker: "worker-cpu", backend: "cpu" },
-  "software WebGPU": { args: ["--enable-unsafe-webgpu"], worker: "worker-gpu", backend: "webgpu" },
+  "no adapter": { args: [], worker: "worker-cpu", backend: "cpu", slow: false, patience: 30_000 },
+  "software WebGPU": { args: ["--enable-unsafe-webgpu"], worker: "worker-gpu", backend: "webgpu", slow: true, patience: 120_000 },
 };
 
 // Where the page is served: `cargo xtask test --only web` says it.

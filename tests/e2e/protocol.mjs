@@ -38,7 +38,7 @@ const response = variants({
     ms: f64, finished: bool,
   }),
   check: struct({
-    backend, adapter: string, features: floats, walks: list(struct({ latents: floats, logits: floats })), ms: f64,
+    backend, features: floats, walks: list(struct({ latents: floats, logits: floats })), ms: f64,
   }),
   error: struct({ message: string, fatal: bool }),
 });
