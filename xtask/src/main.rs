@@ -1,12 +1,14 @@
-//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask ci`.
+//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask web`, `cargo xtask ci`.
 //!
 //! Plain Rust instead of shell scripts, so that the same commands work on every system.
 
+mod browser;
 mod process;
 mod setup;
 mod steps;
 mod vulkan;
 mod wasm;
+mod web;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::setup::WasmSource;
 use crate::steps::Step;
+use crate::web::WebArgs;
 
 /// Developer tasks of the workspace
 #[derive(Parser)]
@@ -30,6 +33,8 @@ enum Task {
     Test(TestArgs),
     /// Install what the checks need, where that is possible
     Setup(SetupArgs),
+    /// Build the browser demo into dist/, and serve it where that is asked for
+    Web(WebArgs),
     /// `setup`, then `test`: what a build machine runs
     Ci {
         #[command(flatten)]
@@ -71,6 +76,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Test(args) => steps::test(&args.only, &args.skip),
+        Task::Web(args) => web::web(&args),
         Task::Setup(args) => {
             setup::setup(args.wasm);
             Ok(())

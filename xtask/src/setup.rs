@@ -10,11 +10,12 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::process::{capture, cargo, run_bounded, which};
-use crate::{vulkan, wasm};
+use crate::{browser, vulkan, wasm, web};
 
 const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
 const APT_UPDATE_LIMIT: Duration = Duration::from_secs(180);
 const APT_INSTALL_LIMIT: Duration = Duration::from_secs(900);
+const BROWSER_PACKAGES: &[&str] = &["chromium"];
 const VULKAN_PACKAGES: &[&str] = &["mesa-vulkan-drivers", "libvulkan1"];
 
 /// Where the wasm32 target may come from.
@@ -37,6 +38,9 @@ pub fn setup(wasm_source: WasmSource) {
         ("clippy", component("clippy", "clippy")),
         ("vulkan", software_vulkan()),
         ("wasm32", wasm32(wasm_source)),
+        ("bindgen", bindgen(wasm_source)),
+        ("browser", chromium()),
+        ("e2e", browser::install_driver()),
     ];
     println!("-- setup, result");
     for (name, result) in steps {
@@ -96,6 +100,29 @@ fn wasm32(source: WasmSource) -> Result<String> {
     }
     let installed = wasm::install(source == WasmSource::Auto)?;
     Ok(format!("installed in {}", installed.describe()))
+}
+
+fn bindgen(source: WasmSource) -> Result<String> {
+    if source == WasmSource::Skip {
+        return Ok("left alone".to_owned());
+    }
+    let program = web::bindgen_program()?;
+    Ok(format!("present: {}", program.display()))
+}
+
+fn chromium() -> Result<String> {
+    if let Some(program) = browser::find() {
+        return Ok(format!("present: {}", program.display()));
+    }
+    ensure!(
+        cfg!(target_os = "linux") && which("apt-get").is_some(),
+        "missing; install Chromium, or set NOPROP_BROWSER to a browser of its kind"
+    );
+    apt_install(BROWSER_PACKAGES)?;
+    match browser::find() {
+        Some(program) => Ok(format!("installed: {}", program.display())),
+        None => bail!("the package is installed, yet no browser was found"),
+    }
 }
 
 /// Installs the packages that are missing, when we are allowed to.

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{cargo, run};
-use crate::{vulkan, wasm};
+use crate::{browser, vulkan, wasm};
 
 /// One check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +26,8 @@ pub enum Step {
     Doc,
     /// The portable crates compile for wasm32
     Wasm,
+    /// The demo in a headless browser
+    Web,
 }
 
 /// How a step ended.
@@ -88,6 +90,7 @@ impl Step {
             Self::Test => "test",
             Self::Doc => "doc",
             Self::Wasm => "wasm",
+            Self::Web => "web",
         }
     }
 
@@ -127,6 +130,16 @@ impl Step {
                 command.args(["-p", "noprop-core", "-p", "noprop-train"]);
                 toolchain.apply(&mut command)?;
                 command
+            }
+            Self::Web => {
+                return Ok(match browser::missing() {
+                    Some(why) => {
+                        println!("SKIPPED: browser tests: {why}");
+                        Outcome::Skipped(why)
+                    }
+                    None if browser::test()? => Outcome::Passed,
+                    None => Outcome::Failed,
+                });
             }
         };
         Ok(if run(&mut command)? {
@@ -181,10 +194,10 @@ mod tests {
 
     #[test]
     fn flags_choose_steps_in_the_fixed_order() {
-        use Step::{Clippy, Doc, Fmt, Test, Wasm};
-        assert_eq!(selection(&[], &[]), [Fmt, Clippy, Test, Doc, Wasm]);
+        use Step::{Clippy, Doc, Fmt, Test, Wasm, Web};
+        assert_eq!(selection(&[], &[]), [Fmt, Clippy, Test, Doc, Wasm, Web]);
         assert_eq!(selection(&[Wasm, Fmt], &[]), [Fmt, Wasm]);
-        assert_eq!(selection(&[], &[Test, Doc]), [Fmt, Clippy, Wasm]);
+        assert_eq!(selection(&[], &[Test, Doc]), [Fmt, Clippy, Wasm, Web]);
         assert_eq!(selection(&[Test], &[Test]), []);
     }
 

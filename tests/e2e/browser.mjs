@@ -1,0 +1,21 @@
+// Chromium in the two states that the page knows: with a WebGPU adapter, and without one.
+
+import { existsSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+// Software WebGPU: its numbers count, its speed does not; it takes seconds for a GPU's milliseconds.
+export const SETUPS = {
+  "no adapter": { args: [], worker: "worker-cpu", backend: "cpu", slow: false, patience: 30_000 },
+  "software WebGPU": { args: ["--enable-unsafe-webgpu"], worker: "worker-gpu", backend: "webgpu", slow: true, patience: 120_000 },
+};
+
+// Where the page is served: `cargo xtask test --only web` says it.
+export const BASE = process.env.NOPROP_URL ?? "http://localhost:8080/";
+
+export async function launch(args) {
+  const executablePath = process.env.NOPROP_BROWSER ?? PLACES.find(existsSync);
+  if (!executablePath) throw new Error(`no browser at ${PLACES.join(", ")}; set NOPROP_BROWSER to one of Chromium's kind`);
+  return chromium.launch({ executablePath, args: ["--headless=new", "--no-sandbox", ...args] });
+}

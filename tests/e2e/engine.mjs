@@ -1,0 +1,92 @@
+// A worker of the page, driven without the page.
+
+import { BASE } from "./browser.mjs";
+import { decodeResponse, encodeRequest } from "./protocol.mjs";
+
+export const WEIGHTS = "assets/mnist.safetensors";
+const EMPTY = `${BASE}engine-test.html`;
+
+export class Engine {
+  // A worker in a page of its own.
+  static async open(context, worker) {
+    const page = await context.newPage();
+    const engine = new Engine(page);
+    page.on("console", (message) => message.type() === "error" && engine.complaints.push(message.text()));
+    await page.route(EMPTY, (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
+    await page.goto(EMPTY);
+    await page.evaluate((name) => {
+      const inbox = [];
+      let wake = () => {};
+      const worker = new Worker(`worker.js?${name}`, { type: "module" });
+      const put = (message) => {
+        inbox.push(message);
+        wake();
+      };
+      worker.onmessage = ({ data }) => {
+        const reader = new FileReader();
+        reader.onload = () => put({ base64: reader.result.split(",")[1] });
+        reader.readAsDataURL(new Blob([data]));
+      };
+      worker.onerror = (event) => put({ failure: event.message ?? "the worker did not start" });
+      window.engine = {
+        send: (base64) => worker.postMessage(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer),
+        receive: async (ms) => {
+          const end = performance.now() + ms;
+          while (inbox.length === 0) {
+            const left = end - performance.now();
+            if (left <= 0) return null;
+            await new Promise((resolve) => {
+              wake = resolve;
+              setTimeout(resolve, left);
+            });
+          }
+          return inbox.shift();
+        },
+      };
+    }, worker);
+    const first = await engine.receive();
+    if (first.kind !== "listening") throw new Error(`expected the worker to listen, found ${JSON.stringify(first)}`);
+    return engine;
+  }
+
+  constructor(page) {
+    this.page = page;
+    this.complaints = [];
+  }
+
+  // Several requests arrive together, before the first of them is served.
+  async send(...requests) {
+    const messages = requests.map((request) => Buffer.from(encodeRequest(request)).toString("base64"));
+    await this.page.evaluate((all) => all.forEach(window.engine.send), messages);
+  }
+
+  async receive(ms = 120_000) {
+    const message = await this.page.evaluate((limit) => window.engine.receive(limit), ms);
+    if (message === null) throw new Error(`no answer within ${ms} ms; console: ${this.complaints.join(" | ")}`);
+    if (message.failure) throw new Error(`the worker failed: ${message.failure}`);
+    return decodeResponse(Uint8Array.from(Buffer.from(message.base64, "base64")));
+  }
+
+  // The next answer that is `kind` or an error; progress reports are passed over.
+  async answer(kind) {
+    for (;;) {
+      const found = await this.receive();
+      if (found.kind === kind) return found;
+      if (found.kind !== "loading") throw new Error(`expected ${kind}, found ${JSON.stringify(found).slice(0, 300)}`);
+    }
+  }
+
+  async ask(request, kind) {
+    await this.send(request);
+    return this.answer(kind);
+  }
+
+  // The shipped model, made ready.
+  async start(weightsSha256) {
+    return this.ask({ kind: "start", weightsUrl: WEIGHTS, weightsSha256, reason: "a test asks for it" }, "ready");
+  }
+
+  async close() {
+    await this.page.close();
+  }
+}

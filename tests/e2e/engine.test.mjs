@@ -1,0 +1,249 @@
+// The engine in a browser gives the numbers of the command line.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { launch, SETUPS } from "./browser.mjs";
+import { accuracy, trajectory, weightsBytes, weightsSha256 } from "./command_line.mjs";
+import { Engine, WEIGHTS } from "./engine.mjs";
+
+// Kernels sum in another order: 1e-5. A wrong kernel or another noise: 0.1 and more.
+const TOLERANCE = 1e-3;
+const DDIM = { sampler: "ddim", steps: 10, seed: 0, temperature: 1 };
+const WALKS = [
+  DDIM,
+  { sampler: "heun", steps: 10, seed: 3, temperature: 1 },
+  { sampler: "ancestral", steps: 10, seed: 7, temperature: 1 },
+];
+
+const digit = (ready, i) => ready.images.slice(784 * i, 784 * (i + 1));
+const rows = (flat, width) => Array.from({ length: flat.length / width }, (_, i) => flat.slice(width * i, width * (i + 1)));
+const argmax = (row) => row.indexOf(Math.max(...row));
+
+for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
+  describe(`engine, ${setup}`, { timeout: 600_000 }, () => {
+    let browser, context, engine, ready;
+    let lastId = 0;
+    const trace = (pixels, walk, seeds = 1) => engine.ask({ kind: "trace", id: (lastId += 1), pixels, walk, seeds }, "trace");
+
+    before(async () => {
+      browser = await launch(args);
+      context = await browser.newContext();
+      engine = await Engine.open(context, worker);
+      ready = await engine.start(weightsSha256());
+    });
+    after(() => browser?.close());
+
+    test("describes the model", (t) => {
+      assert.equal(ready.backend, backend);
+      assert.equal(ready.reason, "a test asks for it");
+      assert.equal(ready.weightsFrom, "network");
+      assert.equal(ready.images.length, 1000 * 784);
+      assert.equal(ready.labels.length, 1000);
+      assert.equal(ready.embeddings.length, ready.classes.length * ready.latentDim);
+      assert.equal(ready.logSnr.length, 101);
+      t.diagnostic(`${setup}: ready after ${(ready.loadMs + ready.warmUpMs).toFixed(0)} ms, self-test ${ready.warmUpMs.toFixed(0)} ms of it`);
+    });
+
+    test("was compared with the CPU where it is none", (t) => {
+      if (backend === "cpu") return assert.equal(ready.selfTest, null);
+      t.diagnostic(`self-test: probabilities differ by at most ${ready.selfTest.maxDifference.toExponential(1)}`);
+      assert.ok(ready.selfTest.passed && ready.selfTest.maxDifference <= TOLERANCE);
+      assert.equal(ready.selfTest.images, 16);
+      assert.equal(ready.selfTest.agreeing, 16);
+    });
+
+    test("a walk has the command line's probabilities after each step", async (t) => {
+      const classes = ready.classes.length;
+      let furthest = 0;
+      for (const walk of WALKS) {
+        for (const i of slow ? [500] : [0, 1, 500]) {
+          const pixels = digit(ready, i);
+          const found = await trace(pixels, walk);
+          const expected = trajectory(pixels, walk);
+          assert.equal(found.latents.length, (walk.steps + 1) * ready.latentDim);
+          const steps = rows(found.probabilities, classes);
+          assert.equal(steps.length, expected.length);
+          steps.forEach((row, k) => {
+            assert.ok(Math.abs(row.reduce((a, b) => a + b) - 1) < 1e-4, `image ${i}, step ${k}: the sum is not 1`);
+            row.forEach((p, c) => {
+              furthest = Math.max(furthest, Math.abs(p - expected[k][c]));
+            });
+          });
+          assert.equal(found.predictions[0], argmax(steps.at(-1)));
+        }
+      }
+      t.diagnostic(`${setup}: largest difference from the command line ${furthest.toExponential(1)}`);
+      assert.ok(furthest <= TOLERANCE, `${furthest}`);
+    });
+
+    test("the same request has the same answer", async () => {
+      const numbers = ({ id, featuresMs, walkMs, ...rest }) => rest;
+      const [first, between, again] = [
+        await trace(digit(ready, 2), DDIM, 8),
+        await trace(digit(ready, 3), DDIM, 8),
+        await trace(digit(ready, 2), DDIM, 8),
+      ];
+      assert.deepEqual(numbers(again), numbers(first));
+      assert.notDeepEqual(numbers(between), numbers(first));
+    });
+
+    test("temperature scales the start, and no more seeds change the main walk", async () => {
+      const [one, half, many] = [
+        await trace(digit(ready, 4), DDIM),
+        await trace(digit(ready, 4), { ...DDIM, temperature: 0.5 }),
+        await trace(digit(ready, 4), DDIM, 64),
+      ];
+      const start = (found) => found.latents.slice(0, ready.latentDim);
+      start(half).forEach((z, i) => assert.equal(z, Math.fround(start(one)[i] / 2)));
+      assert.deepEqual(start(many), start(one));
+      assert.equal(many.predictions.length, 64);
+    });
+
+    test("T = 40 with 64 seeds is timed", async (t) => {
+      const walk = { ...DDIM, steps: 40 };
+      await trace(digit(ready, 5), walk, 64);
+      const times = [];
+      for (let i = 0; i < (slow ? 1 : 5); i += 1) times.push((await trace(digit(ready, 6 + i), walk, 64)).walkMs);
+      times.sort((a, b) => a - b);
+      t.diagnostic(`${setup}: T = 40, 64 seeds: median ${times[times.length >> 1].toFixed(0)} ms (${times.map((x) => x.toFixed(0)).join(", ")})`);
+    });
+
+    test("the field points to the class that the denoiser believes", async () => {
+      const d = ready.latentDim;
+      const axes = Array.from({ length: 2 * d }, (_, k) => (k === 0 || k === 3 ? 1 : 0));
+      const points = [0, 0, 1, 0, 0, 1, -1, -1];
+      const origin = Array(d).fill(0);
+      const found = await engine.ask({ kind: "field", id: 9, pixels: digit(ready, 0), t: 0.5, axes, origin, points }, "field");
+      assert.equal(found.id, 9);
+      assert.equal(found.velocity.length, points.length);
+      assert.ok(found.velocity.every(Number.isFinite) && found.velocity.some((v) => v !== 0));
+      assert.ok(found.belief.length === 4 && found.belief.every((c) => c < ready.classes.length));
+    });
+
+    test("accuracy is the command line's", async (t) => {
+      const id = (lastId += 1);
+      await engine.send({ kind: "accuracy", id, walk: DDIM });
+      let found;
+      do found = await engine.answer("accuracy"); while (!found.finished);
+      const expected = accuracy(DDIM);
+      t.diagnostic(`${setup}: ${found.correct} of ${found.total} in ${found.ms.toFixed(0)} ms; command line ${expected.accuracy} %`);
+      assert.equal(found.total, expected.images);
+      assert.equal(found.done, found.total);
+      // One image may lie on the edge between two classes.
+      const slack = backend === "cpu" ? 0.05 : 0.15;
+      assert.ok(Math.abs((100 * found.correct) / found.total - expected.accuracy) < slack, `${found.correct}`);
+      assert.ok(found.interval.every((edge, i) => Math.abs(edge - expected.interval[i]) < 2 * slack));
+      const confusion = rows(found.confusion, ready.classes.length);
+      assert.equal(confusion.flat().reduce((a, b) => a + b), found.total);
+      assert.equal(confusion.reduce((sum, row, i) => sum + row[i], 0), found.correct);
+    });
+
+    test("other requests are served during an evaluation, and it can be cancelled", async () => {
+      const id = (lastId += 1);
+      await engine.send({ kind: "accuracy", id, walk: { ...DDIM, steps: slow ? 10 : 200 } });
+      assert.equal((await engine.answer("accuracy")).finished, false);
+      await engine.send({ kind: "trace", id: 77, pixels: digit(ready, 0), walk: DDIM, seeds: 1 });
+      await engine.send({ kind: "cancel" });
+      const seen = [];
+      while (!seen.some((found) => found.kind === "trace")) seen.push(await engine.receive());
+      assert.equal(seen.at(-1).id, 77);
+      // What was under way when it was cancelled may still report, but never the end.
+      await engine.send({ kind: "trace", id: 78, pixels: digit(ready, 0), walk: DDIM, seeds: 1 });
+      do seen.push(await engine.receive()); while (seen.at(-1).id !== 78);
+      assert.ok(seen.every((found) => found.kind !== "accuracy" || !found.finished));
+    });
+
+    test("of traces that wait only the newest is computed", async () => {
+      const count = 20;
+      const requests = Array.from({ length: count }, (_, i) => (
+        { kind: "trace", id: 1001 + i, pixels: digit(ready, 7), walk: { ...DDIM, seed: i }, seeds: 1 }
+      ));
+      await engine.send(...requests);
+      const seen = [];
+      while (seen.at(-1) !== 1000 + count) seen.push((await engine.answer("trace")).id);
+      assert.ok(seen.length <= 3, `answered: ${seen}`);
+    });
+
+    if (backend === "cpu") failures();
+
+    // What fails on WebGPU makes the page change to the CPU, so these need the CPU.
+    function failures() {
+      const failing = async (request) => {
+        await engine.send(request);
+        const { message, fatal } = await engine.answer("error");
+        assert.match(message, /\w+ \w+/);
+        assert.equal(fatal, false, message);
+        return message;
+      };
+
+      test("what cannot be computed is refused with a sentence, and the engine goes on", async () => {
+        const before = await trace(digit(ready, 1), DDIM);
+        assert.match(await failing({ kind: "trace", id: 1, pixels: [1, 2, 3], walk: DDIM, seeds: 1 }), /784/);
+        const field = { kind: "field", id: 2, pixels: digit(ready, 0), t: 0.5, axes: [1], origin: [0], points: [0, 0] };
+        assert.match(await failing(field), /axes/);
+        await failing({ kind: "load", bytes: [...weightsBytes().subarray(0, 20_000)], name: "half.safetensors" });
+        await failing({ kind: "load", bytes: [], name: "empty.safetensors" });
+        const again = await trace(digit(ready, 1), DDIM);
+        assert.deepEqual(again.latents, before.latents);
+      });
+
+      test("a user's own weights replace the model", async () => {
+        const loaded = await engine.ask({ kind: "load", bytes: [...weightsBytes()], name: "mine.safetensors" }, "ready");
+        assert.equal(loaded.weightsFrom, "mine.safetensors");
+        assert.equal(loaded.images.length, 0);
+      });
+
+      test("weights are kept, and verified when they are taken out again", async () => {
+        const second = await Engine.open(context, worker);
+        assert.equal((await second.start(weightsSha256())).weightsFrom, "cache");
+        await second.close();
+        const kept = await engine.page.evaluate(async (path) => {
+          let count = 0;
+          for (const name of await caches.keys()) {
+            const cache = await caches.open(name);
+            for (const request of await cache.keys()) {
+              if (!request.url.endsWith(path)) continue;
+              await cache.put(request, new Response("damaged"));
+              count += 1;
+            }
+          }
+          return count;
+        }, WEIGHTS);
+        assert.equal(kept, 1);
+        const third = await Engine.open(context, worker);
+        assert.equal((await third.start(weightsSha256())).weightsFrom, "network");
+        await third.close();
+      });
+
+      test("weights that are damaged or missing are never used", async () => {
+        for (const [weightsUrl, sha256, expected] of [
+          [WEIGHTS, "0".repeat(64), /damaged|sha256/],
+          ["assets/README.md", weightsSha256(), /damaged|sha256/],
+          ["assets/none.safetensors", weightsSha256(), /none\.safetensors/],
+        ]) {
+          const other = await Engine.open(context, worker);
+          await other.send({ kind: "start", weightsUrl, weightsSha256: sha256, reason: "" });
+          const { message, fatal } = await other.answer("error");
+          assert.match(message, expected);
+          assert.equal(fatal, true, "without a model nothing works");
+          await other.send({ kind: "trace", id: 1, pixels: digit(ready, 0), walk: DDIM, seeds: 1 });
+          assert.match((await other.answer("error")).message, /not loaded/);
+          await other.close();
+        }
+      });
+    }
+  });
+}
+
+test("without an adapter the WebGPU engine says so", async () => {
+  const browser = await launch([]);
+  try {
+    const engine = await Engine.open(await browser.newContext(), "worker-gpu");
+    await engine.send({ kind: "start", weightsUrl: WEIGHTS, weightsSha256: weightsSha256(), reason: "" });
+    const { message, fatal } = await engine.answer("error");
+    assert.match(message, /WebGPU/);
+    assert.equal(fatal, true);
+  } finally {
+    await browser.close();
+  }
+});

@@ -1,0 +1,138 @@
+// The page as a person uses it.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { BASE, launch, SETUPS } from "./browser.mjs";
+import { accuracy, trajectory, weightsBytes } from "./command_line.mjs";
+import { testImage } from "./images.mjs";
+
+for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
+  describe(`page, ${setup}`, { timeout: 600_000 }, () => {
+    let browser, page;
+    let errors = [];
+    const requested = [];
+
+    // A page that shows the end of the walk at once: less motion is what the tests prefer.
+    const open = async (hash, { viewport = { width: 1280, height: 900 }, prepare = async () => {} } = {}) => {
+      await page?.context().close();
+      errors = [];
+      requested.length = 0;
+      const context = await browser.newContext({ viewport, reducedMotion: "reduce" });
+      page = await context.newPage();
+      page.setDefaultTimeout(patience);
+      page.on("pageerror", (error) => errors.push(String(error)));
+      page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+      context.on("request", (request) => requested.push(request.url()));
+      await prepare(context);
+      await page.goto(`${BASE}#${hash}&backend=${backend}`);
+    };
+    const text = (id) => page.locator(`#${id}`).innerText();
+    const until = (id, pattern) => page.waitForFunction(
+      ([id, source]) => new RegExp(source).test(document.getElementById(id).innerText),
+      [id, pattern.source],
+      { timeout: patience },
+    );
+    const settled = async () => {
+      await until("label", /^\d$/);
+      await until("verdict", /% sure/);
+    };
+
+    before(async () => {
+      browser = await launch(args);
+    });
+    after(() => browser?.close());
+
+    test("shows what the command line says", async () => {
+      const walk = { sampler: "heun", steps: 5, seed: 3 };
+      const index = 500;
+      await open(`image=${index}&sampler=heun&steps=5&seed=3`);
+      await settled();
+      const last = trajectory(testImage(index), walk).at(-1);
+      const best = last.indexOf(Math.max(...last));
+      assert.equal(await text("label"), String(best));
+      const bars = await page.locator("#bars li .value").allInnerTexts();
+      bars.forEach((shown, c) => {
+        const percent = Number(shown.match(/[\d.]+/)[0]);
+        assert.ok(Math.abs(percent - 100 * last[c]) <= 0.1, `class ${c}: ${shown}, command line ${100 * last[c]}`);
+      });
+      assert.match(await text("backend"), backend === "cpu" ? /^CPU/ : /^WebGPU ✓/);
+      assert.deepEqual(errors, []);
+    });
+
+    test("fetches the WebGPU engine only where it is used", () => {
+      const fetched = requested.some((url) => url.endsWith("worker-gpu_bg.wasm"));
+      assert.equal(fetched, backend === "webgpu", requested.join("\n"));
+    });
+
+    test("one step back is one step back", async () => {
+      await page.locator("body").press("ArrowLeft");
+      await until("step", /step 4 of 5/);
+      await page.locator("#back").click();
+      await until("step", /step 3 of 5/);
+      await page.locator("body").press("ArrowRight");
+      await until("step", /step 4 of 5/);
+    });
+
+    test("the address keeps the state", async () => {
+      await page.locator("#seed").fill("11");
+      await page.locator("#seed").press("Enter");
+      await page.waitForFunction(() => location.hash.includes("seed=11"));
+      await page.reload();
+      await settled();
+      assert.equal(await page.locator("#seed").inputValue(), "11");
+      assert.equal(await page.locator("#sampler").inputValue(), "heun");
+      assert.equal(await page.locator("#steps").inputValue(), "5");
+      assert.deepEqual(errors, []);
+    });
+
+    test("a drawing is classified, and a cleared one is not", async () => {
+      await page.locator("#draw-open").click();
+      const pad = await page.locator("#pad").boundingBox();
+      await page.mouse.move(pad.x + 0.5 * pad.width, pad.y + 0.2 * pad.height);
+      await page.mouse.down();
+      await page.mouse.move(pad.x + 0.48 * pad.width, pad.y + 0.8 * pad.height, { steps: 8 });
+      await page.mouse.up();
+      await page.waitForFunction(() => location.hash.includes("drawing="));
+      // Nobody knows the right label of a drawing, so none is spoken of.
+      await until("verdict", /% at step 5/);
+      assert.equal(await text("label"), "1");
+      await page.locator("#clear").click();
+      await until("label", /^\D$/);
+      await page.locator("#draw-done").click();
+      assert.deepEqual(errors, []);
+    });
+
+    if (backend === "cpu") {
+      test("accuracy is the command line's", async () => {
+        await open("image=0&sampler=ddim&steps=10&seed=0");
+        await settled();
+        await page.locator("#evaluate").click();
+        await page.locator("#confusion table").waitFor();
+        const expected = accuracy({ sampler: "ddim", steps: 10, seed: 0 });
+        const shown = await text("accuracy");
+        assert.ok(shown.includes(`${expected.accuracy.toFixed(1)} % of ${expected.images} `), shown);
+        assert.equal(await page.locator("#confusion tbody tr").count(), 10);
+        assert.deepEqual(errors, []);
+      });
+
+      test("damaged weights are a sentence, and nothing is predicted with them", async () => {
+        const damaged = Buffer.from(weightsBytes());
+        damaged[damaged.length - 1] ^= 1;
+        const prepare = (context) => context.route("**/mnist.safetensors", (route) => route.fulfill({ body: damaged }));
+        await open("image=0", { prepare });
+        await page.locator("#banner").waitFor({ state: "visible" });
+        assert.match(await text("banner"), /damaged/);
+        assert.doesNotMatch(await text("label"), /\d/);
+      });
+
+      for (const width of [360, 390, 1280]) {
+        test(`nothing is wider than a window of ${width} pixels`, async () => {
+          await open("image=0", { viewport: { width, height: 800 } });
+          await settled();
+          const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+          assert.ok(wide <= width, `${wide}`);
+        });
+      }
+    }
+  });
+}
