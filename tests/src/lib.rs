@@ -1,5 +1,10 @@
 //! Cross-crate tests live in `tests/`; here is what they share.
 
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
 use noprop_data::{DataError, Dataset, DatasetName, LoadOptions};
 
 /// The embedded MNIST subset, with the first `test` of its test images, whatever the machine has.
@@ -15,4 +20,31 @@ pub fn mnist_subset(test: usize) -> Result<Dataset, DataError> {
     let mut dataset = noprop_data::load(DatasetName::Mnist, options)?;
     dataset.test = dataset.test.take(test);
     Ok(dataset)
+}
+
+/// The program `noprop` beside the test that asks; built once, so that it is up to date.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn program() -> io::Result<&'static Path> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let test = std::env::current_exe()?;
+    let none = || io::Error::other("the test lies in no target folder");
+    let profile = test.parent().and_then(Path::parent).ok_or_else(none)?;
+    // Cargo builds a binary for the tests of its own package alone.
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--workspace", "--bin", "noprop", "--target-dir"]);
+    cargo.arg(profile.parent().ok_or_else(none)?);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    if !cargo.current_dir(root).status()?.success() {
+        return Err(io::Error::other("noprop does not build"));
+    }
+    let program = profile.join(format!("noprop{}", std::env::consts::EXE_SUFFIX));
+    Ok(PROGRAM.get_or_init(|| program))
 }

@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
 use assert_cmd::Command;
-use noprop_data::{Dataset, DatasetName, LoadOptions};
+use noprop_tests::{mnist_subset, program};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -37,29 +36,9 @@ lr_schedule = "one-cycle"
 steps = 5
 "#;
 
-/// The program beside this test; built once when it is missing.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let exe = std::env::current_exe().unwrap();
-        let profile = exe.parent().and_then(Path::parent).unwrap();
-        let program = profile.join(format!("noprop{}", std::env::consts::EXE_SUFFIX));
-        // Cargo builds a binary for the tests of its own package alone, so bring it up to date.
-        let mut cargo = std::process::Command::new(env!("CARGO"));
-        cargo.args(["build", "--workspace", "--bin", "noprop", "--target-dir"]);
-        cargo.arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let status = cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        assert!(status.status().unwrap().success(), "cargo build failed");
-        program
-    })
-}
-
 /// `noprop ARGS` in `folder`, with an empty cache there.
 fn noprop(folder: &Path, args: &str) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program().unwrap());
     command
         .current_dir(folder)
         .env("NOPROP_CACHE_DIR", folder.join("cache"))
@@ -102,15 +81,6 @@ fn trained() -> &'static Path {
     folder.path()
 }
 
-fn embedded() -> Dataset {
-    let cache = tempfile::tempdir().unwrap();
-    let mut silent = |_| {};
-    let mut options = LoadOptions::new(&mut silent);
-    options.cache_dir = Some(cache.path().to_owned());
-    options.offline = true;
-    noprop_data::load(DatasetName::Mnist, options).unwrap()
-}
-
 #[test]
 fn a_run_leaves_a_complete_folder() {
     let run = trained().join("run");
@@ -144,7 +114,7 @@ fn eval_is_far_above_chance() {
 
 #[test]
 fn predict_gives_probabilities() {
-    let dataset = embedded();
+    let dataset = mnist_subset(1000).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("digit.png");
     let pixels = dataset.test.image(0).to_vec();

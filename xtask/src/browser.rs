@@ -61,7 +61,24 @@ pub fn test() -> Result<bool> {
     if let Some(browser) = find() {
         node.env("NOPROP_BROWSER", browser);
     }
-    run_bounded(&mut node, TEST_LIMIT)
+    Ok(run_bounded(&mut node, TEST_LIMIT)? && side_by_side()?)
+}
+
+/// The command line's own comparison of the browser with the CPU.
+fn side_by_side() -> Result<bool> {
+    let program = target_dir()?
+        .join("release")
+        .join(format!("noprop{}", env::consts::EXE_SUFFIX));
+    let mut check = Command::new(program);
+    check
+        .args(["check", "--browser", "--devices", "cpu", "--offline"])
+        .args(["--images", "50", "--out"])
+        .arg(target_dir()?.join("check"))
+        .current_dir(workspace_root());
+    if let Some(browser) = find() {
+        check.arg("--browser-program").arg(browser);
+    }
+    run_bounded(&mut check, TEST_LIMIT)
 }
 
 /// Installs what drives the browser, from the lock file.
