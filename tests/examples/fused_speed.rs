@@ -1,7 +1,7 @@
 //! Seconds of a walk: the fused solver against the plain-tensor sampler on the same adapter.
 //!
-//! `cargo run --release -p noprop-tests --example fused_speed -- [software] [SAMPLER…]`; DDIM where
-//! none is named.
+//! `cargo build --release --workspace --example fused_speed`, then
+//! `target/release/examples/fused_speed [software] [SAMPLER…]`; DDIM where none is named.
 
 use std::error::Error;
 use std::time::Instant;

@@ -69,14 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn the_validator_refuses_a_barrier_that_not_all_reach() {
+    fn a_kernel_that_writes_to_its_weights_is_refused() {
         let source = source(LabelEncoderConfig::Linear, 7);
-        let divergent = source.replacen(
-            "    workgroupBarrier();",
-            "if (thread == 0u) { workgroupBarrier(); }",
-            1,
-        );
-        assert_ne!(divergent, source);
-        validate(&divergent).unwrap_err();
+        let wrong = source.replace("            result[", "            weights[");
+        assert_ne!(wrong, source);
+        assert!(validate(&wrong).is_err());
     }
 }
