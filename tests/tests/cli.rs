@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use assert_cmd::Command;
 use noprop_tests::{mnist_subset, program};

@@ -9,7 +9,6 @@ use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem
 use noprop_core::config::HeadConfig;
 use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{ModelConfig, SamplerKind};
-use noprop_data::Dataset;
 use noprop_tests::mnist_subset;
 use noprop_train::{
     Checkpoint, DataConfig, EvalConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer,

@@ -45,7 +45,7 @@ impl Stage {
         let coordinate = |i: usize| 2.0 * i as f32 / (GRID - 1) as f32 - 1.0;
         (0..GRID * GRID)
             .map(|k| [coordinate(k % GRID), coordinate(k / GRID)])
-            .filter(|[x, y]| x.hypot(*y) < 0.97)
+            .filter(|[x, y]| x.hypot(*y) < 1.04)
             .collect()
     }
 
@@ -145,9 +145,12 @@ impl Scene<'_> {
     fn field(&self, points: &[[f32; 2]], velocity: &[f32], belief: &[u32]) {
         let context = &self.context;
         let cell = 2.0 * self.radius / (GRID - 1) as f64;
+        context.save();
+        self.circle(self.middle, self.radius - 0.5);
+        context.clip();
         for ((point, velocity), &class) in points.iter().zip(velocity.chunks(2)).zip(belief) {
             let (x, y) = self.place(*point);
-            context.set_global_alpha(0.16);
+            context.set_global_alpha(0.12);
             context.set_fill_style_str(theme::hue(class as usize));
             context.fill_rect(x - cell / 2.0, y - cell / 2.0, cell, cell);
 
@@ -171,7 +174,7 @@ impl Scene<'_> {
                 context.fill();
             }
         }
-        context.set_global_alpha(1.0);
+        context.restore();
     }
 
     fn cloud(&self, trace: &Trace, position: f64) {
