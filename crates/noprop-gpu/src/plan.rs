@@ -1,11 +1,15 @@
 //! What the kernel reads at each step, for one sampler and one T.
 
 use burn::tensor::Tensor;
+use noprop_core::sampler::LONGEST_STEP;
 use noprop_core::{NoProp, SamplerKind};
 
 use crate::error::GpuError;
 use crate::sizes::pad_columns;
 use crate::weights::host;
+
+/// DDIM's number in the kernel.
+const DDIM: u32 = 0;
 
 /// Tables over the times t_0 … t_T, computed with the model's own tensors.
 #[derive(Debug, Clone)]
@@ -27,7 +31,7 @@ impl Plan {
     /// When `kind` is none of DDIM, Euler and Heun, `steps` is 0, or the device fails.
     pub async fn new(model: &NoProp, kind: SamplerKind, steps: usize) -> Result<Self, GpuError> {
         let sampler = match kind {
-            SamplerKind::Ddim => 0,
+            SamplerKind::Ddim => DDIM,
             SamplerKind::Euler => 1,
             SamplerKind::Heun => 2,
             other => return Err(GpuError::Sampler(other)),
@@ -41,10 +45,13 @@ impl Plan {
         let columns = vec![point.alpha_bar, point.sigma_squared, point.log_snr, unused];
         let hidden = model.config().head.hidden[0];
         let share = model.denoiser.time_share(times);
+        let grid = host(Tensor::cat(columns, 1)).await?;
+        // Euler's and Heun's steps are even in λ, so the first is as long as any.
+        let too_long = f64::from(grid[4 + 2] - grid[2]) > LONGEST_STEP;
         Ok(Self {
             steps,
-            sampler,
-            grid: host(Tensor::cat(columns, 1)).await?,
+            sampler: if too_long { DDIM } else { sampler },
+            grid,
             time_share: pad_columns(&host(share).await?, hidden, 0.0),
         })
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use noprop_core::SamplerKind;
+use noprop_core::sampler::LONGEST_STEP;
 use web_sys::HtmlCanvasElement;
 
 use super::dom;
@@ -287,6 +288,9 @@ fn inspector(trace: &Trace, model: &Ready, k: usize, settings: &Settings) {
     let h = trace.log_snr[next] - trace.log_snr[k];
     let formula = match settings.walk.sampler {
         _ if k == steps => "the walk is over; the output head reads z".to_owned(),
+        SamplerKind::Euler | SamplerKind::Heun if h > LONGEST_STEP as f32 => format!(
+            "Δλ = {h:.2} is too long for an explicit step (3 at most), so this one is DDIM's"
+        ),
         SamplerKind::Ddim => {
             let keep = ((1.0 - there) / (1.0 - here)).sqrt();
             format!(

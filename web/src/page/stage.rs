@@ -166,11 +166,13 @@ impl Scene<'_> {
                 context.set_global_alpha(0.55);
                 context.set_stroke_style_str(&self.theme.quiet);
                 context.begin_path();
-                context.move_to(x, y);
-                context.line_to(x + dx * reach, y + dy * reach);
+                // As in the cloud, the dot goes ahead of its line.
+                let tip = (x + 0.5 * dx * reach, y + 0.5 * dy * reach);
+                context.move_to(x - 0.5 * dx * reach, y - 0.5 * dy * reach);
+                context.line_to(tip.0, tip.1);
                 context.stroke();
                 context.set_fill_style_str(&self.theme.quiet);
-                self.circle((x, y), 1.1);
+                self.circle(tip, 1.4);
                 context.fill();
             }
         }
@@ -206,7 +208,7 @@ impl Scene<'_> {
             &self.theme.ink
         };
         let pieces = (position * 4.0).ceil().clamp(1.0, 160.0);
-        context.set_line_cap("round");
+        context.set_line_cap("butt");
         context.set_stroke_style_str(colour);
         context.set_line_width(if second { 1.5 } else { 2.5 });
         let mut from = self.at(trace, 0, 0.0);

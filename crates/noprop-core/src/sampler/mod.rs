@@ -13,7 +13,7 @@ use core::str::FromStr;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-pub use lambda::velocity;
+pub use lambda::{LONGEST_STEP, velocity};
 
 use crate::model::{Features, NoProp};
 use crate::noise::{NoiseSource, Purpose, initial_latents};

@@ -122,7 +122,7 @@ fn few_steps_are_stable_however_the_learned_schedule_bends() {
         model.schedule = ScheduleConfig::default().init(seed, &Device::flex());
         let features = model.prepare(Tensor::zeros([3, 8], &Device::flex()));
         for kind in [SamplerKind::Euler, SamplerKind::Heun] {
-            for steps in 5..12 {
+            for steps in 1..12 {
                 let sampling = Sampling {
                     kind,
                     steps,
@@ -130,8 +130,8 @@ fn few_steps_are_stable_however_the_learned_schedule_bends() {
                 };
                 let z_1 = sampling.run(&model, &features, 0);
                 let worst = (z_1 - 0.25).abs().max().into_scalar::<f32>();
-                // û = 1/4 and |z_0| reaches about 2.5: what is left of it must be small. Steps
-                // even in t, 4 and more in λ, leave more than 1 of it for these seeds.
+                // û = 1/4 and |z_0| reaches about 2.5: what is left of it must be small. Without
+                // the guard T = 1 alone leaves more than 2.
                 assert!(worst < 0.5, "{kind}, seed {seed}, T = {steps}: {worst}");
             }
         }
