@@ -111,6 +111,8 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         const expected = accuracy({ sampler: "ddim", steps: 10, seed: 0 });
         const shown = await text("accuracy");
         assert.ok(shown.includes(`${expected.accuracy.toFixed(1)} % of ${expected.images} `), shown);
+        const recorded = `the command line gave ${expected.accuracy.toFixed(1)} %`;
+        assert.ok(shown.includes(recorded), `${shown} lacks “${recorded}”`);
         assert.equal(await page.locator("#confusion tbody tr").count(), 10);
         assert.deepEqual(errors, []);
       });

@@ -25,7 +25,7 @@ const response = variants({
   loading: struct({ received: uint, total: option(uint) }),
   ready: struct({
     backend, reason: string, classes: list(string), latentDim: uint, embeddings: floats, oneHot: bool,
-    parameters: uint, weightsFrom: string, logSnr: floats, selfTest: option(selfTest),
+    parameters: uint, weightsFrom: string, bundled: bool, logSnr: floats, selfTest: option(selfTest),
     images: pixels, labels: list(u8), loadMs: f64, warmUpMs: f64,
   }),
   trace: struct({

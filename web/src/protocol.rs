@@ -145,6 +145,8 @@ pub struct Ready {
     pub parameters: u64,
     /// Where the weights came from: "cache", "network" or a file's name.
     pub weights_from: String,
+    /// Whether they are the ones that come with the page.
+    pub bundled: bool,
     /// λ = log SNR at 101 times 0, 0.01, …, 1.
     pub log_snr: Vec<f32>,
     /// This backend against the CPU on 16 images; absent on the CPU itself.

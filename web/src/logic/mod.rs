@@ -3,4 +3,5 @@
 pub mod centring;
 pub mod clock;
 pub mod projection;
+pub mod recorded;
 pub mod settings;

@@ -5,8 +5,9 @@ use super::stage::{Stage, View};
 use super::{digits, dom, events, pad, panels, theme, with_app};
 use crate::logic::clock::Clock;
 use crate::logic::projection::Projection;
+use crate::logic::recorded;
 use crate::logic::settings::{Picture, Settings};
-use crate::protocol::{Backend, Field, Ready, Request, Response, Trace};
+use crate::protocol::{Backend, Field, Ready, Request, Response, Trace, Walk};
 
 /// Weights that come with the page, and what they must be.
 const WEIGHTS: &str = "assets/mnist.safetensors";
@@ -40,6 +41,8 @@ pub struct App {
     last_id: u32,
     /// Ids of the answers that are waited for.
     expected: Expected,
+    /// The walk of the evaluation under way.
+    evaluated: Walk,
     latencies: Vec<f64>,
     last_frame: f64,
     framing: bool,
@@ -62,6 +65,7 @@ impl App {
         let settings = Settings::from_hash(&hash);
         Self {
             clock: Clock::new(settings.walk.steps as usize),
+            evaluated: settings.walk,
             settings,
             model: None,
             projection: None,
@@ -158,7 +162,9 @@ impl App {
             }
             Response::Accuracy(progress) => {
                 if progress.id == self.expected.accuracy {
-                    panels::accuracy(&progress, self.classes());
+                    let own = self.model.as_ref().is_some_and(|model| model.bundled);
+                    let recorded = own.then(|| recorded::accuracy(&self.evaluated)).flatten();
+                    panels::accuracy(&progress, self.classes(), recorded);
                 }
             }
             Response::Check(_) => {}
@@ -377,6 +383,7 @@ impl App {
     pub fn evaluate(&mut self) {
         let id = self.next_id();
         self.expected.accuracy = id;
+        self.evaluated = self.settings.walk;
         panels::evaluation_began();
         self.send(&Request::Accuracy {
             id,

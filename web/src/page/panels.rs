@@ -366,13 +366,19 @@ pub fn evaluation_ended() {
     let _ = dom::element("evaluate").remove_attribute("disabled");
 }
 
-/// Accuracy so far.
-pub fn accuracy(progress: &AccuracyProgress, classes: &[String]) {
+/// Accuracy so far, and what the command line recorded for the same walk.
+pub fn accuracy(progress: &AccuracyProgress, classes: &[String], recorded: Option<f64>) {
     let rate = 1000.0 * f64::from(progress.done) / progress.ms.max(1e-3);
+    let command_line = match recorded {
+        Some(percent) if progress.finished => {
+            format!("; the command line gave {percent:.1} % for the same images and noise")
+        }
+        _ => String::new(),
+    };
     dom::set_text(
         "accuracy",
         &format!(
-            "{:.1} % of {} images right ({} of {}); 95 % interval {:.1} to {:.1} %; {rate:.0} images/s",
+            "{:.1} % of {} images right ({} of {}); 95 % interval {:.1} to {:.1} %; {rate:.0} images/s{command_line}",
             100.0 * f64::from(progress.correct) / f64::from(progress.done.max(1)),
             progress.done,
             progress.correct,

@@ -203,6 +203,7 @@ impl Session {
             embeddings: description.embeddings,
             one_hot: description.one_hot,
             parameters: description.parameters as u64,
+            bundled: !images.is_empty(),
             weights_from,
             log_snr: description.log_snr,
             self_test: test,
