@@ -156,12 +156,13 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
     test("of traces that wait only the newest is computed", async () => {
       const count = 20;
       const requests = Array.from({ length: count }, (_, i) => (
-        { kind: "trace", id: 1001 + i, pixels: digit(ready, 7), walk: { ...DDIM, seed: i }, seeds: 1 }
+        // Long walks: all requests are posted while the first is computed.
+        { kind: "trace", id: 1001 + i, pixels: digit(ready, 7), walk: { ...DDIM, steps: 200, seed: i }, seeds: 64 }
       ));
       await engine.send(...requests);
       const seen = [];
       while (seen.at(-1) !== 1000 + count) seen.push((await engine.answer("trace")).id);
-      assert.ok(seen.length <= 3, `answered: ${seen}`);
+      assert.ok(seen.length <= 4, `answered: ${seen}`);
     });
 
     if (backend === "cpu") failures();

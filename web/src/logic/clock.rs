@@ -1,6 +1,6 @@
 //! The playhead of the timeline.
 
-/// Steps per second at speed 1 and T = 20; longer walks play faster, so that each takes 3 seconds or so.
+/// Seconds that a walk takes at speed 1, whatever its T.
 const SECONDS: f64 = 3.2;
 
 /// Where the walk is shown, from step 0 to T, between steps too.

@@ -71,7 +71,7 @@ impl Settings {
     pub fn second_walk(&self) -> Option<Walk> {
         Some(match self.compare? {
             Compare::Seed => Walk {
-                seed: self.walk.seed + 1,
+                seed: self.walk.seed.wrapping_add(1),
                 ..self.walk
             },
             Compare::Sampler(sampler) => Walk {

@@ -118,6 +118,10 @@ impl App {
     /// Starts the worker of `backend`, instead of the one there is.
     pub fn open(&mut self, backend: Backend, reason: String) {
         panels::chip_busy(backend);
+        // What the former worker was asked will not be answered.
+        self.expected = Expected::default();
+        self.field = None;
+        panels::evaluation_ended();
         let receive = |response| with_app(|app| app.receive(response));
         match Link::open(backend, reason, receive) {
             Ok(link) => self.link = Some(link),
@@ -187,6 +191,7 @@ impl App {
     }
 
     fn failed(&mut self, message: &str, fatal: bool) {
+        self.expected.field_pending = false;
         panels::evaluation_ended();
         let on_gpu = self
             .link
@@ -209,6 +214,10 @@ impl App {
         if !ready.images.is_empty() {
             self.images.clone_from(&ready.images);
             self.labels.clone_from(&ready.labels);
+            // A link may name an image that is not there.
+            if let Picture::Test(index) = &mut self.settings.picture {
+                *index = (*index).min(self.labels.len().saturating_sub(1));
+            }
             digits::fill(&self.images, &self.labels, theme::is_light());
         }
         self.projection = Some(Projection::new(
@@ -376,6 +385,8 @@ impl App {
     /// Uses a model of the user's own.
     pub fn load(&mut self, name: String, bytes: Vec<u8>) {
         panels::banner("");
+        // An evaluation that goes on would count two models as one.
+        self.cancel();
         self.send(&Request::Load { bytes, name });
     }
 

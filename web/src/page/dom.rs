@@ -136,6 +136,13 @@ pub fn matches_media(query: &str) -> bool {
         .is_some_and(|list| list.matches())
 }
 
+/// Calls `act` when the system changes between light and dark; for as long as the page lives.
+pub fn on_light_scheme(act: impl Fn() + 'static) {
+    if let Ok(Some(list)) = window().match_media("(prefers-color-scheme: light)") {
+        on(&list, "change", move |_: Event| act());
+    }
+}
+
 /// Milliseconds since the page began.
 pub fn now() -> f64 {
     window().performance().map_or(0.0, |clock| clock.now())

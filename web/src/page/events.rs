@@ -21,6 +21,10 @@ pub fn connect() {
     dom::on(&dom::window(), "resize", |_: Event| {
         with_app(|app| app.redraw())
     });
+    dom::on_light_scheme(|| {
+        theme::label();
+        with_app(|app| app.restyle());
+    });
     dom::on(&dom::window(), "hashchange", |_: Event| {
         let hash = dom::window().location().hash().unwrap_or_default();
         with_app(|app| {
@@ -161,9 +165,14 @@ fn buttons() {
         let Ok(address) = dom::window().location().href() else {
             return;
         };
-        let written = dom::window().navigator().clipboard().write_text(&address);
+        let clipboard = dom::window().navigator().clipboard();
+        // Only HTTPS and localhost have one.
+        let written = (!clipboard.is_undefined()).then(|| clipboard.write_text(&address));
         spawn_local(async move {
-            let done = JsFuture::from(written).await.is_ok();
+            let done = match written {
+                Some(written) => JsFuture::from(written).await.is_ok(),
+                None => false,
+            };
             // Without the clipboard, the address bar has the link.
             dom::set_text("share", if done { "Copied" } else { "Link is above" });
         });
@@ -175,7 +184,11 @@ fn keys() {
     dom::on(&dom::document(), "keydown", |event: KeyboardEvent| {
         let target: Option<HtmlElement> = event.target().and_then(|target| target.dyn_into().ok());
         let tag = target.as_ref().map(|t| t.tag_name()).unwrap_or_default();
-        let busy = matches!(tag.as_str(), "INPUT" | "SELECT" | "A")
+        let drawing = target
+            .as_ref()
+            .is_some_and(|t| t.closest("dialog").ok().flatten().is_some());
+        let busy = drawing
+            || matches!(tag.as_str(), "INPUT" | "SELECT" | "A")
             || (event.key() == " " && tag == "BUTTON")
             || event.ctrl_key()
             || event.meta_key()

@@ -26,6 +26,9 @@ pub fn connect() {
     let (list, down, canvas) = (Rc::clone(&strokes), Rc::clone(&pen_down), pad.clone());
     dom::on(&pad, "pointerdown", move |event: PointerEvent| {
         event.prevent_default();
+        if !draws(&event) || event.button() != 0 {
+            return;
+        }
         // The stroke goes on when the pen leaves the pad.
         let _ = canvas.set_pointer_capture(event.pointer_id());
         *down.borrow_mut() = true;
@@ -34,7 +37,7 @@ pub fn connect() {
     });
     let (list, down, canvas) = (Rc::clone(&strokes), Rc::clone(&pen_down), pad.clone());
     dom::on(&pad, "pointermove", move |event: PointerEvent| {
-        if *down.borrow() {
+        if *down.borrow() && draws(&event) {
             event.prevent_default();
             if let Some(stroke) = list.borrow_mut().last_mut() {
                 stroke.push(point(&canvas, &event));
@@ -44,8 +47,8 @@ pub fn connect() {
     });
     for end in ["pointerup", "pointercancel"] {
         let (down, canvas) = (Rc::clone(&pen_down), pad.clone());
-        dom::on(&pad, end, move |_: PointerEvent| {
-            if std::mem::take(&mut *down.borrow_mut()) {
+        dom::on(&pad, end, move |event: PointerEvent| {
+            if draws(&event) && std::mem::take(&mut *down.borrow_mut()) {
                 finished(&canvas);
             }
         });
@@ -81,6 +84,11 @@ pub fn preview(pixels: Option<&[u8]>) {
 
 fn dialog() -> HtmlDialogElement {
     dom::get("draw")
+}
+
+/// Whether the event is of the one pointer that draws: a second finger or a palm does not.
+fn draws(event: &PointerEvent) -> bool {
+    event.is_primary()
 }
 
 /// The event's place on the pad, however large the pad is shown.

@@ -136,6 +136,7 @@ pub fn tally(trace: &Trace, classes: &[String]) {
         let style = part.style();
         let _ = style.set_property("flex-grow", &count.to_string());
         let _ = style.set_property("background", theme::hue(k));
+        let _ = style.set_property("color", theme::ink_on(k));
         part.set_text_content(Some(&format!("{}: {count}", classes[k])));
         let _ = parent.append_child(&part);
         let _ = write!(spoken, "{count} of {total} end at {}. ", classes[k]);

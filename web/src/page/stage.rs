@@ -249,10 +249,8 @@ impl Scene<'_> {
             let chosen = believed == Some(k);
             let radius = if chosen { 17.0 } else { 13.0 };
             context.set_fill_style_str(theme::hue(k));
-            context.set_global_alpha(if chosen { 1.0 } else { 0.8 });
             self.circle((x, y), radius);
             context.fill();
-            context.set_global_alpha(1.0);
             if chosen {
                 context.set_stroke_style_str(&self.theme.ink);
                 context.set_line_width(2.5);
@@ -260,7 +258,7 @@ impl Scene<'_> {
             }
             let size = if chosen { 18 } else { 14 };
             context.set_font(&format!("600 {size}px system-ui, sans-serif"));
-            context.set_fill_style_str("#0b0e14");
+            context.set_fill_style_str(theme::ink_on(k));
             let _ = context.fill_text(name, x, y + 1.0);
         }
     }

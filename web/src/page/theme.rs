@@ -13,6 +13,14 @@ pub fn hue(index: usize) -> &'static str {
     HUES[index % HUES.len()]
 }
 
+/// Colour of text on [`hue`]: dark, but white on blue, which is too dark for it.
+pub fn ink_on(index: usize) -> &'static str {
+    match HUES[index % HUES.len()] {
+        "#0072b2" => "#ffffff",
+        _ => "#0b0e14",
+    }
+}
+
 /// Colours of the theme in use.
 pub struct Theme {
     /// Text.
@@ -75,6 +83,7 @@ fn apply(theme: &str) {
     label();
 }
 
-fn label() {
+/// Says on the button which theme it leads to.
+pub fn label() {
     dom::set_text("theme", if is_light() { "Dark" } else { "Light" });
 }

@@ -131,6 +131,10 @@ async fn fetch(url: &str, report: bool) -> Result<Vec<u8>, Failure> {
 /// The cache, where the browser has one (it needs HTTPS or localhost).
 async fn open_cache() -> Option<Cache> {
     let caches = browser::scope().caches().ok()?;
+    // Elsewhere the property is missing, and a call on it would end the worker.
+    if caches.is_undefined() {
+        return None;
+    }
     let cache = JsFuture::from(caches.open(CACHE)).await.ok()?;
     cache.dyn_into().ok()
 }

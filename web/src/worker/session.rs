@@ -41,12 +41,14 @@ impl Session {
 
     /// Does what is asked and answers; a failure is an answer too.
     pub async fn serve(&mut self, request: Request) {
+        // A file that cannot be used says nothing about the device, and the model in use stays.
+        let replaces = matches!(request, Request::Load { .. });
         if let Err(message) = self.answer(request).await {
             self.evaluation = None;
             browser::post(&Response::Error {
                 message,
                 // What fails on WebGPU may work on the CPU; without a model nothing works.
-                fatal: self.backend == Backend::WebGpu || self.engine.is_none(),
+                fatal: (self.backend == Backend::WebGpu && !replaces) || self.engine.is_none(),
             });
         }
     }
