@@ -1,29 +1,22 @@
 //! A server of one folder for this machine: enough for the browser's tests and for a look.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
-
-/// Longest request that is read.
-const REQUEST_LIMIT: u64 = 16 * 1024;
-const READ_LIMIT: Duration = Duration::from_secs(10);
+use anyhow::{Result, anyhow};
+use tiny_http::{Header, Method, Request, Response};
 
 /// A folder behind an address.
 pub struct Server {
-    listener: TcpListener,
+    listener: tiny_http::Server,
     folder: PathBuf,
 }
 
 impl Server {
     /// Listens on `port` of this machine only; 0 takes a free one.
     pub fn bind(folder: PathBuf, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("port {port} cannot be used"))?;
+        let listener = tiny_http::Server::http(("127.0.0.1", port))
+            .map_err(|error| anyhow!("port {port} cannot be used: {error}"))?;
         Ok(Self { listener, folder })
     }
 
@@ -31,67 +24,43 @@ impl Server {
     pub fn address(&self) -> String {
         let port = self
             .listener
-            .local_addr()
-            .map_or(0, |a: SocketAddr| a.port());
+            .server_addr()
+            .to_ip()
+            .map_or(0, |ip| ip.port());
         format!("http://localhost:{port}/")
     }
 
     /// Serves until the process ends.
     pub fn run(self) -> Result<()> {
-        for stream in self.listener.incoming() {
-            let folder = self.folder.clone();
-            let Ok(stream) = stream else { continue };
-            thread::spawn(move || {
-                // A browser that closes a connection early is no error of ours.
-                let _ = answer(stream, &folder);
-            });
+        for request in self.listener.incoming_requests() {
+            // A browser that closes a connection early is no error of ours.
+            let _ = answer(request, &self.folder);
         }
         Ok(())
     }
 }
 
-fn answer(stream: TcpStream, folder: &Path) -> io::Result<()> {
-    stream.set_read_timeout(Some(READ_LIMIT))?;
-    let mut lines = BufReader::new(stream.try_clone()?.take(REQUEST_LIMIT)).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    // The rest has to be read, or the browser sees a reset connection.
-    for line in lines {
-        if line?.is_empty() {
-            break;
-        }
+fn answer(request: Request, folder: &Path) -> std::io::Result<()> {
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        return request.respond(Response::empty(405));
     }
-    let mut words = request.split(' ');
-    let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    if method != "GET" && method != "HEAD" {
-        return refuse(stream, "405 Method Not Allowed");
-    }
-    let Some(path) = locate(folder, target) else {
-        return refuse(stream, "404 Not Found");
+    let Some(path) = locate(folder, request.url()) else {
+        return request.respond(Response::empty(404));
     };
-    let Ok(mut file) = File::open(&path) else {
-        return refuse(stream, "404 Not Found");
+    let Ok(file) = File::open(&path) else {
+        return request.respond(Response::empty(404));
     };
-    let mut stream = stream;
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
-         Cache-Control: no-cache\r\nConnection: close\r\n\r\n",
-        media_type(&path),
-        file.metadata()?.len()
-    )?;
-    if method == "GET" {
-        io::copy(&mut file, &mut stream)?;
-    }
-    stream.flush()
-}
-
-fn refuse(mut stream: TcpStream, status: &str) -> io::Result<()> {
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{status}",
-        status.len()
-    )
+    let headers = [
+        ("Content-Type", media_type(&path)),
+        ("Cache-Control", "no-cache"),
+    ];
+    let headers = headers.map(|(name, value)| Header::from_bytes(name, value));
+    let response = headers.into_iter().flatten().fold(
+        // With its length, so that the page can say how much is still to come.
+        Response::from_file(file).with_chunked_threshold(usize::MAX),
+        |response, header| response.with_header(header),
+    );
+    request.respond(response)
 }
 
 /// The file that a request means; nothing outside `folder`.
@@ -130,6 +99,10 @@ fn media_type(path: &Path) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::thread;
+
     use super::*;
     use crate::process::workspace_root;
 
@@ -139,7 +112,11 @@ mod tests {
             .trim_end_matches('/')
             .replace("localhost", "127.0.0.1");
         let mut stream = TcpStream::connect(host).unwrap();
-        write!(stream, "{request}\r\nHost: localhost\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
@@ -166,7 +143,7 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 404"), "{missing}: {answer}");
         }
         assert!(ask(&address, "POST / HTTP/1.1").starts_with("HTTP/1.1 405"));
-        assert!(ask(&address, "").starts_with("HTTP/1.1 405"));
+        assert!(ask(&address, "nonsense").starts_with("HTTP/1.1 400"));
     }
 
     #[test]
