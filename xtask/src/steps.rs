@@ -24,7 +24,7 @@ pub enum Step {
     Test,
     /// Documentation, warnings denied
     Doc,
-    /// The portable crates compile for wasm32
+    /// The portable crates and the page compile for wasm32, warnings denied
     Wasm,
     /// The demo in a headless browser
     Web,
@@ -125,9 +125,20 @@ impl Step {
                     return Ok(Outcome::Skipped(why));
                 };
                 println!("using {}", toolchain.describe());
-                let mut command = cargo(["check", "--release", "--target", wasm::TARGET]);
+                // Clippy, since natively most of the page is not compiled and so not linted.
+                let mut command = cargo(["clippy", "--release", "--target", wasm::TARGET]);
                 lock(&mut command);
-                command.args(["-p", "noprop-core", "-p", "noprop-train"]);
+                command
+                    .args([
+                        "-p",
+                        "noprop-core",
+                        "-p",
+                        "noprop-train",
+                        "-p",
+                        "noprop-web",
+                    ])
+                    .args(["--features", "noprop-web/page,noprop-web/cpu"])
+                    .args(["--", "-D", "warnings"]);
                 toolchain.apply(&mut command)?;
                 command
             }
