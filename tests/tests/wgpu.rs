@@ -11,7 +11,7 @@ use noprop_core::config::HeadConfig;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::Sampling;
 use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_core::{ModelConfig, NoProp, SamplerKind};
+use noprop_core::{ModelConfig, NoProp, SamplerKind, predicted_class};
 use noprop_data::Dataset;
 use noprop_tests::mnist_subset;
 use noprop_train::{Checkpoint, DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
@@ -91,8 +91,7 @@ fn inference(bytes: &[u8], device: &Device) -> Vec<(String, Vec<f32>)> {
 }
 
 fn classes(scores: &[f32]) -> Vec<usize> {
-    let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-    scores.chunks(10).filter_map(best).collect()
+    scores.chunks(10).map(predicted_class).collect()
 }
 
 fn compare_inference(name: &str, backbone: BackboneConfig, cpu: &Device, gpu: &Device) {

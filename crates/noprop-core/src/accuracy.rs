@@ -1,6 +1,13 @@
-//! Accuracy and its confidence interval.
+//! Predictions, their accuracy and its confidence interval.
 
 use serde::{Deserialize, Serialize};
+
+/// The class with the largest score of a row of logits or probabilities, the last of equals.
+pub fn predicted_class(scores: &[f32]) -> usize {
+    (0..scores.len())
+        .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
+        .unwrap_or(0)
+}
 
 /// So many of so many are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

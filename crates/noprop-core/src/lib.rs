@@ -29,7 +29,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod weights;
 
-pub use accuracy::Accuracy;
+pub use accuracy::{Accuracy, predicted_class};
 pub use config::{ModelConfig, Readout};
 pub use error::{ConfigError, WeightsError};
 pub use model::{Estimate, Features, NoProp};

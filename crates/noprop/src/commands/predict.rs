@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
+use noprop_core::predicted_class;
 use noprop_core::sampler::Sampling;
 use noprop_data::{DeviceSplit, Split, decode_image};
 use serde_json::json;
@@ -44,9 +45,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let rows: Vec<&[f32]> = probabilities.chunks(card.classes.len()).collect();
 
     let last = rows[args.steps];
-    let best = (0..last.len())
-        .max_by(|&a, &b| last[a].total_cmp(&last[b]))
-        .unwrap_or(0);
+    let best = predicted_class(last);
     if args.json {
         let mut out = json!({
             "class": card.classes[best],

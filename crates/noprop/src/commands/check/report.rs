@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use noprop_core::SamplerKind;
-use noprop_train::Accuracy;
+use noprop_core::{Accuracy, SamplerKind, predicted_class};
 use serde::Serialize;
 
 use super::Task;
@@ -188,7 +187,7 @@ impl WalkReport {
             .chunks(classes)
             .zip(theirs.logits.chunks(classes));
         for ((row, other), &label) in rows.zip(labels) {
-            let (here, there) = (argmax(row), argmax(other));
+            let (here, there) = (predicted_class(row), predicted_class(other));
             correct += usize::from(there == usize::from(label));
             if here == there {
                 agreeing += 1;
@@ -213,12 +212,6 @@ impl WalkReport {
             logits,
         }
     }
-}
-
-fn argmax(row: &[f32]) -> usize {
-    (0..row.len())
-        .max_by(|&a, &b| row[a].total_cmp(&row[b]))
-        .unwrap_or(0)
 }
 
 fn cell(difference: Difference) -> String {
