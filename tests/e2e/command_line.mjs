@@ -33,13 +33,41 @@ export function accuracy({ sampler, steps, seed }) {
   });
 }
 
+// Weights of a small model whose latents have another dimension, trained for a few steps.
+export function otherWeights() {
+  return inFolder((folder) => {
+    const recipe = `
+      [model]
+      embed_dim = 16
+      time_dim = 16
+      class_embedding = { kind = "learned", dim = 24 }
+      backbone = { kind = "resnet", depth = 10, stem = "strided", width = 4 }
+      head = { hidden = [16, 16] }
+      [data]
+      limit = 300
+      validation = 0
+      [train]
+      epochs = 1
+      batch_size = 50`;
+    writeFileSync(join(folder, "other.toml"), recipe);
+    const run = join(folder, "run");
+    const args = ["train", "--recipe", join(folder, "other.toml"), "--out", run, "--offline", "--no-table", "--device", "cpu"];
+    program(folder, args);
+    return readFileSync(join(run, "model.safetensors"));
+  });
+}
+
 // `home` is empty: no complete MNIST in somebody's cache takes the embedded subset's place.
 function noprop(home, ...args) {
+  return JSON.parse(program(home, args));
+}
+
+function program(home, args) {
   const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-  const program = process.env.NOPROP_BIN ?? join(target, "release", process.platform === "win32" ? "noprop.exe" : "noprop");
-  if (!existsSync(program)) throw new Error(`${program} does not exist; run \`cargo build --release\`, or set NOPROP_BIN`);
+  const path = process.env.NOPROP_BIN ?? join(target, "release", process.platform === "win32" ? "noprop.exe" : "noprop");
+  if (!existsSync(path)) throw new Error(`${path} does not exist; run \`cargo build --release\`, or set NOPROP_BIN`);
   const env = { ...process.env, HOME: home, XDG_CACHE_HOME: home, XDG_DATA_HOME: home };
-  return JSON.parse(execFileSync(program, args, { encoding: "utf8", env, stdio: ["ignore", "pipe", "pipe"] }));
+  return execFileSync(path, args, { encoding: "utf8", env, stdio: ["ignore", "pipe", "pipe"] });
 }
 
 function inFolder(act) {

@@ -110,14 +110,22 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
 
     test("the field points to the class that the denoiser believes", async () => {
       const d = ready.latentDim;
-      const axes = Array.from({ length: 2 * d }, (_, k) => (k === 0 || k === 3 ? 1 : 0));
-      const points = [0, 0, 1, 0, 0, 1, -1, -1];
       const origin = Array(d).fill(0);
-      const found = await engine.ask({ kind: "field", id: 9, pixels: digit(ready, 0), t: 0.5, axes, origin, points }, "field");
+      const ask = (first, points) => {
+        // One-hot embeddings: the first axis leads to class `first`, the second to the next one.
+        const axes = Array.from({ length: 2 * d }, (_, k) => Number(k === 2 * first || k === 2 * ((first + 1) % d) + 1));
+        return engine.ask({ kind: "field", id: 9, pixels: digit(ready, 0), t: 0.5, axes, origin, points }, "field");
+      };
+      const [believed] = (await ask(0, [0, 0])).belief;
+      const points = [0, 0, 1, 0, 0, 1, -1, -1];
+      const found = await ask(believed, points);
       assert.equal(found.id, 9);
       assert.equal(found.velocity.length, points.length);
-      assert.ok(found.velocity.every(Number.isFinite) && found.velocity.some((v) => v !== 0));
+      assert.ok(found.velocity.every(Number.isFinite));
       assert.ok(found.belief.length === 4 && found.belief.every((c) => c < ready.classes.length));
+      // At z = 0 the velocity is ½√ᾱ û, and û stands at the class that is believed.
+      const [along, across] = found.velocity;
+      assert.ok(along > 0.1 && along > 10 * Math.abs(across), `${along}, ${across}`);
     });
 
     test("accuracy is the command line's", async (t) => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { BASE, launch, SETUPS } from "./browser.mjs";
-import { accuracy, trajectory, weightsBytes } from "./command_line.mjs";
+import { accuracy, otherWeights, trajectory, weightsBytes } from "./command_line.mjs";
 import { testImage } from "./images.mjs";
 
 for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
@@ -115,6 +115,30 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         assert.ok(shown.includes(recorded), `${shown} lacks “${recorded}”`);
         assert.equal(await page.locator("#confusion tbody tr").count(), 10);
         assert.deepEqual(errors, []);
+      });
+
+      test("a model with latents of another dimension takes the place of the first, in the middle of a walk", async () => {
+        const bytes = otherWeights().toString("base64");
+        const context = await browser.newContext();
+        const moving = await context.newPage();
+        const broken = [];
+        moving.on("pageerror", (error) => broken.push(String(error)));
+        moving.on("console", (message) => message.type() === "error" && broken.push(message.text()));
+        await moving.goto(`${BASE}#image=0&steps=40&backend=cpu`);
+        await moving.waitForFunction(() => document.getElementById("step").innerText.startsWith("step 5"));
+        await moving.locator("#field").click();
+        await moving.evaluate((base64) => {
+          const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([data], "model.safetensors"));
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }, bytes);
+        await moving.waitForFunction(() => document.getElementById("latency").innerText.includes("model.safetensors"));
+        await moving.waitForFunction(() => document.getElementById("step").innerText === "step 40 of 40");
+        // z is shown with its first ten of 24 numbers.
+        assert.match(await moving.locator("#inspector").innerText(), / …/);
+        assert.deepEqual(broken, []);
+        await context.close();
       });
 
       test("damaged weights are a sentence, and nothing is predicted with them", async () => {

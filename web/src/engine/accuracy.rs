@@ -1,8 +1,9 @@
 //! Accuracy over labelled images, in pieces, so that the worker can listen in between.
 
-use noprop_core::Accuracy;
+use noprop_core::{Accuracy, predicted_class};
 
-use super::{Engine, Failure, Parts, argmax};
+use super::walked::Start;
+use super::{Engine, Failure, Parts};
 use crate::protocol::{AccuracyProgress, Walk};
 
 /// Images per piece.
@@ -47,13 +48,20 @@ impl AccuracyRun {
         if count > 0 {
             let pixels = &images[first * 784..(first + count) * 784];
             let features = engine.features(pixels)?;
-            let walked = engine.walk(&features, &self.walk, first, 1, false).await?;
+            let start = Start {
+                features: &features,
+                walk: &self.walk,
+                first,
+                seeds: 1,
+                record: false,
+            };
+            let walked = engine.walk(start).await?;
             let z_1 = walked.latents.flatten::<2>(0, 1);
             let mut parts = Parts::default();
             parts.add(walked.model.readout(&walked.features, z_1));
             let [logits] = parts.read().await?;
             for (row, &label) in logits.chunks(classes).zip(&labels[first..]) {
-                let (predicted, label) = (argmax(row), usize::from(label));
+                let (predicted, label) = (predicted_class(row), usize::from(label));
                 self.correct += usize::from(predicted == label);
                 if label < classes {
                     self.confusion[label * classes + predicted] += 1;

@@ -1,9 +1,10 @@
 //! The velocity field of the probability-flow ODE in a plane of latent space.
 
 use burn::tensor::{Tensor, TensorData};
+use noprop_core::predicted_class;
 use noprop_core::sampler::velocity;
 
-use super::{Engine, Failure, Parts, argmax};
+use super::{Engine, Failure, Parts};
 use crate::protocol::Field;
 
 /// Points of one request.
@@ -71,7 +72,7 @@ impl Engine {
             velocity,
             belief: logits
                 .chunks(classes)
-                .map(|row| argmax(row) as u32)
+                .map(|row| predicted_class(row) as u32)
                 .collect(),
         })
     }

@@ -6,9 +6,8 @@ use noprop_core::noise::initial_latents;
 use noprop_core::{Features, NoProp, SamplerKind, weights};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
 
-use super::walked::Walked;
+use super::walked::{self, Walked};
 use super::{Failure, Parts};
-use crate::protocol::Walk;
 
 /// A solver with what it needs of the model.
 pub struct Fused {
@@ -49,14 +48,14 @@ impl Fused {
     ///
     /// # Errors
     /// When the device fails.
-    pub async fn walk(
-        &mut self,
-        features: &Features,
-        walk: &Walk,
-        first: usize,
-        seeds: usize,
-        record: bool,
-    ) -> Result<Walked, Failure> {
+    pub async fn walk(&mut self, start: walked::Start<'_>) -> Result<Walked, Failure> {
+        let walked::Start {
+            features,
+            walk,
+            first,
+            seeds,
+            record,
+        } = start;
         let [images, width] = features.fused.dims();
         let mut parts = Parts::default();
         parts.add(features.fused.clone());

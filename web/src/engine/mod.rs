@@ -1,6 +1,7 @@
 //! The model behind the page: requests in, answers out, no browser in sight.
 //!
-//! Every answer reads from the device once: its parts are joined before.
+//! Every answer reads from the device once: its parts are joined before. A walk by the fused solver
+//! reads twice, the features and then its own result, since that solver has a device of its own.
 
 mod accuracy;
 mod check;
@@ -178,10 +179,4 @@ fn sampling(walk: &Walk) -> Sampling {
         steps: walk.steps.max(1) as usize,
         seed: walk.seed,
     }
-}
-
-fn argmax(row: &[f32]) -> usize {
-    (0..row.len())
-        .max_by(|&a, &b| row[a].total_cmp(&row[b]))
-        .unwrap_or(0)
 }

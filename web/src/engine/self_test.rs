@@ -3,8 +3,9 @@
 
 use burn::tensor::Device;
 use burn::tensor::activation::softmax;
-use noprop_core::SamplerKind;
+use noprop_core::{SamplerKind, predicted_class};
 
+use super::walked::Start;
 use super::{Engine, Failure, Parts};
 use crate::protocol::{Backend, SelfTest, Walk};
 
@@ -39,7 +40,7 @@ pub async fn self_test(
     let max_difference = differences.fold(0.0, f32::max);
     let rows = ours.chunks(classes).zip(theirs.chunks(classes));
     let agreeing = rows
-        .filter(|(a, b)| super::argmax(a) == super::argmax(b))
+        .filter(|(a, b)| predicted_class(a) == predicted_class(b))
         .count() as u32;
     let images = (pixels.len() / 784) as u32;
     Ok(SelfTest {
@@ -57,7 +58,14 @@ async fn probabilities(
     walk: &Walk,
 ) -> Result<Vec<f32>, Failure> {
     let features = engine.features(pixels)?;
-    let walked = engine.walk(&features, walk, 0, 1, false).await?;
+    let start = Start {
+        features: &features,
+        walk,
+        first: 0,
+        seeds: 1,
+        record: false,
+    };
+    let walked = engine.walk(start).await?;
     let z_1 = walked.latents.flatten::<2>(0, 1);
     let mut parts = Parts::default();
     parts.add(softmax(walked.model.readout(&walked.features, z_1), 1));

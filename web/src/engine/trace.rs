@@ -1,9 +1,10 @@
 //! One image, S noise seeds, T steps.
 
 use burn::tensor::activation::softmax;
+use noprop_core::predicted_class;
 
-use super::walked::Walked;
-use super::{Engine, Failure, Parts, argmax};
+use super::walked::{Start, Walked};
+use super::{Engine, Failure, Parts};
 use crate::protocol::{Trace, Walk};
 
 impl Engine {
@@ -21,7 +22,14 @@ impl Engine {
     ) -> Result<Trace, Failure> {
         let features = self.features_of(pixels)?;
         let seeds = seeds.max(1) as usize;
-        let walked = self.walk(&features, walk, 0, seeds, true).await?;
+        let start = Start {
+            features: &features,
+            walk,
+            first: 0,
+            seeds,
+            record: true,
+        };
+        let walked = self.walk(start).await?;
         let Walked {
             model,
             features,
@@ -64,7 +72,7 @@ impl Engine {
             beliefs,
             predictions: logits
                 .chunks(classes)
-                .map(|row| argmax(row) as u32)
+                .map(|row| predicted_class(row) as u32)
                 .collect(),
             times,
             alpha_bar,

@@ -17,43 +17,49 @@ pub struct Walked {
     pub latents: Tensor<3>,
 }
 
+/// What to walk.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// One row for each image.
+    pub features: &'a Features,
+    /// Sampler, T, seed and temperature.
+    pub walk: &'a Walk,
+    /// Noise image of the first sample; the others follow it.
+    pub first: usize,
+    /// Noise samples for each image.
+    pub seeds: usize,
+    /// Whether to keep all T + 1 states, or z_1 alone.
+    pub record: bool,
+}
+
 impl Engine {
-    /// Walks each image of `features` from `seeds` noise samples, image `first` of the walk's seed
-    /// and those after it. Records all T + 1 states, or the last.
+    /// Walks each image of `start` from its noise to its label.
     ///
     /// # Errors
     /// When the device fails.
-    pub async fn walk(
-        &mut self,
-        features: &Features,
-        walk: &Walk,
-        first: usize,
-        seeds: usize,
-        record: bool,
-    ) -> Result<Walked, Failure> {
+    pub async fn walk(&mut self, start: Start<'_>) -> Result<Walked, Failure> {
         #[cfg(feature = "gpu")]
         if let Some(fused) = &mut self.fused
-            && fused.solves(walk.sampler)
+            && fused.solves(start.walk.sampler)
         {
-            return fused.walk(features, walk, first, seeds, record).await;
+            return fused.walk(start).await;
         }
-        let sampling = sampling(walk);
-        let cloud = features.repeat(seeds);
-        let z_0 = sampling
-            .initial(&self.model, first, cloud.len())
-            .mul_scalar(walk.temperature);
+        let cloud = start.features.repeat(start.seeds);
+        let z_0 = self.initial(start.walk, start.first, cloud.len());
         let mut latents = vec![z_0.clone()];
-        let z_1 = sampling.run_from(&self.model, &cloud, z_0, first, &mut |_, z| {
-            if record {
+        let mut observe = |_, z: &Tensor<2>| {
+            if start.record {
                 latents.push(z.clone());
             }
-        });
-        if !record {
+        };
+        let z_1 =
+            sampling(start.walk).run_from(&self.model, &cloud, z_0, start.first, &mut observe);
+        if !start.record {
             latents = vec![z_1];
         }
         Ok(Walked {
             model: self.model.clone(),
-            features: features.clone(),
+            features: start.features.clone(),
             latents: Tensor::stack(latents, 1),
         })
     }

@@ -22,7 +22,7 @@ pub fn connect() {
         with_app(|app| app.redraw())
     });
     dom::on_light_scheme(|| {
-        theme::label();
+        theme::follow_system();
         with_app(|app| app.restyle());
     });
     dom::on(&dom::window(), "hashchange", |_: Event| {

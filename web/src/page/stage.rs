@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use noprop_core::predicted_class;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::app::App;
@@ -240,7 +241,7 @@ impl Scene<'_> {
         let m = model.classes.len();
         let believed = app.trace.as_ref().map(|trace| {
             let k = app.clock.step().min(trace.times.len() - 1);
-            super::panels::largest(&trace.probabilities[k * m..(k + 1) * m])
+            predicted_class(&trace.probabilities[k * m..(k + 1) * m])
         });
         context.set_text_align("center");
         context.set_text_baseline("middle");

@@ -45,17 +45,10 @@ impl Theme {
     }
 }
 
-/// Whether the light theme is shown.
+/// Whether the light theme is shown. The page's first lines have chosen one.
 pub fn is_light() -> bool {
     let root = dom::document().document_element();
-    match root
-        .and_then(|root| root.get_attribute("data-theme"))
-        .as_deref()
-    {
-        Some("light") => true,
-        Some(_) => false,
-        None => dom::matches_media("(prefers-color-scheme: light)"),
-    }
+    root.is_some_and(|root| root.get_attribute("data-theme").as_deref() == Some("light"))
 }
 
 /// Switches to the other theme, and remembers it.
@@ -67,12 +60,13 @@ pub fn toggle() {
     }
 }
 
-/// Restores the theme that was chosen before.
-pub fn restore() {
-    let stored = dom::window().local_storage().ok().flatten();
-    match stored.and_then(|storage| storage.get_item("theme").ok().flatten()) {
-        Some(theme) => apply(&theme),
-        None => label(),
+/// The system changed between light and dark; who has chosen a theme keeps it.
+pub fn follow_system() {
+    let storage = dom::window().local_storage().ok().flatten();
+    let chosen = storage.and_then(|storage| storage.get_item("theme").ok().flatten());
+    if chosen.is_none() {
+        let light = dom::matches_media("(prefers-color-scheme: light)");
+        apply(if light { "light" } else { "dark" });
     }
 }
 

@@ -1,0 +1,145 @@
+//! Which worker computes, and with which model.
+
+use super::super::link::{Gpu, Link};
+use super::super::{digits, events, panels, theme, with_app};
+use super::{App, Expected};
+use crate::logic::projection::Projection;
+use crate::logic::settings::Picture;
+use crate::protocol::{Backend, Ready, Request};
+
+/// Weights that come with the page, and what they must be.
+const WEIGHTS: &str = "assets/mnist.safetensors";
+const WEIGHTS_SHA256: &str = include_str!("../../../../assets/mnist.safetensors.sha256");
+
+impl App {
+    /// Takes WebGPU where it is faster, else the CPU; the user's choice goes first.
+    pub fn choose_backend(&mut self, gpu: Gpu) {
+        let asked = self.settings.backend;
+        let (backend, reason) = match (asked, gpu) {
+            (Some(Backend::Cpu), gpu) => {
+                if let Gpu::None(why) = gpu {
+                    self.gpu_problem = Some(why);
+                }
+                (Backend::Cpu, "you chose the CPU".to_owned())
+            }
+            (_, Gpu::Adapter(name)) => (
+                Backend::WebGpu,
+                format!("this browser offers WebGPU on {name}"),
+            ),
+            (Some(Backend::WebGpu), Gpu::Software(name)) => (
+                Backend::WebGpu,
+                format!("you chose WebGPU, on the software adapter {name}"),
+            ),
+            (None, Gpu::Software(name)) => (
+                Backend::Cpu,
+                format!("WebGPU here is {name}, a software adapter, slower than the CPU itself"),
+            ),
+            (_, Gpu::None(why)) => {
+                self.gpu_problem = Some(why.clone());
+                (Backend::Cpu, why)
+            }
+        };
+        self.open(backend, reason);
+    }
+
+    /// Starts the worker of `backend`, instead of the one there is.
+    pub fn open(&mut self, backend: Backend, reason: String) {
+        panels::chip_busy(backend);
+        // What the former worker was asked will not be answered.
+        self.expected = Expected::default();
+        self.field = None;
+        panels::evaluation_ended();
+        let receive = |response| with_app(|app| app.receive(response));
+        match Link::open(backend, reason, receive) {
+            Ok(link) => self.link = Some(link),
+            Err(message) => panels::banner(&message),
+        }
+    }
+
+    /// Switches between CPU and WebGPU.
+    pub fn switch_backend(&mut self) {
+        let Some(link) = &self.link else { return };
+        let (next, reason) = match link.backend() {
+            Backend::WebGpu => (Backend::Cpu, "you chose the CPU"),
+            Backend::Cpu => match &self.gpu_problem {
+                Some(why) => {
+                    panels::banner(&format!("WebGPU cannot be used: {why}."));
+                    return;
+                }
+                None => (Backend::WebGpu, "you chose WebGPU"),
+            },
+        };
+        self.settings.backend = Some(next);
+        events::write_hash(&self.settings);
+        self.open(next, reason.into());
+    }
+
+    pub(super) fn send_start(&self) {
+        if let Some(link) = &self.link {
+            link.send(&Request::Start {
+                weights_url: WEIGHTS.into(),
+                weights_sha256: WEIGHTS_SHA256
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or("")
+                    .into(),
+                reason: link.reason().into(),
+            });
+        }
+    }
+
+    pub(super) fn failed(&mut self, message: &str, fatal: bool) {
+        self.expected.field_pending = false;
+        panels::evaluation_ended();
+        let on_gpu = self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.backend() == Backend::WebGpu);
+        if fatal && on_gpu {
+            panels::banner(&format!("{message}. The page goes on with the CPU."));
+            self.gpu_problem = Some(message.into());
+            self.settings.backend = None;
+            self.open(Backend::Cpu, message.into());
+        } else {
+            panels::banner(message);
+            panels::loading_done();
+        }
+    }
+
+    pub(super) fn ready(&mut self, ready: Ready) {
+        panels::loading_done();
+        panels::chip(&ready);
+        if !ready.images.is_empty() {
+            self.images.clone_from(&ready.images);
+            self.labels.clone_from(&ready.labels);
+            // A link may name an image that is not there.
+            if let Picture::Test(index) = &mut self.settings.picture {
+                *index = (*index).min(self.labels.len().saturating_sub(1));
+            }
+            digits::fill(&self.images, &self.labels, theme::is_light());
+        }
+        // The walk of another model does not fit this one's labels.
+        self.trace = None;
+        self.second = None;
+        self.field = None;
+        self.expected = Expected::default();
+        panels::forget();
+        self.projection = Some(Projection::new(
+            &ready.embeddings,
+            ready.latent_dim as usize,
+            ready.one_hot,
+        ));
+        self.model = Some(ready);
+        self.latencies.clear();
+        events::show_settings(&self.settings);
+        self.ask_traces();
+    }
+
+    /// Uses a model of the user's own.
+    pub fn load(&mut self, name: String, bytes: Vec<u8>) {
+        panels::banner("");
+        // An evaluation that goes on would count two models as one.
+        self.cancel();
+        self.send(&Request::Load { bytes, name });
+    }
+}

@@ -1,0 +1,10 @@
+//! What is said beside the stage.
+
+mod evaluation;
+mod inspector;
+mod status;
+mod step;
+
+pub use evaluation::{accuracy, evaluation_began, evaluation_ended};
+pub use status::{banner, chip, chip_busy, latency, loading_done, progress};
+pub use step::{forget, nothing, picture, step, tally};

@@ -1,0 +1,186 @@
+//! The present step: picture, verdict, bars, and the strip of all steps.
+
+use std::fmt::Write;
+
+use noprop_core::predicted_class;
+use web_sys::HtmlCanvasElement;
+
+use super::super::{dom, theme};
+use super::inspector;
+use crate::logic::clock::Clock;
+use crate::logic::settings::Settings;
+use crate::protocol::{Ready, Trace};
+
+/// Shows the picture that the network sees.
+pub fn picture(pixels: &[u8]) {
+    dom::paint(&dom::get("picture"), pixels, theme::is_light());
+}
+
+/// Where the cloud's seeds end.
+pub fn tally(trace: &Trace, classes: &[String]) {
+    let total = trace.predictions.len();
+    let mut counts = vec![0_usize; classes.len()];
+    for &class in &trace.predictions {
+        if let Some(count) = counts.get_mut(class as usize) {
+            *count += 1;
+        }
+    }
+    dom::set_text("cloud-title", &format!("{total} noise seeds end at"));
+    let parent = dom::element("tally");
+    parent.set_inner_html("");
+    let mut spoken = String::new();
+    for (k, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let part = dom::create("span", "share");
+        let style = part.style();
+        let _ = style.set_property("flex-grow", &count.to_string());
+        let _ = style.set_property("background", theme::hue(k));
+        let _ = style.set_property("color", theme::ink_on(k));
+        part.set_text_content(Some(&format!("{}: {count}", classes[k])));
+        let _ = parent.append_child(&part);
+        let _ = write!(spoken, "{count} of {total} end at {}. ", classes[k]);
+    }
+    dom::set(&parent, "aria-label", &spoken);
+}
+
+/// Everything about the present step: verdict, bars, numbers.
+pub fn step(
+    trace: &Trace,
+    model: &Ready,
+    clock: &Clock,
+    truth: Option<usize>,
+    settings: &Settings,
+) {
+    let m = model.classes.len();
+    let steps = trace.times.len() - 1;
+    let k = clock.step().min(steps);
+    let row = &trace.probabilities[k * m..(k + 1) * m];
+    let best = predicted_class(row);
+    let label = dom::element("label");
+    dom::set_text("label", &model.classes[best]);
+    let _ = label.style().set_property("--hue", theme::hue(best));
+
+    let percent = 100.0 * row[best];
+    let caption = match k {
+        0 => "Step 0: pure noise. Nothing is known yet.".to_owned(),
+        k if k == steps => format!(
+            "Step {k}: the noise is gone, and z stands at “{}”.",
+            model.classes[best]
+        ),
+        k => format!(
+            "Step {k} of {steps}: {:.0} % of z's variance is signal; the denoiser believes “{}”.",
+            100.0 * trace.alpha_bar[k],
+            model.classes[predicted_class(&trace.beliefs[k * m..(k + 1) * m])]
+        ),
+    };
+    dom::set_text("caption", &caption);
+    // Spoken aloud, so only what is settled: the end of the walk.
+    if !clock.playing {
+        let verdict = match truth {
+            Some(truth) if k == steps && truth == best => {
+                format!("{percent:.1} % sure, and right")
+            }
+            Some(truth) if k == steps => {
+                // A model of the user's own may know fewer classes than the test images have.
+                let name = model.classes.get(truth).map_or("", String::as_str);
+                format!("{percent:.1} % sure, but it is a {name}")
+            }
+            _ => format!("{percent:.1} % at step {k}"),
+        };
+        dom::set_text("verdict", &verdict);
+    } else {
+        dom::set_text("verdict", "denoising …");
+    }
+    bars(row, &model.classes, best);
+    strip(trace, &model.classes, k);
+    inspector::show(trace, model, k, settings);
+}
+
+fn bars(row: &[f32], classes: &[String], best: usize) {
+    let list = dom::element("bars");
+    if list.child_element_count() as usize != classes.len() {
+        list.set_inner_html("");
+        for (k, class) in classes.iter().enumerate() {
+            let item = dom::create("li", "");
+            item.set_inner_html("<span class=name></span><span class=track><span class=fill></span></span><span class=value></span>");
+            let _ = item.style().set_property("--hue", theme::hue(k));
+            if let Some(name) = item.first_element_child() {
+                name.set_text_content(Some(class));
+            }
+            let _ = list.append_child(&item);
+        }
+    }
+    let items = list.children();
+    for (k, &p) in row.iter().enumerate() {
+        let Some(item) = items.item(k as u32) else {
+            continue;
+        };
+        item.set_class_name(if k == best { "best" } else { "" });
+        let children = item.children();
+        if let (Some(track), Some(value)) = (children.item(1), children.item(2)) {
+            if let Some(fill) = track.first_element_child() {
+                dom::set(&fill, "style", &format!("transform:scaleX({p:.4})"));
+            }
+            let mark = if k == best { "◀ " } else { "" };
+            value.set_text_content(Some(&format!("{mark}{:.1} %", 100.0 * p)));
+        }
+    }
+}
+
+/// Probabilities after each step (rows) of each class (columns).
+fn strip(trace: &Trace, classes: &[String], step: usize) {
+    let canvas: HtmlCanvasElement = dom::get("strip");
+    let (width, height, ratio) = dom::fit(&canvas);
+    let context = dom::context(&canvas);
+    let _ = context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
+    context.clear_rect(0.0, 0.0, width, height);
+    let m = classes.len();
+    let rows = trace.times.len();
+    let (head, left) = (18.0, 4.0);
+    let (w, h) = (
+        (width - 2.0 * left) / m as f64,
+        (height - head - 2.0) / rows as f64,
+    );
+    let theme = theme::Theme::read();
+    context.set_font("12px system-ui, sans-serif");
+    context.set_text_align("center");
+    for (k, class) in classes.iter().enumerate() {
+        context.set_fill_style_str(&theme.quiet);
+        let _ = context.fill_text(class, left + (k as f64 + 0.5) * w, 12.0);
+    }
+    for (row, probabilities) in trace.probabilities.chunks(m).enumerate() {
+        for (k, &p) in probabilities.iter().enumerate() {
+            context.set_fill_style_str(theme::hue(k));
+            context.set_global_alpha(0.06 + 0.94 * f64::from(p));
+            let gap = if h > 4.0 { 1.0 } else { 0.0 };
+            let (x, y) = (left + k as f64 * w, head + row as f64 * h);
+            context.fill_rect(x + 0.5, y, w - 1.0, (h - gap).max(0.5));
+        }
+    }
+    context.set_global_alpha(1.0);
+    context.set_stroke_style_str(&theme.ink);
+    context.set_line_width(1.5);
+    context.stroke_rect(
+        left - 2.0,
+        head + step as f64 * h - 0.5,
+        width - 2.0 * left + 4.0,
+        h.max(2.0),
+    );
+}
+
+/// An empty drawing: nothing is said of it.
+pub fn nothing() {
+    dom::set_text("label", "·");
+    dom::set_text("verdict", "draw a digit");
+    dom::set_text("caption", "");
+    forget();
+    let strip: HtmlCanvasElement = dom::get("strip");
+    let (width, height, _) = dom::fit(&strip);
+    dom::context(&strip).clear_rect(0.0, 0.0, width * 3.0, height * 3.0);
+}
+
+/// Takes away what names classes or steps: what comes next may be of another model.
+pub fn forget() {
+    for id in ["bars", "tally", "inspector"] {
+        dom::element(id).set_inner_html("");
+    }
+}
