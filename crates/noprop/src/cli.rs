@@ -10,7 +10,7 @@ use crate::adapters::DeviceChoice;
 
 /// Train image classifiers by denoising labels (NoProp, arXiv:2503.24322).
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -66,6 +66,7 @@ pub struct SourceArgs {
 
 /// Device to compute on.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
     /// auto, cpu, wgpu or cuda, with an index as in wgpu:1. `auto` takes a real GPU, else the CPU.
     #[arg(long, default_value = "auto")]
@@ -93,6 +94,9 @@ pub struct TrainArgs {
     /// Replace an existing run folder.
     #[arg(long)]
     pub force: bool,
+    /// Skip the table of samplers and T at the end.
+    #[arg(long)]
+    pub no_table: bool,
     /// What overrides the recipe.
     #[command(flatten)]
     pub overrides: Overrides,
@@ -102,9 +106,6 @@ pub struct TrainArgs {
     /// Dataset source.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Skip the table of samplers and T at the end.
-    #[arg(long)]
-    pub no_table: bool,
 }
 
 /// Flags that override values of the recipe.
