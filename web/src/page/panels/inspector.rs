@@ -116,6 +116,13 @@ fn curve(trace: &Trace, model: &Ready, k: usize) {
         context.line_to(x, y);
     }
     context.stroke();
+    context.set_fill_style_str(&theme.quiet);
+    context.set_font("12px system-ui, sans-serif");
+    for (t, log_snr, align, above) in [(0.0, first, "left", -8.0), (1.0, last, "right", 16.0)] {
+        let (x, y) = place(t, log_snr);
+        context.set_text_align(align);
+        let _ = context.fill_text(&format!("{log_snr:+.1}"), x, y + above);
+    }
     let (x, y) = place(trace.times[k], trace.log_snr[k]);
     context.set_fill_style_str(&theme.ink);
     context.begin_path();

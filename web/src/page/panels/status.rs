@@ -92,9 +92,13 @@ pub fn latency(trace: &Trace, recent: &[f64], model: Option<&Ready>) {
     if let Some(model) = model {
         let _ = write!(
             text,
-            " · model of {} parameters from {}, loaded in {:.0} ms, first pass {:.0} ms",
-            model.parameters, model.weights_from, model.load_ms, model.warm_up_ms
+            " · model of {} parameters from {}, loaded in {:.0} ms",
+            model.parameters, model.weights_from, model.load_ms
         );
+        // Where kernels were compiled.
+        if model.self_test.is_some() {
+            let _ = write!(text, ", first pass {:.0} ms", model.warm_up_ms);
+        }
     }
     dom::set_text("latency", &text);
 }
