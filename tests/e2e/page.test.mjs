@@ -56,6 +56,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         assert.ok(Math.abs(percent - 100 * last[c]) <= 0.1, `class ${c}: ${shown}, command line ${100 * last[c]}`);
       });
       assert.match(await text("backend"), backend === "cpu" ? /^CPU/ : /^WebGPU ✓/);
+      assert.match(await text("backend-why"), backend === "cpu" ? /^CPU: you chose/ : /^WebGPU: .*16 of 16 predictions agree/);
       assert.deepEqual(errors, []);
     });
 
@@ -149,6 +150,18 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         await page.locator("#banner").waitFor({ state: "visible" });
         assert.match(await text("banner"), /damaged/);
         assert.doesNotMatch(await text("label"), /\d/);
+      });
+
+      test("weights that could not be fetched are fetched at the second try", async () => {
+        let offline = true;
+        const prepare = (context) => context.route("**/mnist.safetensors", (route) => (offline ? route.abort() : route.continue()));
+        await open("image=0", { prepare });
+        await page.locator("#retry").waitFor({ state: "visible" });
+        assert.match(await text("banner"), /could not be fetched/);
+        offline = false;
+        await page.locator("#retry").click();
+        await settled();
+        assert.equal(await page.locator("#banner").isVisible(), false);
       });
 
       for (const width of [360, 390, 1280]) {

@@ -154,6 +154,9 @@ fn buttons() {
     dom::on(&dom::element("backend"), "click", |_: Event| {
         with_app(|app| app.switch_backend())
     });
+    dom::on(&dom::element("retry"), "click", |_: Event| {
+        with_app(|app| app.retry())
+    });
     dom::on(&dom::element("evaluate"), "click", |_: Event| {
         with_app(|app| app.evaluate())
     });

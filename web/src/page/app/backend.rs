@@ -101,9 +101,22 @@ impl App {
             self.settings.backend = None;
             self.open(Backend::Cpu, message.into());
         } else {
-            panels::banner(message);
+            if self.model.is_none() {
+                panels::banner_with_retry(message);
+            } else {
+                panels::banner(message);
+            }
             panels::loading_done();
         }
+    }
+
+    /// Starts the engine once more, after the weights could not be had.
+    pub fn retry(&mut self) {
+        let Some(link) = &self.link else { return };
+        let (backend, reason) = (link.backend(), link.reason().to_owned());
+        panels::banner("");
+        panels::loading();
+        self.open(backend, reason);
     }
 
     pub(super) fn ready(&mut self, ready: Ready) {

@@ -6,5 +6,7 @@ mod status;
 mod step;
 
 pub use evaluation::{accuracy, evaluation_began, evaluation_ended};
-pub use status::{banner, chip, chip_busy, latency, loading_done, progress};
+pub use status::{
+    banner, banner_with_retry, chip, chip_busy, latency, loading, loading_done, progress,
+};
 pub use step::{forget, nothing, picture, step, tally};

@@ -38,20 +38,25 @@ pub fn chip(ready: &Ready) {
         ""
     };
     dom::set_text("backend", &format!("{}{checked}", name(ready.backend)));
-    let title = format!(
-        "Computes on {}: {}.{test} Click to switch.",
-        name(ready.backend),
-        ready.reason
-    );
-    dom::set(&chip, "title", &title);
-    dom::set(&chip, "aria-label", &title);
+    let why = format!("{}: {}.{test}", name(ready.backend), ready.reason);
+    dom::set_text("backend-why", &why);
+    let action = format!("Computes on {why} Click to switch.");
+    dom::set(&chip, "title", &action);
+    dom::set(&chip, "aria-label", &action);
 }
 
 /// Shows a sentence above everything, or nothing.
 pub fn banner(message: &str) {
     let banner = dom::element("banner");
     banner.set_hidden(message.is_empty());
-    banner.set_text_content(Some(message));
+    dom::set_text("banner-text", message);
+    dom::element("retry").set_hidden(true);
+}
+
+/// Shows a sentence, and a button that starts the engine once more.
+pub fn banner_with_retry(message: &str) {
+    banner(message);
+    dom::element("retry").set_hidden(false);
 }
 
 /// Weights that have arrived.
@@ -68,6 +73,12 @@ pub fn progress(received: u64, total: Option<u64>) {
         }
         _ => dom::set_text("progress-text", &format!("weights {:.1} MB", mb(received))),
     }
+}
+
+/// Shows the progress bar.
+pub fn loading() {
+    dom::element("loading").set_hidden(false);
+    dom::set_text("progress-text", "loading");
 }
 
 /// Takes the progress bar away.
