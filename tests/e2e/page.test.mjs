@@ -173,5 +173,33 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         });
       }
     }
+
+    if (backend === "webgpu") {
+      test("a device that is lost is a sentence, and the walk goes on with the CPU", async () => {
+        // The worker's devices, to be destroyed when the test says so.
+        const loses = `
+          const request = GPUAdapter.prototype.requestDevice;
+          const devices = [];
+          GPUAdapter.prototype.requestDevice = async function (...args) {
+            devices.push(await request.apply(this, args));
+            return devices.at(-1);
+          };
+          new BroadcastChannel("lose").onmessage = () => devices.forEach((device) => device.destroy());
+        `;
+        const prepare = (context) => context.route("**/worker.js?worker-gpu", async (route) => {
+          const response = await route.fetch();
+          await route.fulfill({ response, body: loses + await response.text() });
+        });
+        await open("image=0&seed=1", { prepare });
+        await settled();
+        assert.match(await text("backend"), /^WebGPU/);
+        await page.evaluate(() => new BroadcastChannel("lose").postMessage("now"));
+        await page.waitForTimeout(500);
+        await page.locator("#reroll").click();
+        await until("backend", /^CPU$/);
+        await settled();
+        assert.match(await text("banner"), /device failed.*goes on with the CPU/);
+      });
+    }
   });
 }

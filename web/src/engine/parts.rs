@@ -23,7 +23,12 @@ impl Parts {
         let data = Tensor::cat(self.flat, 0)
             .into_data_async()
             .await
-            .map_err(|e| format!("the device failed while computing ({e}); reload the page"))?;
+            .map_err(|e| {
+                // Burn repeats its causes and a backtrace below.
+                let why = e.to_string();
+                let why = why.lines().next().unwrap_or_default();
+                format!("the device failed while computing ({why})")
+            })?;
         let all: Vec<f32> = data.iter::<f32>().collect();
         if all.iter().any(|x| x.is_nan()) {
             return Err("the device computed numbers that are not numbers; try the CPU".into());
