@@ -1,5 +1,6 @@
-// Starts the engine that the query names: worker.js?worker-cpu or worker.js?worker-gpu.
-const name = self.location.search === "?worker-gpu" ? "worker-gpu" : "worker-cpu";
+// Starts the program that the query names: worker.js?worker-cpu, ?worker-gpu or ?worker-stage.
+const programs = ["worker-cpu", "worker-gpu", "worker-stage"];
+const name = programs.find((program) => self.location.search === `?${program}`) ?? programs[0];
 import(`./${name}.js`)
-  .then((engine) => engine.default({ module_or_path: new URL(`./${name}_bg.wasm`, self.location) }))
+  .then((program) => program.default({ module_or_path: new URL(`./${name}_bg.wasm`, self.location) }))
   .catch((error) => setTimeout(() => { throw error; }));

@@ -50,6 +50,16 @@ impl Projection {
         &self.axes
     }
 
+    /// `[d]`, what is shown in the middle.
+    pub fn centre(&self) -> &[f32] {
+        &self.centre
+    }
+
+    /// Distance in the plane that lands half-way to the rim.
+    pub fn half(&self) -> f32 {
+        self.half
+    }
+
     /// Coordinates of `z` `[d]` in the plane.
     pub fn plane(&self, z: &[f32]) -> [f32; 2] {
         let mut point = [0.0; 2];

@@ -52,6 +52,11 @@ pub fn create(tag: &str, class: &str) -> HtmlElement {
     new
 }
 
+/// A line for who looks into the browser's console.
+pub fn warn(text: &str) {
+    web_sys::console::warn_1(&text.into());
+}
+
 /// Replaces the text of an element, if it is another: screen readers speak each change.
 pub fn set_text(id: &str, text: &str) {
     let element = element(id);

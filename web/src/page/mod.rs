@@ -10,6 +10,7 @@ mod dom;
 mod events;
 mod link;
 mod pad;
+mod painter;
 mod panels;
 mod stage;
 mod theme;

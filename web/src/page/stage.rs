@@ -7,12 +7,13 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::app::App;
 use super::dom;
+use super::painter::Painter;
 use super::theme::{self, Theme};
 use crate::logic::projection::Projection;
 use crate::protocol::Trace;
 
 /// Points of the field along the disc's diameter.
-const GRID: usize = 25;
+pub const GRID: usize = 25;
 
 /// What the stage shows.
 pub struct View {
@@ -27,6 +28,20 @@ pub struct Stage {
     canvas: HtmlCanvasElement,
     /// What it shows.
     pub view: View,
+}
+
+/// How the stage lies on its canvas.
+pub struct Placed {
+    /// Canvas size, device pixels.
+    pub pixels: [u32; 2],
+    /// Device pixels per CSS pixel.
+    pub ratio: f64,
+    /// Radius of the disc, CSS pixels.
+    pub radius: f64,
+    /// Whether the cloud is shown.
+    pub cloud: bool,
+    /// Whether the field is shown.
+    pub field: bool,
 }
 
 impl Stage {
@@ -50,8 +65,8 @@ impl Stage {
             .collect()
     }
 
-    /// Draws `app` at its clock's position.
-    pub fn draw(&self, app: &App) {
+    /// Draws `app` at its clock's position; `painter` takes all but the labels where it can.
+    pub fn draw(&self, app: &App, painter: Option<&mut Painter>) {
         let (width, height, ratio) = dom::fit(&self.canvas);
         let context = dom::context(&self.canvas);
         let _ = context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
@@ -66,6 +81,20 @@ impl Stage {
             middle: (width / 2.0, height / 2.0),
             radius: 0.5 * width.min(height) - 14.0,
         };
+        if let Some(painter) = painter
+            && painter.show(app.computes_on_gpu())
+        {
+            let placed = Placed {
+                pixels: [self.canvas.width(), self.canvas.height()],
+                ratio,
+                radius: scene.radius,
+                cloud: self.view.cloud,
+                field: self.view.field,
+            };
+            painter.draw(app, projection, &placed);
+            scene.labels(app);
+            return;
+        }
         scene.disc();
         if self.view.field
             && let Some((points, field)) = &app.field

@@ -21,6 +21,18 @@ pub fn ink_on(index: usize) -> &'static str {
     }
 }
 
+/// Channels of `#rrggbb` or `#rgb`, 0 … 1; black where it is neither.
+pub fn channels(colour: &str) -> [f32; 3] {
+    let digits = colour.trim_start_matches('#');
+    let width = digits.len() / 3;
+    let largest = if width == 1 { 15.0 } else { 255.0 };
+    std::array::from_fn(|k| {
+        let channel = digits.get(k * width..(k + 1) * width);
+        let value = channel.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        f32::from(value.unwrap_or(0)) / largest
+    })
+}
+
 /// Colours of the theme in use.
 pub struct Theme {
     /// Text.

@@ -1,11 +1,13 @@
 //! Which worker computes, and with which model.
 
 use super::super::link::{Gpu, Link};
-use super::super::{digits, events, panels, theme, with_app};
+use super::super::painter::Painter;
+use super::super::{digits, dom, events, panels, theme, with_app};
 use super::{App, Expected};
 use crate::logic::projection::Projection;
 use crate::logic::settings::Picture;
 use crate::protocol::{Backend, Ready, Request};
+use crate::scene::Answer;
 
 /// Weights that come with the page, and what they must be.
 const WEIGHTS: &str = "assets/mnist.safetensors";
@@ -91,11 +93,7 @@ impl App {
     pub(super) fn failed(&mut self, message: &str, fatal: bool) {
         self.expected.field_pending = false;
         panels::evaluation_ended();
-        let on_gpu = self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.backend() == Backend::WebGpu);
-        if fatal && on_gpu {
+        if fatal && self.computes_on_gpu() {
             panels::banner(&format!("{message}. The page goes on with the CPU."));
             self.gpu_problem = Some(message.into());
             self.settings.backend = None;
@@ -144,8 +142,39 @@ impl App {
         ));
         self.model = Some(ready);
         self.latencies.clear();
+        self.open_painter();
         events::show_settings(&self.settings);
         self.ask_traces();
+    }
+
+    /// Whether the engine is the one on WebGPU.
+    pub fn computes_on_gpu(&self) -> bool {
+        self.link
+            .as_ref()
+            .is_some_and(|link| link.backend() == Backend::WebGpu)
+    }
+
+    /// Has the stage drawn on WebGPU too, once the engine computes there.
+    fn open_painter(&mut self) {
+        if self.computes_on_gpu() && self.painter.is_none() && !self.painter_failed {
+            self.painter = Painter::open();
+        }
+    }
+
+    /// An answer of the worker that draws the stage.
+    pub fn painter_says(&mut self, answer: Answer) {
+        match (answer, &mut self.painter) {
+            (Answer::Listening, Some(painter)) => painter.hand_over_canvas(),
+            (Answer::Ready, Some(painter)) => painter.ready(),
+            (Answer::Failed(why), _) => {
+                // The same picture on Canvas 2D: nobody needs to be told but who looks for it.
+                dom::warn(&format!("the stage is drawn without WebGPU: {why}"));
+                self.painter = None;
+                self.painter_failed = true;
+            }
+            (_, None) => {}
+        }
+        self.redraw();
     }
 
     /// Uses a model of the user's own.

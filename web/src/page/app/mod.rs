@@ -5,6 +5,7 @@ mod backend;
 mod requests;
 
 use super::link::Link;
+use super::painter::Painter;
 use super::stage::{Stage, View};
 use super::{digits, dom, events, pad, panels, theme, with_app};
 use crate::logic::clock::Clock;
@@ -35,6 +36,9 @@ pub struct App {
     pub gpu_problem: Option<String>,
     link: Option<Link>,
     stage: Stage,
+    painter: Option<Painter>,
+    /// Whether drawing the stage on WebGPU failed; its canvas is gone then.
+    painter_failed: bool,
     images: Vec<u8>,
     labels: Vec<u8>,
     last_id: u32,
@@ -74,6 +78,8 @@ impl App {
             gpu_problem: None,
             link: None,
             stage: Stage::new(),
+            painter: None,
+            painter_failed: false,
             images: Vec::new(),
             labels: Vec::new(),
             last_id: 0,
@@ -143,12 +149,19 @@ impl App {
     /// Draws everything that depends on the step.
     pub fn redraw(&mut self) {
         self.ask_field();
-        self.stage.draw(self);
+        self.draw_stage();
         let (Some(trace), Some(model)) = (&self.trace, &self.model) else {
             return;
         };
         panels::step(trace, model, &self.clock, self.truth(), &self.settings);
         events::show_clock(&self.clock);
+    }
+
+    pub(super) fn draw_stage(&mut self) {
+        // It is told what the rest of the page holds, so it steps out of it meanwhile.
+        let mut painter = self.painter.take();
+        self.stage.draw(self, painter.as_mut());
+        self.painter = painter;
     }
 
     /// Keeps frames coming while the clock runs.
@@ -197,7 +210,7 @@ impl App {
                 self.second = None;
                 self.expected.trace = 0;
                 panels::nothing();
-                self.stage.draw(self);
+                self.draw_stage();
             }
         }
     }

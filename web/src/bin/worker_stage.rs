@@ -1,0 +1,11 @@
+//! The stage on WebGPU, as a worker.
+
+#[cfg(target_arch = "wasm32")]
+fn main() {
+    noprop_web::painter::listen();
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn main() {
+    eprintln!("this program runs in a browser: build it for wasm32-unknown-unknown");
+}
