@@ -1,4 +1,5 @@
 //! The stage's pixels on a software adapter, against places and colours worked out here.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use noprop_stage::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
 use pollster::block_on;
