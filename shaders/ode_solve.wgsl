@@ -1,6 +1,7 @@
-// The complete walk from z_0 to z_1 in one dispatch: one workgroup walks four samples through all
-// T steps, their activations in workgroup memory. Four, because fetching a weight costs more than
-// multiplying by it; a matrix holds four numbers (rows) of four samples (columns).
+// The complete walk from z_0 to z_1 in one dispatch (`solve`): one workgroup walks four samples
+// through all T steps, their activations in workgroup memory. Four, because fetching a weight costs
+// more than multiplying by it; a matrix holds four numbers (rows) of four samples (columns).
+// `estimate` stops at t_0: where each sample would go, and what the denoiser believes there.
 //
 // The host writes these constants in front of this text; widths count groups of four numbers, and
 // what does not fill the last group is zero.
@@ -34,7 +35,8 @@ const EULER = 1u;
 @group(0) @binding(4) var<storage, read> fused: array<vec4<f32>>;
 // [samples, LATENT].
 @group(0) @binding(5) var<storage, read> z_0: array<vec4<f32>>;
-// [samples, T + 1 or 1, LATENT].
+// `solve`: z, [samples, T + 1 or 1, LATENT]; `estimate`: dz/dλ beside the class probabilities,
+// [samples, LATENT + CLASSES].
 @group(0) @binding(6) var<storage, read_write> result: array<vec4<f32>>;
 
 // One array for the inputs and outputs of all layers, so that one function multiplies for all.
@@ -142,15 +144,19 @@ fn denoise(thread: u32, first: u32, k: u32) {
     workgroupBarrier();
 }
 
-// û = softmax(logits) · W_Embed, four coordinates.
-fn u_hat(i: u32) -> mat4x4<f32> {
+// Divides what is linear in exp(logits − max) by its sum over the classes: softmax.
+fn normalise(x: mat4x4<f32>) -> mat4x4<f32> {
     var total = mat4x4<f32>();
     for (var c = 0u; c < CLASSES; c++) {
         total += activations[SCORES + c];
     }
-    let u = product(SCORES, CLASSES, EMBEDDING, LATENT, i);
     return mat4x4<f32>(
-        u[0] / sum(total[0]), u[1] / sum(total[1]), u[2] / sum(total[2]), u[3] / sum(total[3]));
+        x[0] / sum(total[0]), x[1] / sum(total[1]), x[2] / sum(total[2]), x[3] / sum(total[3]));
+}
+
+// û = softmax(logits) · W_Embed, four coordinates.
+fn u_hat(i: u32) -> mat4x4<f32> {
+    return normalise(product(SCORES, CLASSES, EMBEDDING, LATENT, i));
 }
 
 // dz/dλ = ½[√ᾱ û − ᾱ z] at t_k.
@@ -167,22 +173,8 @@ fn ddim(i: u32, k: u32) -> mat4x4<f32> {
     return (sqrt(next.x) - keep * sqrt(here.x)) * u_hat(i) + keep * activations[Z + i];
 }
 
-// Writes z as row `row` of the `count` rows of each sample.
-fn write(thread: u32, first: u32, count: u32, row: u32) {
-    for (var i = thread; i < LATENT; i += THREADS) {
-        let z = activations[Z + i];
-        for (var s = 0u; s < min(4u, walk.samples - first); s++) {
-            result[((first + s) * count + row) * LATENT + i] = z[s];
-        }
-    }
-}
-
-@compute @workgroup_size(THREADS)
-fn solve(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let first = 4u * group.x;
+// Reads z_0 of the workgroup's samples.
+fn read(thread: u32, first: u32) {
     let sample = rows(first);
     for (var i = thread; i < LATENT; i += THREADS) {
         activations[Z + i] = mat4x4<f32>(
@@ -192,6 +184,29 @@ fn solve(
             z_0[sample.w * LATENT + i],
         );
     }
+}
+
+// Writes x as group `place` of the `stride` groups that each sample has in the result.
+fn put(first: u32, stride: u32, place: u32, x: mat4x4<f32>) {
+    for (var s = 0u; s < min(4u, walk.samples - first); s++) {
+        result[(first + s) * stride + place] = x[s];
+    }
+}
+
+// Writes z as row `row` of the `count` rows of each sample.
+fn write(thread: u32, first: u32, count: u32, row: u32) {
+    for (var i = thread; i < LATENT; i += THREADS) {
+        put(first, count * LATENT, row * LATENT + i, activations[Z + i]);
+    }
+}
+
+@compute @workgroup_size(THREADS)
+fn solve(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = 4u * group.x;
+    read(thread, first);
     if (walk.record == 1u) {
         write(thread, first, walk.steps + 1u, 0u);
     }
@@ -226,5 +241,22 @@ fn solve(
     }
     if (walk.record == 0u) {
         write(thread, first, 1u, 0u);
+    }
+}
+
+@compute @workgroup_size(THREADS)
+fn estimate(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = 4u * group.x;
+    read(thread, first);
+    workgroupBarrier();
+    denoise(thread, first, 0u);
+    for (var i = thread; i < LATENT; i += THREADS) {
+        put(first, LATENT + CLASSES, i, velocity(i, 0u));
+    }
+    for (var j = thread; j < CLASSES; j += THREADS) {
+        put(first, LATENT + CLASSES, LATENT + j, normalise(activations[SCORES + j]));
     }
 }

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { BASE, launch, SETUPS } from "./browser.mjs";
 import { accuracy, otherWeights, trajectory, weightsBytes } from "./command_line.mjs";
 import { testImage } from "./images.mjs";
+import { difference } from "./pictures.mjs";
 
 for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
   describe(`page, ${setup}`, { timeout: 600_000 }, () => {
@@ -175,6 +176,27 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
     }
 
     if (backend === "webgpu") {
+      test("WebGPU draws the stage as Canvas 2D does", async (t) => {
+        const picture = async (hash, drawnByGpu, options) => {
+          await open(hash, options);
+          await settled();
+          await page.waitForFunction((by) => document.getElementById("stage-gpu").hidden !== by, drawnByGpu);
+          await page.waitForTimeout(500);
+          return page.locator("#stage").screenshot();
+        };
+        const withoutGpu = { prepare: (context) => context.route("**/worker.js?worker-stage", (route) => route.abort()) };
+        const hash = "image=0&sampler=heun&steps=8&seed=5&compare=ddim";
+        const byGpu = await picture(hash, true);
+        assert.deepEqual(errors, []);
+        const byCanvas = await picture(hash, false, withoutGpu);
+        const same = await difference(page, byGpu, byCanvas);
+        const other = await picture("image=0&sampler=heun&steps=8&seed=6&compare=ddim", false, withoutGpu);
+        const others = await difference(page, byCanvas, other);
+        t.diagnostic(`${(100 * same).toFixed(2)} % of the pixels differ; of another seed's ${(100 * others).toFixed(2)} %`);
+        // Edges are softened in another way; another walk is elsewhere.
+        assert.ok(same < 0.01 && same < others / 3, `${same}, ${others}`);
+      });
+
       test("a device that is lost is a sentence, and the walk goes on with the CPU", async () => {
         // The worker's devices, to be destroyed when the test says so.
         const loses = `

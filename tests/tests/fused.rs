@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::{HeadConfig, LabelEncoderConfig};
 use noprop_core::embedding::ClassEmbeddingConfig;
-use noprop_core::sampler::Sampling;
+use noprop_core::sampler::{Sampling, velocity};
 use noprop_core::{Features, ModelConfig, NoProp, SamplerKind, weights};
 use noprop_data::{DeviceSplit, Normalization};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, Plan, SolverWeights, Start};
@@ -171,6 +172,45 @@ fn every_kind_of_denoiser_is_solved() {
         println!("{label_encoder:?}, batch norm {batch_norm}, d = {dim}");
         for kind in KINDS {
             compare(&solver, &model, &features, kind, 12);
+        }
+    }
+}
+
+#[test]
+fn the_field_is_that_of_the_tensors() {
+    let Some(gpu) = gpu() else { return };
+    for (label_encoder, dim) in [
+        (LabelEncoderConfig::Linear, 5),
+        (LabelEncoderConfig::Residual, 18),
+    ] {
+        let model = scrambled(label_encoder, true, dim);
+        let device = model.device();
+        let normal = Distribution::Normal(0.0, 1.0);
+        // One image at 3 · 37 points: not a multiple of four.
+        let features = model.prepare(Tensor::random([3, 18], normal, &device));
+        let z = Tensor::<2>::random([3 * 37, dim], normal, &device);
+        let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+        let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
+        for t in [0.0, 0.3, 1.0] {
+            let time = Tensor::<2>::full([1, 1], t, &device);
+            let estimate = model.denoise(&features.repeat(37), z.clone(), time.clone());
+            let alpha_bar = model.schedule.at(time).alpha_bar;
+            let slope = velocity(estimate.u_hat, z.clone(), alpha_bar);
+            let plan = block_on(Plan::at(&model, t)).unwrap();
+            let start = Start {
+                fused: &values(&features.fused),
+                z_0: &values(&z),
+                record: false,
+            };
+            let found = block_on(solver.estimate(&plan, start)).unwrap();
+            let probabilities = values(&softmax(estimate.logits, 1));
+            let differences = [
+                worst(&values(&slope), &found.velocity),
+                worst(&probabilities, &found.probabilities),
+            ];
+            println!("{label_encoder:?}, t = {t}: {differences:?}");
+            // One evaluation: f32 sums of some twenty products in another order.
+            assert!(differences.iter().all(|&d| d <= 1e-5), "{differences:?}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! NoProp ──► SolverWeights ─┐ once a model
 //! sampler, T ──► Plan ──────┼─► FusedSolver::solve(features' share, z_0) ──► z_1 [, trajectory]
-//! Gpu ──────────────────────┘
+//! Gpu ──────────────────────┘             ::estimate(features' share, z) ──► dz/dλ, probabilities
 //! ```
 //!
 //! It has its own device and queue, apart from Burn's: numbers come in and go out as host floats,
@@ -14,6 +14,7 @@
 //! ([`noprop_core::sampler::Sampling::run_from`]).
 #![warn(missing_docs)]
 
+mod batch;
 mod error;
 mod gpu;
 mod kernel;
@@ -28,5 +29,5 @@ pub use gpu::{AdapterChoice, Gpu};
 pub use kernel::solve_source;
 pub use plan::Plan;
 pub use sizes::Sizes;
-pub use solver::{FusedSolver, Solution, Start};
+pub use solver::{Estimates, FusedSolver, Solution, Start};
 pub use weights::SolverWeights;

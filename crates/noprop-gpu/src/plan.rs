@@ -40,18 +40,35 @@ impl Plan {
             return Err(GpuError::NoSteps);
         }
         let times = kind.times(&model.schedule, steps, &model.device());
+        let plan = Self::over(model, times).await?;
+        // Euler's and Heun's steps are even in λ, so the first is as long as any.
+        let too_long = f64::from(plan.grid[4 + 2] - plan.grid[2]) > LONGEST_STEP;
+        Ok(Self {
+            sampler: if too_long { DDIM } else { sampler },
+            ..plan
+        })
+    }
+
+    /// The tables at the one time `t`, for [`FusedSolver::estimate`](crate::FusedSolver::estimate).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn at(model: &NoProp, t: f32) -> Result<Self, GpuError> {
+        Self::over(model, Tensor::full([1, 1], t, &model.device())).await
+    }
+
+    /// The tables at `times`, `[T + 1, 1]`.
+    async fn over(model: &NoProp, times: Tensor<2>) -> Result<Self, GpuError> {
         let point = model.schedule.at(times.clone());
         let unused = point.log_snr.zeros_like();
         let columns = vec![point.alpha_bar, point.sigma_squared, point.log_snr, unused];
         let hidden = model.config().head.hidden[0];
+        let steps = times.dims()[0] - 1;
         let share = model.denoiser.time_share(times);
-        let grid = host(Tensor::cat(columns, 1)).await?;
-        // Euler's and Heun's steps are even in λ, so the first is as long as any.
-        let too_long = f64::from(grid[4 + 2] - grid[2]) > LONGEST_STEP;
         Ok(Self {
             steps,
-            sampler: if too_long { DDIM } else { sampler },
-            grid,
+            sampler: DDIM,
+            grid: host(Tensor::cat(columns, 1)).await?,
             time_share: pad_columns(&host(share).await?, hidden, 0.0),
         })
     }

@@ -1,7 +1,8 @@
-//! One dispatch for a whole walk.
+//! One dispatch for a whole walk, or for the velocity at one time.
 
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
+use crate::batch::{Batch, bytes, within};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::kernel::solve_source;
@@ -16,7 +17,8 @@ pub struct FusedSolver {
     gpu: Gpu,
     weights: SolverWeights,
     packed: wgpu::Buffer,
-    pipeline: wgpu::ComputePipeline,
+    solve: wgpu::ComputePipeline,
+    estimate: wgpu::ComputePipeline,
 }
 
 /// Where a batch starts, row-major.
@@ -27,7 +29,7 @@ pub struct Start<'a> {
     /// z_0, `[images · seeds, d]`: for each image as many noise seeds in a row as there are
     /// samples for one.
     pub z_0: &'a [f32],
-    /// Whether to record every z_t.
+    /// Whether a walk records every z_t.
     pub record: bool,
 }
 
@@ -38,6 +40,15 @@ pub struct Solution {
     pub z_1: Vec<f32>,
     /// z at t_0 … t_T, `[samples, T + 1, d]`, where it was asked for.
     pub trajectory: Option<Vec<f32>>,
+}
+
+/// What the denoiser says of a batch at one time, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimates {
+    /// dz/dλ of the probability-flow ODE, `[samples, d]`.
+    pub velocity: Vec<f32>,
+    /// Class probabilities of the denoiser, softmax of its logits, `[samples, m]`.
+    pub probabilities: Vec<f32>,
 }
 
 impl FusedSolver {
@@ -62,13 +73,14 @@ impl FusedSolver {
             .max_compute_invocations_per_workgroup
             .min(limits.max_compute_workgroup_size_x);
         let source = solve_source(&weights, sizes.threads(most as usize));
-        let pipeline = compile(gpu, source).await?;
+        let [solve, estimate] = compile(gpu, source).await?;
         let packed = upload(gpu, "weights", weights.packed());
         Ok(Self {
             gpu: gpu.clone(),
             weights,
             packed,
-            pipeline,
+            solve,
+            estimate,
         })
     }
 
@@ -83,14 +95,62 @@ impl FusedSolver {
     /// When an input has the wrong size, the batch is too large for the adapter, or the device is
     /// lost.
     pub async fn solve(&self, plan: &Plan, start: Start<'_>) -> Result<Solution, GpuError> {
-        let batch = Batch::new(self.weights.sizes(), plan, start)?;
-        if batch.samples == 0 {
+        let latent = self.weights.sizes().latent;
+        let rows = if start.record { plan.steps + 1 } else { 1 };
+        let values = self
+            .run(&self.solve, plan, start, rows * groups(latent))
+            .await?;
+        let values = strip_columns(&values, latent);
+        if !start.record {
             return Ok(Solution {
-                z_1: Vec::new(),
-                trajectory: start.record.then(Vec::new),
+                z_1: values,
+                trajectory: None,
             });
         }
-        self.check_limits(&batch, plan)?;
+        let walks = values.chunks(rows * latent);
+        let last = walks.flat_map(|walk| &walk[(rows - 1) * latent..]);
+        Ok(Solution {
+            z_1: last.copied().collect(),
+            trajectory: Some(values),
+        })
+    }
+
+    /// What the denoiser says of `start.z_0` at the first time of `plan`, as for
+    /// [`FusedSolver::solve`].
+    ///
+    /// # Errors
+    /// As [`FusedSolver::solve`].
+    pub async fn estimate(&self, plan: &Plan, start: Start<'_>) -> Result<Estimates, GpuError> {
+        let Sizes {
+            latent, classes, ..
+        } = self.weights.sizes();
+        let stride = groups(latent) + groups(classes);
+        let values = self.run(&self.estimate, plan, start, stride).await?;
+        let (mut velocity, mut probabilities) = (Vec::new(), Vec::new());
+        for row in values.chunks(4 * stride) {
+            velocity.extend_from_slice(&row[..latent]);
+            probabilities.extend_from_slice(&row[4 * groups(latent)..][..classes]);
+        }
+        Ok(Estimates {
+            velocity,
+            probabilities,
+        })
+    }
+
+    /// Numbers that an entry point of the kernel writes, `stride` groups a sample.
+    async fn run(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        plan: &Plan,
+        start: Start<'_>,
+        stride: usize,
+    ) -> Result<Vec<f32>, GpuError> {
+        let sizes = self.weights.sizes();
+        let batch = Batch::new(sizes, plan, start.fused, start.z_0, stride)?;
+        if batch.samples == 0 {
+            return Ok(Vec::new());
+        }
+        batch.check(sizes, plan, &self.gpu.device.limits())?;
         let memory = self
             .gpu
             .device
@@ -99,43 +159,24 @@ impl FusedSolver {
             .gpu
             .device
             .push_error_scope(wgpu::ErrorFilter::Validation);
-        let result = self.dispatch(&batch, plan, start);
+        let result = self.dispatch(pipeline, &batch, plan, start);
         let errors = [validation.pop(), memory.pop()];
         for error in errors {
             if let Some(error) = error.await {
                 return Err(GpuError::Device(error.to_string()));
             }
         }
-        let latent = self.weights.sizes().latent;
-        let values = strip_columns(&read(&self.gpu, &result).await?, latent);
-        Ok(batch.solution(values, latent))
+        read(&self.gpu, &result).await
     }
 
-    fn check_limits(&self, batch: &Batch, plan: &Plan) -> Result<(), GpuError> {
-        let limits = self.gpu.device.limits();
-        within(
-            "workgroups, one for four samples",
-            batch.workgroups() as u64,
-            limits.max_compute_workgroups_per_dimension.into(),
-        )?;
-        let sizes = self.weights.sizes();
-        let largest = [
-            batch.result_len(sizes),
-            batch.images * 4 * groups(sizes.first),
-            plan.time_share.len(),
-        ];
-        let largest = largest.into_iter().max().unwrap_or(0);
-        within(
-            "bytes in a buffer",
-            bytes(largest),
-            limits
-                .max_storage_buffer_binding_size
-                .min(limits.max_buffer_size),
-        )
-    }
-
-    /// Submits the walk; the buffer it returns can be mapped.
-    fn dispatch(&self, batch: &Batch, plan: &Plan, start: Start<'_>) -> wgpu::Buffer {
+    /// Submits the work; the buffer it returns can be mapped.
+    fn dispatch(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        batch: &Batch,
+        plan: &Plan,
+        start: Start<'_>,
+    ) -> wgpu::Buffer {
         let device = &self.gpu.device;
         let sizes = self.weights.sizes();
         let walk = [
@@ -150,7 +191,7 @@ impl FusedSolver {
             contents: bytemuck::cast_slice(&walk),
             usage: wgpu::BufferUsages::UNIFORM,
         });
-        let size = bytes(batch.result_len(sizes));
+        let size = batch.result_bytes();
         let buffer = |label, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -183,12 +224,12 @@ impl FusedSolver {
         });
         let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("ode_solve"),
-            layout: &self.pipeline.get_bind_group_layout(0),
+            layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
         let mut encoder = device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&self.pipeline);
+        pass.set_pipeline(pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(batch.workgroups() as u32, 1, 1);
         drop(pass);
@@ -198,109 +239,8 @@ impl FusedSolver {
     }
 }
 
-/// Shape of one request.
-struct Batch {
-    images: usize,
-    seeds: usize,
-    samples: usize,
-    /// Times that are written for each sample.
-    rows: usize,
-}
-
-impl Batch {
-    fn new(sizes: Sizes, plan: &Plan, start: Start<'_>) -> Result<Self, GpuError> {
-        let images = whole(
-            "fused",
-            start.fused.len(),
-            sizes.first,
-            "rows of hidden width",
-        )?;
-        let samples = whole("z_0", start.z_0.len(), sizes.latent, "rows of latent width")?;
-        let seeds = match images {
-            0 => 0,
-            _ => samples / images,
-        };
-        if seeds * images != samples || (images > 0 && seeds == 0) {
-            return Err(GpuError::Shape {
-                what: "z_0",
-                found: start.z_0.len(),
-                expected: format!("the same number of rows for each of {images} images"),
-            });
-        }
-        if plan.time_share.len() != (plan.steps + 1) * 4 * groups(sizes.first) {
-            return Err(GpuError::Shape {
-                what: "the plan's time share",
-                found: plan.time_share.len(),
-                expected: "a plan of the solver's own model".into(),
-            });
-        }
-        Ok(Self {
-            images,
-            seeds,
-            samples,
-            rows: if start.record { plan.steps + 1 } else { 1 },
-        })
-    }
-
-    fn workgroups(&self) -> usize {
-        groups(self.samples)
-    }
-
-    fn result_len(&self, sizes: Sizes) -> usize {
-        self.samples * self.rows * 4 * groups(sizes.latent)
-    }
-
-    fn solution(&self, values: Vec<f32>, latent: usize) -> Solution {
-        if self.rows == 1 {
-            return Solution {
-                z_1: values,
-                trajectory: None,
-            };
-        }
-        let walks = values.chunks(self.rows * latent);
-        let last = walks.flat_map(|walk| &walk[(self.rows - 1) * latent..]);
-        Solution {
-            z_1: last.copied().collect(),
-            trajectory: Some(values),
-        }
-    }
-}
-
-/// `len / width`, where that is whole.
-fn whole(
-    what: &'static str,
-    len: usize,
-    width: usize,
-    rows: &'static str,
-) -> Result<usize, GpuError> {
-    if len.is_multiple_of(width) {
-        Ok(len / width)
-    } else {
-        Err(GpuError::Shape {
-            what,
-            found: len,
-            expected: format!("{rows} {width}"),
-        })
-    }
-}
-
-fn within(what: &'static str, needed: u64, available: u64) -> Result<(), GpuError> {
-    if needed <= available {
-        Ok(())
-    } else {
-        Err(GpuError::Limit {
-            what,
-            needed,
-            available,
-        })
-    }
-}
-
-fn bytes(floats: usize) -> u64 {
-    4 * floats as u64
-}
-
-async fn compile(gpu: &Gpu, source: String) -> Result<wgpu::ComputePipeline, GpuError> {
+/// The kernel's two entry points.
+async fn compile(gpu: &Gpu, source: String) -> Result<[wgpu::ComputePipeline; 2], GpuError> {
     let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let module = gpu
         .device
@@ -308,18 +248,19 @@ async fn compile(gpu: &Gpu, source: String) -> Result<wgpu::ComputePipeline, Gpu
             label: Some("ode_solve"),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
-    let pipeline = gpu
-        .device
-        .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("ode_solve"),
-            layout: None,
-            module: &module,
-            entry_point: Some("solve"),
-            compilation_options: Default::default(),
-            cache: None,
-        });
+    let pipelines = ["solve", "estimate"].map(|entry| {
+        gpu.device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(entry),
+                layout: None,
+                module: &module,
+                entry_point: Some(entry),
+                compilation_options: Default::default(),
+                cache: None,
+            })
+    });
     match scope.pop().await {
-        None => Ok(pipeline),
+        None => Ok(pipelines),
         Some(error) => Err(GpuError::Kernel(error.to_string())),
     }
 }

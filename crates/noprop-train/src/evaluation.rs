@@ -37,7 +37,16 @@ impl<'a> Evaluator<'a> {
 
     /// Accuracy of one walk from noise to label per image.
     pub fn accuracy(&self, sampling: Sampling) -> Accuracy {
-        let correct = self.workers.map(self.batches.len(), |i| {
+        let right = self.right(sampling);
+        Accuracy {
+            correct: right.iter().filter(|right| **right).count(),
+            total: self.total,
+        }
+    }
+
+    /// For each image, whether its walk ends at its label.
+    pub fn right(&self, sampling: Sampling) -> Vec<bool> {
+        let right = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
             let z_1 = sampling.run(self.model, features, i * BATCH);
             let predicted = self
@@ -45,12 +54,9 @@ impl<'a> Evaluator<'a> {
                 .readout(features, z_1)
                 .argmax(1)
                 .flatten::<1>(0, 1);
-            let right = predicted.equal(labels.clone()).int().sum();
-            right.into_scalar::<i64>() as usize
+            let right = predicted.equal(labels.clone()).into_data();
+            right.iter::<bool>().collect::<Vec<bool>>()
         });
-        Accuracy {
-            correct: correct.iter().sum(),
-            total: self.total,
-        }
+        right.concat()
     }
 }

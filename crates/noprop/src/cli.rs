@@ -164,6 +164,9 @@ pub struct EvalArgs {
     /// At most so many test images.
     #[arg(long, value_parser = positive)]
     pub images: Option<usize>,
+    /// Name the images that the first noise seed gets wrong.
+    #[arg(long)]
+    pub mistakes: bool,
     /// One JSON object on standard output.
     #[arg(long)]
     pub json: bool,

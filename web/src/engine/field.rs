@@ -52,28 +52,48 @@ impl Engine {
                 z.push(origin + point[0] * axes[0] + point[1] * axes[1]);
             }
         }
-        let matrix = |values: Vec<f32>, shape: [usize; 2]| {
-            Tensor::<2>::from_data(TensorData::new(values, shape), &self.device)
-        };
-        let z = matrix(z, [n, d]);
-        let axes = matrix(plane.axes.to_vec(), [d, 2]);
-        let t = matrix(vec![t.clamp(0.0, 1.0)], [1, 1]);
-
-        let features = self.features_of(pixels)?.repeat(n);
-        let estimate = self.model.denoise(&features, z.clone(), t.clone());
-        let alpha_bar = self.model.schedule.at(t).alpha_bar;
-        let mut parts = Parts::default();
-        parts.add(velocity(estimate.u_hat, z, alpha_bar).matmul(axes));
-        parts.add(estimate.logits);
-        let [velocity, logits] = parts.read().await?;
-        let classes = self.card.classes.len();
+        let t = t.clamp(0.0, 1.0);
+        let [velocity, scores] = self.estimate(pixels, z, t).await?;
+        // Onto the plane.
+        let velocity = velocity.chunks(d).flat_map(|slope| {
+            let along = |k: usize| {
+                let axis = plane.axes.iter().skip(k).step_by(2);
+                slope.iter().zip(axis).map(|(v, a)| v * a).sum::<f32>()
+            };
+            [along(0), along(1)]
+        });
+        let beliefs = scores.chunks(self.card.classes.len());
         Ok(Field {
             id,
-            velocity,
-            belief: logits
-                .chunks(classes)
-                .map(|row| predicted_class(row) as u32)
-                .collect(),
+            velocity: velocity.collect(),
+            belief: beliefs.map(|row| predicted_class(row) as u32).collect(),
         })
+    }
+
+    /// dz/dλ `[n, d]` and the classes' scores `[n, m]` for one image at points `z` `[n, d]`: in one
+    /// dispatch where the fused solver was opened, else by the model's tensor operations.
+    async fn estimate(
+        &mut self,
+        pixels: &[u8],
+        z: Vec<f32>,
+        t: f32,
+    ) -> Result<[Vec<f32>; 2], Failure> {
+        let features = self.features_of(pixels)?;
+        #[cfg(feature = "gpu")]
+        if let Some(fused) = &self.fused {
+            return fused.estimate(&features, &z, t).await;
+        }
+        let d = self.model.config().latent_dim();
+        let n = z.len() / d;
+        let z = Tensor::<2>::from_data(TensorData::new(z, [n, d]), &self.device);
+        let t = Tensor::<2>::full([1, 1], t, &self.device);
+        let estimate = self
+            .model
+            .denoise(&features.repeat(n), z.clone(), t.clone());
+        let alpha_bar = self.model.schedule.at(t).alpha_bar;
+        let mut parts = Parts::default();
+        parts.add(velocity(estimate.u_hat, z, alpha_bar));
+        parts.add(estimate.logits);
+        parts.read().await
     }
 }

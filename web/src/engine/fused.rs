@@ -100,4 +100,27 @@ impl Fused {
             latents: Tensor::from_data(TensorData::new(latents, [samples, states, d]), &device),
         })
     }
+    /// dz/dλ `[n, d]` and class probabilities `[n, m]` for one image at points `z` `[n, d]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn estimate(
+        &self,
+        features: &Features,
+        z: &[f32],
+        t: f32,
+    ) -> Result<[Vec<f32>; 2], Failure> {
+        let mut parts = Parts::default();
+        parts.add(features.fused.clone());
+        let [fused] = parts.read().await?;
+        let plan = Plan::at(&self.model, t).await.map_err(|e| e.to_string())?;
+        let start = Start {
+            fused: &fused,
+            z_0: z,
+            record: false,
+        };
+        let estimates = self.solver.estimate(&plan, start).await;
+        let estimates = estimates.map_err(|e| e.to_string())?;
+        Ok([estimates.velocity, estimates.probabilities])
+    }
 }

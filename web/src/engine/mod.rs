@@ -1,7 +1,7 @@
 //! The model behind the page: requests in, answers out, no browser in sight.
 //!
-//! Every answer reads from the device once: its parts are joined before. A walk by the fused solver
-//! reads twice, the features and then its own result, since that solver has a device of its own.
+//! Every answer reads from the device once: its parts are joined before. The fused solver reads
+//! twice, the features and then its own result, since it has a device of its own.
 
 mod accuracy;
 mod check;

@@ -5,3 +5,4 @@ pub mod clock;
 pub mod projection;
 pub mod recorded;
 pub mod settings;
+pub mod strip;

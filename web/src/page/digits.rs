@@ -4,41 +4,33 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlCanvasElement;
 
 use super::{dom, with_app};
+use crate::logic::recorded;
 use crate::logic::settings::Picture;
+use crate::logic::strip::{Shown, strip};
 
-/// Test images of each class that the strip shows.
-const PER_CLASS: usize = 4;
-
-/// Fills the strip with the first images of each class, of `images` `[n, 28, 28]`.
+/// Fills the strip from `images` `[n, 28, 28]`.
 pub fn fill(images: &[u8], labels: &[u8], light: bool) {
-    let strip = dom::element("digits");
-    strip.set_inner_html("");
-    for turn in 0..PER_CLASS {
-        for class in 0..10 {
-            let mut of_class = (0..labels.len()).filter(|&i| usize::from(labels[i]) == class);
-            let Some(index) = of_class.nth(turn) else {
-                continue;
-            };
-            let button = dom::create("button", "digit");
-            dom::set(&button, "type", "button");
-            dom::set(&button, "role", "option");
-            dom::set(&button, "tabindex", "-1");
-            dom::set(&button, "data-index", &index.to_string());
-            dom::set(
-                &button,
-                "aria-label",
-                &format!("a {class}, test image {index}"),
-            );
-            let canvas: HtmlCanvasElement = dom::create("canvas", "").unchecked_into();
-            canvas.set_width(28);
-            canvas.set_height(28);
-            dom::paint(&canvas, &images[index * 784..(index + 1) * 784], light);
-            let _ = button.append_child(&canvas);
-            dom::on(&button, "click", move |_: web_sys::Event| {
-                with_app(|app| app.pick(Picture::Test(index)));
-            });
-            let _ = strip.append_child(&button);
-        }
+    let parent = dom::element("digits");
+    parent.set_inner_html("");
+    for Shown { index, label, hard } in strip(labels, &recorded::mistakes()) {
+        let button = dom::create("button", if hard { "digit hard" } else { "digit" });
+        dom::set(&button, "type", "button");
+        dom::set(&button, "role", "option");
+        dom::set(&button, "tabindex", "-1");
+        dom::set(&button, "data-index", &index.to_string());
+        let often = if hard { ", hard to read" } else { "" };
+        let name = format!("a {label}, test image {index}{often}");
+        dom::set(&button, "aria-label", &name);
+        dom::set(&button, "title", &name);
+        let canvas: HtmlCanvasElement = dom::create("canvas", "").unchecked_into();
+        canvas.set_width(28);
+        canvas.set_height(28);
+        dom::paint(&canvas, &images[index * 784..(index + 1) * 784], light);
+        let _ = button.append_child(&canvas);
+        dom::on(&button, "click", move |_: web_sys::Event| {
+            with_app(|app| app.pick(Picture::Test(index)));
+        });
+        let _ = parent.append_child(&button);
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Row {
     /// Sampling alone, without the backbone.
     images_per_second: f64,
     seconds: f64,
+    /// Indices of the images that the first seed gets wrong, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mistakes: Option<Vec<usize>>,
 }
 
 /// The whole table.
@@ -49,6 +52,8 @@ pub struct Plan<'a> {
     pub repeats: usize,
     /// The first of them.
     pub seed: u64,
+    /// Whether to name the images that are wrong.
+    pub mistakes: bool,
 }
 
 impl Table {
@@ -82,7 +87,16 @@ impl Table {
                     })
                     .collect();
                 let seconds = start.elapsed().as_secs_f64() / plan.repeats as f64;
-                rows.push(Row::new(kind, steps, &runs, seconds));
+                let mut row = Row::new(kind, steps, &runs, seconds);
+                if plan.mistakes {
+                    let right = evaluator.right(Sampling {
+                        kind,
+                        steps,
+                        seed: plan.seed,
+                    });
+                    row.mistakes = Some((0..right.len()).filter(|&i| !right[i]).collect());
+                }
+                rows.push(row);
             }
         }
         Self {
@@ -113,6 +127,9 @@ impl Table {
                 "{:<16} {:>4}  {accuracy:>18}  {interval:>18}  {:>10.0}  {:>7.2}",
                 row.sampler, row.steps, row.images_per_second, row.seconds
             );
+            if let Some(mistakes) = &row.mistakes {
+                println!("    wrong: {mistakes:?}");
+            }
         }
     }
 }
@@ -134,6 +151,7 @@ impl Row {
             interval: runs[0].wilson(),
             images_per_second: runs[0].total as f64 / seconds,
             seconds,
+            mistakes: None,
         }
     }
 }
@@ -155,6 +173,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         steps: &args.steps,
         repeats: args.repeats,
         seed: args.seed,
+        mistakes: args.mistakes,
     };
     let table = Table::measure(&model, &split, &workers, &plan);
     if args.json {

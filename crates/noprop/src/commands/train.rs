@@ -150,6 +150,7 @@ fn keep(
 fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
     println!("Final evaluation on {}:", dataset.name);
     let plan = Plan {
+        mistakes: false,
         samplers: &SamplerKind::ALL,
         steps: &[1, 2, 5, 10, 20, 40, 60, 100],
         repeats: 1,

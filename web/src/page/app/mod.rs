@@ -153,7 +153,15 @@ impl App {
         let (Some(trace), Some(model)) = (&self.trace, &self.model) else {
             return;
         };
-        panels::step(trace, model, &self.clock, self.truth(), &self.settings);
+        let second = self.second.as_ref();
+        panels::step(
+            trace,
+            second,
+            model,
+            &self.clock,
+            self.truth(),
+            &self.settings,
+        );
         events::show_clock(&self.clock);
     }
 
@@ -179,8 +187,15 @@ impl App {
         // After a pause of the browser the walk goes on where it was.
         let seconds = ((now - self.last_frame) / 1000.0).min(0.1);
         self.last_frame = now;
+        let before = self.clock.step();
         if self.clock.tick(seconds) {
-            self.redraw();
+            if self.clock.step() == before {
+                // Between steps only the stage and the playhead move.
+                self.draw_stage();
+                events::show_clock(&self.clock);
+            } else {
+                self.redraw();
+            }
         }
         self.framing = self.clock.playing;
         if self.framing {

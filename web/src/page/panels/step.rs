@@ -8,7 +8,7 @@ use web_sys::HtmlCanvasElement;
 use super::super::{dom, theme};
 use super::inspector;
 use crate::logic::clock::Clock;
-use crate::logic::settings::Settings;
+use crate::logic::settings::{Compare, Settings};
 use crate::protocol::{Ready, Trace};
 
 /// Shows the picture that the network sees.
@@ -42,9 +42,11 @@ pub fn tally(trace: &Trace, classes: &[String]) {
     dom::set(&parent, "aria-label", &spoken);
 }
 
-/// Everything about the present step: verdict, bars, numbers.
+/// Everything about the present step: verdict, bars, numbers; beside it the walk `second` at the
+/// same part of its way.
 pub fn step(
     trace: &Trace,
+    second: Option<&Trace>,
     model: &Ready,
     clock: &Clock,
     truth: Option<usize>,
@@ -90,18 +92,52 @@ pub fn step(
     } else {
         dom::set_text("verdict", "denoising …");
     }
-    bars(row, &model.classes, best);
+    let second = second.map(|second| same_part(second, k, steps, m));
+    compared(second, row, model, settings);
+    bars(row, second, &model.classes, best);
     strip(trace, &model.classes, k);
     inspector::show(trace, model, k, settings);
 }
 
-fn bars(row: &[f32], classes: &[String], best: usize) {
+/// The compared walk's probabilities when it has gone the part k / steps of its way.
+fn same_part(second: &Trace, k: usize, steps: usize, m: usize) -> &[f32] {
+    let k = k * (second.times.len() - 1) / steps.max(1);
+    &second.probabilities[k * m..(k + 1) * m]
+}
+
+/// Where the compared walk stands.
+fn compared(second: Option<&[f32]>, row: &[f32], model: &Ready, settings: &Settings) {
+    let text = match (second, settings.compare) {
+        (Some(second), Some(compare)) => {
+            let best = predicted_class(second);
+            let same = if best == predicted_class(row) {
+                "also"
+            } else {
+                "but"
+            };
+            let who = match compare {
+                Compare::Seed => "The other seed".to_owned(),
+                Compare::Sampler(sampler) => format!("{sampler}"),
+            };
+            format!(
+                "{who}: {same} “{}”, {:.1} % (marks on the bars)",
+                model.classes[best],
+                100.0 * second[best]
+            )
+        }
+        _ => String::new(),
+    };
+    dom::element("compared").set_hidden(text.is_empty());
+    dom::set_text("compared", &text);
+}
+
+fn bars(row: &[f32], second: Option<&[f32]>, classes: &[String], best: usize) {
     let list = dom::element("bars");
     if list.child_element_count() as usize != classes.len() {
         list.set_inner_html("");
         for (k, class) in classes.iter().enumerate() {
             let item = dom::create("li", "");
-            item.set_inner_html("<span class=name></span><span class=track><span class=fill></span></span><span class=value></span>");
+            item.set_inner_html("<span class=name></span><span class=track><span class=fill></span><span class=second></span></span><span class=value></span>");
             let _ = item.style().set_property("--hue", theme::hue(k));
             if let Some(name) = item.first_element_child() {
                 name.set_text_content(Some(class));
@@ -119,6 +155,12 @@ fn bars(row: &[f32], classes: &[String], best: usize) {
         if let (Some(track), Some(value)) = (children.item(1), children.item(2)) {
             if let Some(fill) = track.first_element_child() {
                 dom::set(&fill, "style", &format!("transform:scaleX({p:.4})"));
+                if let Some(mark) = fill.next_element_sibling() {
+                    let place = second.map_or("display:none".to_owned(), |second| {
+                        format!("left:{:.2}%", 100.0 * second[k])
+                    });
+                    dom::set(&mark, "style", &place);
+                }
             }
             let mark = if k == best { "◀ " } else { "" };
             value.set_text_content(Some(&format!("{mark}{:.1} %", 100.0 * p)));
