@@ -91,6 +91,8 @@ pub enum Readout {
     /// A linear layer on z_1 alone (the paper).
     #[default]
     Linear,
+    /// The class embedding nearest to z_1 (the paper's for flow matching).
+    Nearest,
     /// The largest coordinate of z_1; needs one-hot embeddings (`nopropct_mnist.py`).
     ArgmaxZ,
     /// The denoiser's logits at (x, z_1, t = 1) (`noprop_simple.py`).
@@ -149,6 +151,11 @@ impl ModelConfig {
                  embed_dim ({}); use label_encoder \"linear\" or a learned class embedding of that dimension",
                 self.embed_dim
             )));
+        }
+        if self.schedule.is_flow() && self.readout != Readout::Nearest {
+            return Err(ConfigError::Combination(
+                "schedule kind \"flow\" ends at a class embedding; set model.readout to \"nearest\"".into(),
+            ));
         }
         if self.readout == Readout::ArgmaxZ && self.class_embedding != ClassEmbeddingConfig::OneHot
         {

@@ -127,6 +127,23 @@ impl ClassEmbedding {
         self.weight.val().select(0, labels)
     }
 
+    /// `weights`·W_Embed with unrestricted weights, the velocity of flow matching: `[b, m]` →
+    /// `[b, d]`.
+    pub fn combine(&self, weights: Tensor<2>) -> Tensor<2> {
+        weights.matmul(self.weight.val())
+    }
+
+    /// Class logits of points `z` by their distance: −‖z − u_y‖²/(2σ²), the radial p̂(y|z) of eq. 16
+    /// with equal priors; `[b, d]` → `[b, m]`. The nearest embedding has the largest.
+    pub fn nearness(&self, z: Tensor<2>) -> Tensor<2> {
+        // The paper does not give σ; it changes no prediction, only how sure it looks.
+        const SIGMA: f64 = 0.3;
+        let w = self.weight.val();
+        let norms = w.clone().square().sum_dim(1).transpose();
+        // ‖z‖² is the same for all classes: softmax does not see it.
+        (z.matmul(w.transpose()) - norms.mul_scalar(0.5)).mul_scalar(1.0 / (SIGMA * SIGMA))
+    }
+
     /// û = softmax(logits)·W_Embed, a convex combination of embeddings: `[b, m]` → `[b, d]`.
     pub fn expectation(&self, logits: Tensor<2>) -> Tensor<2> {
         softmax(logits, 1).matmul(self.weight.val())

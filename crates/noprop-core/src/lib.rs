@@ -9,7 +9,7 @@
 //! | label → embedding u_y | [`embedding`] | §2.2.1 |
 //! | time → ᾱ(t), SNR(t), SNR′(t) | [`schedule`] | eq. 65–67 |
 //! | (features, z_t, t) → û | [`denoiser`], [`model`] | figure 6 |
-//! | û → loss | [`objective`] | eq. 9 |
+//! | û → loss | [`objective`] | eq. 9; eq. 10–13 for flow matching |
 //! | z_0 → z_1 → class | [`sampler`] | eq. 3, §4.3 of the derivation in the README |
 //!
 //! Time runs from t = 0 (noise) to t = 1 (clean). Nothing here touches files, clocks, threads or

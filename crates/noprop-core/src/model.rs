@@ -7,11 +7,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::backbone::Backbone;
 use crate::config::{ModelConfig, Readout};
 use crate::denoiser::Denoiser;
-use crate::embedding::ClassEmbedding;
+use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
 use crate::schedule::NoiseSchedule;
 
-/// A NoProp network of the continuous-time variant.
+/// A NoProp network with one denoiser for all times: NoProp-CT, or with the schedule
+/// [`Flow`](NoiseSchedule::Flow) NoProp-FM.
 ///
 /// Clone it freely: parameters are shared until they change.
 #[derive(Module, Debug)]
@@ -24,7 +25,8 @@ pub struct NoProp {
     pub class_embedding: ClassEmbedding,
     /// γ(t).
     pub schedule: NoiseSchedule,
-    /// p̂_out where it is a linear layer on z_1; absent for the other readouts.
+    /// p̂_out where it is a linear layer on z_1, or anchors the learned embeddings of flow matching;
+    /// else absent.
     pub output_head: Option<Linear>,
     #[module(skip)]
     config: ModelConfig,
@@ -69,9 +71,9 @@ impl Features {
 /// What the denoiser says at one time.
 #[derive(Debug, Clone)]
 pub struct Estimate {
-    /// Class logits, `[b, m]`.
+    /// Class logits, `[b, m]`; in flow matching those of û by distance.
     pub logits: Tensor<2>,
-    /// û = softmax(logits)·W_Embed, `[b, d]`.
+    /// û = softmax(logits)·W_Embed, `[b, d]`; in flow matching z̃_1 = z + (1 − t) v.
     pub u_hat: Tensor<2>,
 }
 
@@ -86,7 +88,9 @@ impl NoProp {
         device.seed(seed);
         let (classes, d) = (config.classes, config.latent_dim());
         let values = config.class_embedding.initial_values(classes, d, seed);
-        let output_head = (config.readout == Readout::Linear)
+        let anchored =
+            config.schedule.is_flow() && config.class_embedding != ClassEmbeddingConfig::OneHot;
+        let output_head = (config.readout == Readout::Linear || anchored)
             .then(|| inner_product_head(&values, classes, device));
         let model = Self {
             backbone: config.backbone.init(config.input, config.embed_dim, device),
@@ -136,6 +140,14 @@ impl NoProp {
 
     /// û at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all.
     pub fn denoise(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Estimate {
+        if self.schedule.is_flow() {
+            let velocity = self.velocity(features, z.clone(), t.clone());
+            let u_hat = z + t.neg().add_scalar(1.0) * velocity;
+            return Estimate {
+                logits: self.class_embedding.nearness(u_hat.clone()),
+                u_hat,
+            };
+        }
         let logits = self.denoiser.forward(features.fused.clone(), z, t);
         Estimate {
             u_hat: self.class_embedding.expectation(logits.clone()),
@@ -143,15 +155,23 @@ impl NoProp {
         }
     }
 
+    /// v = logits·W_Embed of a flow-matching network (the paper's “unrestricted weights”), shapes
+    /// as in [`Self::denoise`] → `[b, d]`.
+    pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        let weights = self.denoiser.forward(features.fused.clone(), z, t);
+        self.class_embedding.combine(weights)
+    }
+
     /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
     pub fn readout(&self, features: &Features, z_1: Tensor<2>) -> Tensor<2> {
-        match (&self.output_head, self.config.readout) {
-            (Some(head), _) => head.forward(z_1),
-            (None, Readout::Denoiser) => {
+        match (self.config.readout, &self.output_head) {
+            (Readout::Nearest, _) => self.class_embedding.nearness(z_1),
+            (Readout::Denoiser, _) => {
                 let one = Tensor::ones([1, 1], &z_1.device());
                 self.denoise(features, z_1, one).logits
             }
-            (None, _) => z_1,
+            (_, Some(head)) => head.forward(z_1),
+            (_, None) => z_1,
         }
     }
 

@@ -35,6 +35,12 @@ pub enum GpuError {
         /// How much there is.
         available: u64,
     },
+    /// A model of another process.
+    #[error(
+        "the fused solver walks diffusion models, and this one is of flow matching; \
+         use the plain-tensor sampler"
+    )]
+    Flow,
     /// A sampler without a kernel.
     #[error("the fused solver has no {0}, only ddim, euler and heun; use the plain-tensor sampler")]
     Sampler(SamplerKind),

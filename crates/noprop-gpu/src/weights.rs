@@ -25,8 +25,11 @@ impl SolverWeights {
     /// Reads the weights from the device of `model`, which must be off the autodiff device.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the model is of flow matching, or the device fails.
     pub async fn from_model(model: &NoProp) -> Result<Self, GpuError> {
+        if model.schedule.is_flow() {
+            return Err(GpuError::Flow);
+        }
         let config = model.config();
         let sizes = Sizes {
             latent: config.latent_dim(),

@@ -141,6 +141,7 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
         self.objective.validate(&self.model)?;
+        self.eval.sampler.check(&self.model)?;
         let train = &self.train;
         let positive = |field, found: usize| check(field, found, found > 0, "at least 1");
         positive("train.epochs", train.epochs)?;

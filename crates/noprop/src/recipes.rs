@@ -11,7 +11,7 @@ use crate::cli::Overrides;
 /// The recipe of a bare `noprop train`.
 pub const DEFAULT: &str = "mnist-small";
 
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 6] = [
     (
         "mnist-small",
         include_str!("../../../recipes/mnist-small.toml"),
@@ -20,6 +20,8 @@ const BUILT_IN: [(&str, &str); 4] = [
         "mnist-resnet18",
         include_str!("../../../recipes/mnist-resnet18.toml"),
     ),
+    ("paper-ct", include_str!("../../../recipes/paper-ct.toml")),
+    ("paper-fm", include_str!("../../../recipes/paper-fm.toml")),
     (
         "reference-mnist",
         include_str!("../../../recipes/reference-mnist.toml"),

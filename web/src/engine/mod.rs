@@ -73,6 +73,12 @@ impl Engine {
                 card.mean.len()
             ));
         }
+        if model.schedule.is_flow() {
+            return Err(
+                "this page shows diffusion, and these weights are of flow matching; choose weights of NoProp-CT"
+                    .into(),
+            );
+        }
         let normalization = Normalization {
             mean: card.mean.clone(),
             std: card.std.clone(),

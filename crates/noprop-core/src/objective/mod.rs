@@ -1,6 +1,7 @@
 //! What is minimised. A new objective is one file here and one arm in the enum.
 
 mod ct;
+mod fm;
 mod reference;
 
 use burn::tensor::activation::log_softmax;
@@ -11,6 +12,7 @@ use crate::config::{ModelConfig, Readout, value};
 use crate::error::ConfigError;
 use crate::model::NoProp;
 use crate::noise::NoiseSource;
+use crate::schedule::NoiseSchedule;
 
 /// Which objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,12 @@ pub enum ObjectiveConfig {
         /// the early times, where the image decides (cf. Min-SNR, arXiv:2303.09556).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_weight: Option<f64>,
+    },
+    /// Flow matching (eq. 10–13).
+    Fm {
+        /// Weight of the cross-entropy at z̃_1 where embeddings are learned; 1 in the paper.
+        #[serde(default = "one")]
+        anchor: f64,
     },
     /// The reference's loss, to the letter.
     Reference {
@@ -113,11 +121,11 @@ impl HostDraws {
 pub struct Loss {
     /// The sum, to be differentiated.
     pub total: Tensor<1>,
-    /// −log p̂_out(y | z_1).
+    /// −log p̂_out(y | z_1); of z̃_1 in flow matching.
     pub ce: Tensor<1>,
-    /// KL(q(z_0|y) ‖ N(0, I)).
+    /// KL(q(z_0|y) ‖ N(0, I)); flow matching has none.
     pub kl: Tensor<1>,
-    /// ½ η SNR′(t) ‖û − u_y‖².
+    /// ½ η SNR′(t) ‖û − u_y‖²; in flow matching ‖v − (u_y − z_0)‖².
     pub denoise: Tensor<1>,
 }
 
@@ -138,9 +146,19 @@ impl ObjectiveConfig {
     /// # Errors
     /// The first thing that does not fit.
     pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
-        let (Self::Ct { eta, .. } | Self::Reference { eta }) = self;
-        if !(eta.is_finite() && *eta > 0.0) {
-            return Err(value("objective.eta", eta, "a positive number"));
+        let (field, weight) = match self {
+            Self::Ct { eta, .. } | Self::Reference { eta } => ("objective.eta", eta),
+            Self::Fm { anchor } => ("objective.anchor", anchor),
+        };
+        if !(weight.is_finite() && *weight > 0.0) {
+            return Err(value(field, weight, "a positive number"));
+        }
+        if matches!(self, Self::Fm { .. }) != model.schedule.is_flow() {
+            return Err(ConfigError::Combination(
+                "objective \"fm\" and schedule kind \"flow\" are the two halves of flow matching; \
+                 set both or neither"
+                    .into(),
+            ));
         }
         if let Self::Ct {
             max_weight: Some(limit),
@@ -171,6 +189,10 @@ impl ObjectiveConfig {
     pub fn loss(&self, model: &NoProp, batch: Batch) -> Loss {
         match *self {
             Self::Ct { eta, max_weight } => ct::loss(model, batch, eta, max_weight),
+            Self::Fm { anchor } => match &model.schedule {
+                NoiseSchedule::Flow(path) => fm::loss(model, path, batch, anchor),
+                other => unreachable!("validated: flow matching on {other:?}"),
+            },
             Self::Reference { eta } => reference::loss(model, batch, eta),
         }
     }

@@ -7,10 +7,10 @@ use crate::embedding::{ClassEmbeddingConfig, EmbeddingInit};
 use crate::noise::Purpose;
 use crate::schedule::ScheduleConfig;
 
-const BATCH: usize = 6;
-const CLASSES: usize = 3;
+pub(super) const BATCH: usize = 6;
+pub(super) const CLASSES: usize = 3;
 
-fn config() -> ModelConfig {
+pub(super) fn config() -> ModelConfig {
     ModelConfig {
         classes: CLASSES,
         input: [1, 4, 4],
@@ -37,7 +37,7 @@ fn config() -> ModelConfig {
     }
 }
 
-fn batch(config: &ModelConfig, device: &Device) -> Batch {
+pub(super) fn batch(config: &ModelConfig, device: &Device) -> Batch {
     let mut source = NoiseSource::new(1, Purpose::Training, 0);
     let [c, h, w] = config.input;
     let pixels = source.normal(BATCH * c * h * w);
@@ -52,7 +52,7 @@ fn batch(config: &ModelConfig, device: &Device) -> Batch {
     }
 }
 
-fn rows(tensor: &Tensor<2>) -> Vec<Vec<f64>> {
+pub(super) fn rows(tensor: &Tensor<2>) -> Vec<Vec<f64>> {
     let width = tensor.dims()[1];
     let values = tensor.to_data().try_to_vec::<f32>().unwrap();
     values
@@ -61,11 +61,11 @@ fn rows(tensor: &Tensor<2>) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn scalar(tensor: &Tensor<1>) -> f64 {
+pub(super) fn scalar(tensor: &Tensor<1>) -> f64 {
     f64::from(tensor.clone().into_scalar::<f32>())
 }
 
-fn negative_log_softmax(logits: &[f64], label: usize) -> f64 {
+pub(super) fn negative_log_softmax(logits: &[f64], label: usize) -> f64 {
     let max = logits.iter().copied().fold(f64::MIN, f64::max);
     max + logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln() - logits[label]
 }

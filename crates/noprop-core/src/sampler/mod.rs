@@ -4,6 +4,7 @@
 
 mod ancestral;
 mod ddim;
+mod flow;
 mod lambda;
 mod reference;
 
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use lambda::{LONGEST_STEP, velocity};
 
+use crate::config::ModelConfig;
+use crate::error::ConfigError;
 use crate::model::{Features, NoProp};
 use crate::noise::{NoiseSource, Purpose, initial_latents};
 use crate::schedule::{NoiseSchedule, SchedulePoint, even_times};
@@ -26,7 +29,7 @@ pub enum SamplerKind {
     /// Exponential-integrator step of the probability-flow ODE; exact where û is constant.
     #[default]
     Ddim,
-    /// Euler's method on the probability-flow ODE in λ = log SNR.
+    /// Euler's method: on the probability-flow ODE in λ = log SNR, for flow matching on dz/dt = v.
     Euler,
     /// Heun's method on the same.
     Heun,
@@ -62,6 +65,22 @@ impl SamplerKind {
         matches!(self, Self::ReferenceEuler | Self::ReferenceHeun)
     }
 
+    /// Whether it can walk models of this configuration.
+    ///
+    /// # Errors
+    /// When the model is of flow matching, which has no noise to sample and no ᾱ, and the sampler
+    /// needs them.
+    pub fn check(self, model: &ModelConfig) -> Result<(), ConfigError> {
+        let walks_flows = matches!(self, Self::Ddim | Self::Euler | Self::Heun);
+        if model.schedule.is_flow() && !walks_flows {
+            return Err(ConfigError::Combination(format!(
+                "the sampler {self} walks a diffusion process, and this model is of flow matching; \
+                 choose euler, heun or ddim"
+            )));
+        }
+        Ok(())
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Ddim => "ddim",
@@ -74,13 +93,15 @@ impl SamplerKind {
     }
 
     /// The times t_0 = 0, …, t_T = 1 of a walk of `steps` steps, `[steps + 1, 1]`: k/T, but for
-    /// Euler and Heun, whose λ runs evenly.
+    /// Euler and Heun on diffusion, whose λ runs evenly.
     pub fn times(self, schedule: &NoiseSchedule, steps: usize, device: &Device) -> Tensor<2> {
-        self.stepper().times(schedule, steps, device)
+        self.stepper(schedule).times(schedule, steps, device)
     }
 
-    fn stepper(self) -> &'static dyn Stepper {
+    fn stepper(self, schedule: &NoiseSchedule) -> &'static dyn Stepper {
         match self {
+            Self::Ddim | Self::Euler if schedule.is_flow() => &flow::Euler,
+            Self::Heun if schedule.is_flow() => &flow::Heun,
             Self::Ddim => &ddim::Ddim,
             Self::Euler => &lambda::Euler,
             Self::Heun => &lambda::Heun,
@@ -162,7 +183,7 @@ impl Sampling {
         first: usize,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        let stepper = self.kind.stepper();
+        let stepper = self.kind.stepper(&model.schedule);
         let mut walk = Walk::new(model, features, *self, first);
         let mut z = z_0;
         for k in 0..self.steps {

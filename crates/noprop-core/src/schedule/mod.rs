@@ -9,9 +9,13 @@
 //! SNR′(t) = −γ′(t) exp(−γ(t))
 //! ```
 //!
+//! Flow matching has a path of its own instead ([`FlowSchedule`]); a model's schedule thus says of
+//! which process the model is.
+//!
 //! γ̃ is a two-layer network with positive weights, hence increasing; its derivative is written
 //! out, so training needs first-order differentiation only.
 
+mod flow;
 mod learned;
 mod linear;
 mod reference;
@@ -24,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{at_least, value};
 use crate::error::ConfigError;
 
+pub use flow::FlowSchedule;
 pub use learned::LearnedSchedule;
 pub use linear::LinearSchedule;
 pub use reference::ReferenceSchedule;
@@ -67,6 +72,13 @@ pub enum ScheduleConfig {
         /// ᾱ is clamped to [`clamp`, 1 − `clamp`].
         clamp: f64,
     },
+    /// The straight path of flow matching (NoProp-FM): z_t = t u + (1 − t) z_0 + σ ε.
+    Flow {
+        /// Standard deviation σ around the path, which the paper does not give; 0 is conditional
+        /// optimal transport.
+        #[serde(default)]
+        sigma: f64,
+    },
 }
 
 fn default_gamma_0() -> f64 {
@@ -90,8 +102,14 @@ impl Default for ScheduleConfig {
 }
 
 impl ScheduleConfig {
+    /// Whether the process is flow matching, not diffusion.
+    pub fn is_flow(&self) -> bool {
+        matches!(self, Self::Flow { .. })
+    }
+
     fn ends(&self) -> (f64, f64) {
         match *self {
+            Self::Flow { .. } => (default_gamma_0(), default_gamma_1()),
             Self::Learned {
                 gamma_0, gamma_1, ..
             }
@@ -118,6 +136,12 @@ impl ScheduleConfig {
                 at_least("model.schedule.hidden", hidden, 1, "at least 1")
             }
             Self::Linear { .. } => Ok(()),
+            Self::Flow { sigma } if !(sigma.is_finite() && sigma >= 0.0) => Err(value(
+                "model.schedule.sigma",
+                sigma,
+                "zero or a positive number",
+            )),
+            Self::Flow { .. } => Ok(()),
             Self::Reference {
                 hidden,
                 clamp,
@@ -147,6 +171,7 @@ impl ScheduleConfig {
                 NoiseSchedule::Learned(LearnedSchedule::new(gamma_0, gamma_1, hidden, seed, device))
             }
             Self::Linear { .. } => NoiseSchedule::Linear(LinearSchedule { gamma_0, gamma_1 }),
+            Self::Flow { sigma } => NoiseSchedule::Flow(FlowSchedule { sigma }),
             Self::Reference {
                 hidden,
                 scale,
@@ -197,6 +222,8 @@ pub enum NoiseSchedule {
     Linear(LinearSchedule),
     /// See [`ScheduleConfig::Reference`].
     Reference(ReferenceSchedule),
+    /// See [`ScheduleConfig::Flow`].
+    Flow(FlowSchedule),
 }
 
 impl NoiseSchedule {
@@ -206,7 +233,13 @@ impl NoiseSchedule {
             Self::Learned(schedule) => schedule.at(t),
             Self::Linear(schedule) => schedule.at(t),
             Self::Reference(schedule) => schedule.at(t),
+            Self::Flow(schedule) => schedule.at(t),
         }
+    }
+
+    /// Whether the process is flow matching, not diffusion.
+    pub fn is_flow(&self) -> bool {
+        matches!(self, Self::Flow(_))
     }
 
     /// Times 0 = t_0 < … < t_T = 1 at which λ runs evenly from λ(0) to λ(1): `[steps + 1, 1]`.

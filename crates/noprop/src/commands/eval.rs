@@ -159,6 +159,9 @@ impl Row {
 pub fn run(args: &EvalArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
+    for sampler in &args.samplers {
+        sampler.check(&card.model)?;
+    }
     let name = card.dataset.parse()?;
     let dataset = crate::dataset::load(name, &args.source)?;
     let test = match args.images {

@@ -15,6 +15,7 @@ use crate::run_folder;
 pub fn run(args: &PredictArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
+    args.sampler.check(&card.model)?;
     // A grey dataset on a three-channel model is one channel, repeated.
     let [_, height, width] = card.model.input;
     let shape = [card.mean.len(), height, width];

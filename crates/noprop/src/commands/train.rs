@@ -149,9 +149,11 @@ fn keep(
 /// Accuracy over T for every sampler that suits the model.
 fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
     println!("Final evaluation on {}:", dataset.name);
+    let suits = |kind: &SamplerKind| kind.check(&recipe.model).is_ok();
+    let samplers: Vec<SamplerKind> = SamplerKind::ALL.into_iter().filter(suits).collect();
     let plan = Plan {
         mistakes: false,
-        samplers: &SamplerKind::ALL,
+        samplers: &samplers,
         steps: &[1, 2, 5, 10, 20, 40, 60, 100],
         repeats: 1,
         seed: recipe.eval.seed,
