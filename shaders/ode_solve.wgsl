@@ -173,8 +173,8 @@ fn ddim(i: u32, k: u32) -> mat4x4<f32> {
     return (sqrt(next.x) - keep * sqrt(here.x)) * u_hat(i) + keep * activations[Z + i];
 }
 
-// Reads z_0 of the workgroup's samples.
-fn read(thread: u32, first: u32) {
+// Fetches z_0 of the workgroup's samples.
+fn load(thread: u32, first: u32) {
     let sample = rows(first);
     for (var i = thread; i < LATENT; i += THREADS) {
         activations[Z + i] = mat4x4<f32>(
@@ -206,7 +206,7 @@ fn solve(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let first = 4u * group.x;
-    read(thread, first);
+    load(thread, first);
     if (walk.record == 1u) {
         write(thread, first, walk.steps + 1u, 0u);
     }
@@ -250,7 +250,7 @@ fn estimate(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let first = 4u * group.x;
-    read(thread, first);
+    load(thread, first);
     workgroupBarrier();
     denoise(thread, first, 0u);
     for (var i = thread; i < LATENT; i += THREADS) {

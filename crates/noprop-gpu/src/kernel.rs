@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_kernel_that_writes_to_its_weights_is_refused() {
         let source = source(LabelEncoderConfig::Linear, 7);
-        let wrong = source.replace("            result[", "            weights[");
+        let wrong = source.replace("        result[", "        weights[");
         assert_ne!(wrong, source);
         assert!(validate(&wrong).is_err());
     }

@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn euler_has_order_one_and_heun_order_two() {
-        let exact = end(SamplerKind::Heun, 2000);
+        let exact = end(SamplerKind::Heun, 512);
         for (kind, order) in [(SamplerKind::Euler, 1.0), (SamplerKind::Heun, 2.0)] {
-            let errors = [8, 32].map(|steps| distance(end(kind, steps), exact.clone()));
+            let errors = [2, 8].map(|steps| distance(end(kind, steps), exact.clone()));
             let measured = (errors[0] / errors[1]).log2() / 2.0;
             // ReLU bends the velocity at single points, which costs either method a little.
             assert!(
