@@ -10,6 +10,7 @@ use noprop_core::NoProp;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::objective::{Batch, HostDraws, Loss};
 use noprop_core::sampler::Sampling;
+use noprop_data::augment::{Draws, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit, holdout};
 
 use crate::checkpoint::{Checkpoint, Progress};
@@ -219,6 +220,7 @@ impl Trainer {
         let dim = self.recipe.model.latent_dim();
         let mut source = NoiseSource::new(seed, Purpose::Training, step as u64);
         let draws = HostDraws::new(&mut source, indices.len(), dim);
+        let changes = self.changes(indices.len(), step);
         if self.recipe.model.backbone.is_stochastic() {
             // Dropout's masks are a function of the step, so that a resumed run draws the same.
             self.device
@@ -229,7 +231,13 @@ impl Trainer {
         let bounds: Vec<_> = (0..=count).map(|i| i * indices.len() / count).collect();
         let objective = &self.recipe.objective;
         let run = |model: &NoProp, rows: core::ops::Range<usize>| {
-            let (images, labels) = self.train.batch(&indices[rows.clone()]);
+            let (images, labels) = match &changes {
+                Some(changes) => {
+                    let changes = changes.rows(rows.clone());
+                    self.train.augmented(&indices[rows.clone()], &changes)
+                }
+                None => self.train.batch(&indices[rows.clone()]),
+            };
             let draws = draws.upload(rows, &self.device);
             let loss = objective.loss(
                 model,
@@ -268,6 +276,18 @@ impl Trainer {
         self.model = gradients::merge_statistics(self.model.clone(), &mut shards);
         let losses = Tensor::stack::<2>(losses, 0).sum_dim(0).flatten::<1>(0, 1);
         (gradients, losses)
+    }
+
+    /// How each of `count` images of a step is changed; nothing when the recipe asks for none. They
+    /// depend on the seed and the step alone, so that a resumed run draws the same.
+    fn changes(&self, count: usize, step: usize) -> Option<Draws> {
+        let config = self.recipe.data.augment;
+        let draw = || {
+            let seed = self.recipe.train.seed;
+            let mut source = NoiseSource::new(seed, Purpose::Augmenting, step as u64);
+            Draws::new(config, self.train.size(), &source.uniform(count * UNIFORMS))
+        };
+        (!config.is_off()).then(draw)
     }
 
     /// Reads the pending losses: their mean per step, or nothing when there are none.

@@ -141,8 +141,7 @@ impl Row {
 pub fn run(args: &EvalArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
-    let name = card.dataset.parse()?;
-    let dataset = crate::dataset::load(name, &args.source)?;
+    let dataset = crate::dataset::for_weights(&card, &args.source, Some(&args.run))?;
     let test = match args.images {
         Some(n) => dataset.test.take(n),
         None => dataset.test,
