@@ -38,19 +38,47 @@ impl<'a> Evaluator<'a> {
     /// Accuracy of one walk from noise to label per image.
     pub fn accuracy(&self, sampling: Sampling) -> Accuracy {
         let correct = self.workers.map(self.batches.len(), |i| {
-            let (features, labels) = &self.batches[i];
-            let z_1 = sampling.run(self.model, features, i * BATCH);
-            let predicted = self
-                .model
-                .readout(features, z_1)
-                .argmax(1)
-                .flatten::<1>(0, 1);
-            let right = predicted.equal(labels.clone()).int().sum();
-            right.into_scalar::<i64>() as usize
+            let right = self.predicted(i, sampling).equal(self.batches[i].1.clone());
+            right.int().sum().into_scalar::<i64>() as usize
         });
         Accuracy {
             correct: correct.iter().sum(),
             total: self.total,
         }
+    }
+
+    /// The same for the images of each of `classes` classes.
+    pub fn accuracy_per_class(&self, sampling: Sampling, classes: usize) -> Vec<Accuracy> {
+        let pairs = self.workers.map(self.batches.len(), |i| {
+            let values =
+                |tensor: Tensor<1, Int>| tensor.into_data().iter::<i64>().collect::<Vec<_>>();
+            let labels = values(self.batches[i].1.clone());
+            let predicted = values(self.predicted(i, sampling));
+            labels.into_iter().zip(predicted).collect::<Vec<_>>()
+        });
+        let mut of_class = vec![
+            Accuracy {
+                correct: 0,
+                total: 0
+            };
+            classes
+        ];
+        for (label, predicted) in pairs.into_iter().flatten() {
+            if let Some(accuracy) = of_class.get_mut(label as usize) {
+                accuracy.total += 1;
+                accuracy.correct += usize::from(label == predicted);
+            }
+        }
+        of_class
+    }
+
+    /// Predicted classes of a batch, `[b]`.
+    fn predicted(&self, batch: usize, sampling: Sampling) -> Tensor<1, Int> {
+        let (features, _) = &self.batches[batch];
+        let z_1 = sampling.run(self.model, features, batch * BATCH);
+        self.model
+            .readout(features, z_1)
+            .argmax(1)
+            .flatten::<1>(0, 1)
     }
 }

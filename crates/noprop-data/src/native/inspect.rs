@@ -80,6 +80,9 @@ fn state(file: Result<LoadedFile, DataError>) -> State {
     match file.and_then(|file| file.checksum.check().map(|()| file.checksum)) {
         Ok(Checksum::Official) => State::Official,
         Ok(_) => State::Unverified,
+        Err(DataError::Checksum { expected, found }) => State::Bad(format!(
+            "its MD5 checksum is {found}, but the official file has {expected}"
+        )),
         Err(error) => State::Bad(error.problem().to_string()),
     }
 }

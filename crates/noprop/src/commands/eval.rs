@@ -37,6 +37,18 @@ pub struct Table {
     /// One pass of the backbone over all images.
     features_seconds: f64,
     rows: Vec<Row>,
+    /// One of each class, when asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<ClassRow>,
+}
+
+/// The accuracy of one class.
+#[derive(Debug, Clone, Serialize)]
+struct ClassRow {
+    class: String,
+    images: usize,
+    /// Percent.
+    accuracy: f64,
 }
 
 /// What to put into a table.
@@ -49,6 +61,8 @@ pub struct Plan<'a> {
     pub repeats: usize,
     /// The first of them.
     pub seed: u64,
+    /// Names of the classes to tell apart, with the first sampler and the last T; none.
+    pub classes: &'a [String],
 }
 
 impl Table {
@@ -90,6 +104,7 @@ impl Table {
             repeats: plan.repeats,
             features_seconds,
             rows,
+            classes: plan.per_class(&evaluator),
         }
     }
 
@@ -114,6 +129,35 @@ impl Table {
                 row.sampler, row.steps, row.images_per_second, row.seconds
             );
         }
+        for row in &self.classes {
+            println!(
+                "{:<16} {:>5} images  {:>6.2} %",
+                row.class, row.images, row.accuracy
+            );
+        }
+    }
+}
+
+impl Plan<'_> {
+    fn per_class(&self, evaluator: &Evaluator<'_>) -> Vec<ClassRow> {
+        let (Some(&kind), Some(&steps)) = (self.samplers.first(), self.steps.last()) else {
+            return Vec::new();
+        };
+        if self.classes.is_empty() {
+            return Vec::new();
+        }
+        let sampling = Sampling {
+            kind,
+            steps,
+            seed: self.seed,
+        };
+        let accuracies = evaluator.accuracy_per_class(sampling, self.classes.len());
+        let row = |(class, accuracy): (&String, Accuracy)| ClassRow {
+            class: class.clone(),
+            images: accuracy.total,
+            accuracy: accuracy.percent(),
+        };
+        self.classes.iter().zip(accuracies).map(row).collect()
     }
 }
 
@@ -154,6 +198,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         steps: &args.steps,
         repeats: args.repeats,
         seed: args.seed,
+        classes: if args.per_class { &card.classes } else { &[] },
     };
     let table = Table::measure(&model, &split, &workers, &plan);
     if args.json {

@@ -152,6 +152,7 @@ fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
         steps: &[1, 2, 5, 10, 20, 40, 60, 100],
         repeats: 1,
         seed: recipe.eval.seed,
+        classes: &[],
     };
     Table::measure(&trainer.trained(), trainer.test(), trainer.workers(), &plan).print();
 }
