@@ -73,12 +73,16 @@ impl Choice {
         Ok(choice)
     }
 
-    /// The recipe of a run that goes on. Whatever depends on the dataset is decided in it.
+    /// The recipe of a run that goes on. Whatever depends on the dataset is decided in it; a flag
+    /// that changes it makes the trainer refuse the checkpoint.
     ///
     /// # Errors
     /// When a flag does not fit it.
     pub fn resume(mut recipe: Recipe, args: &TrainArgs) -> Result<Self> {
         args.overrides.apply(&mut recipe)?;
+        let data = &mut recipe.data;
+        data.dataset = args.overrides.dataset.unwrap_or(data.dataset);
+        data.folder = args.source.folder(&data.folder);
         Ok(Self {
             recipe,
             states_input: true,

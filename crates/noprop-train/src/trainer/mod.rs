@@ -1,5 +1,6 @@
 //! The training loop.
 
+mod batch;
 mod fit;
 mod state;
 
@@ -10,7 +11,6 @@ use noprop_core::NoProp;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::objective::{Batch, HostDraws, Loss};
 use noprop_core::sampler::Sampling;
-use noprop_data::augment::{Draws, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit, holdout};
 
 use crate::checkpoint::{Checkpoint, Progress};
@@ -231,13 +231,8 @@ impl Trainer {
         let bounds: Vec<_> = (0..=count).map(|i| i * indices.len() / count).collect();
         let objective = &self.recipe.objective;
         let run = |model: &NoProp, rows: core::ops::Range<usize>| {
-            let (images, labels) = match &changes {
-                Some(changes) => {
-                    let changes = changes.rows(rows.clone());
-                    self.train.augmented(&indices[rows.clone()], &changes)
-                }
-                None => self.train.batch(&indices[rows.clone()]),
-            };
+            let (images, labels) =
+                self.images(&indices[rows.clone()], rows.clone(), changes.as_ref());
             let draws = draws.upload(rows, &self.device);
             let loss = objective.loss(
                 model,
@@ -276,18 +271,6 @@ impl Trainer {
         self.model = gradients::merge_statistics(self.model.clone(), &mut shards);
         let losses = Tensor::stack::<2>(losses, 0).sum_dim(0).flatten::<1>(0, 1);
         (gradients, losses)
-    }
-
-    /// How each of `count` images of a step is changed; nothing when the recipe asks for none. They
-    /// depend on the seed and the step alone, so that a resumed run draws the same.
-    fn changes(&self, count: usize, step: usize) -> Option<Draws> {
-        let config = self.recipe.data.augment;
-        let draw = || {
-            let seed = self.recipe.train.seed;
-            let mut source = NoiseSource::new(seed, Purpose::Augmenting, step as u64);
-            Draws::new(config, self.train.size(), &source.uniform(count * UNIFORMS))
-        };
-        (!config.is_off()).then(draw)
     }
 
     /// Reads the pending losses: their mean per step, or nothing when there are none.

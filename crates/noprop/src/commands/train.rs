@@ -61,11 +61,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             RunFolder::create(&out, args.force)?
         }
     };
+    let [c, h, w] = dataset.train.shape;
     eprintln!(
-        "training on {} with {} images from {}, run folder {}",
+        "training on {} with {} images of {c}×{h}×{w} in {} classes from {}, {} test images, run folder {}",
         chosen.name,
         dataset.train.len(),
+        dataset.classes.len(),
         dataset.source,
+        dataset.test.len(),
         folder.path().display()
     );
     folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
