@@ -65,7 +65,7 @@ pub struct Download {
 }
 
 /// One file of a data set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PublishedFile {
     /// Its name, decompressed.
     pub name: &'static str,

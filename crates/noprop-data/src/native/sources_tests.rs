@@ -111,6 +111,46 @@ fn a_download_fills_the_cache_and_the_next_run_is_offline() {
 }
 
 #[test]
+fn an_archive_is_resumed_verified_and_kept_whole() {
+    let cache = tempfile::tempdir().unwrap();
+    let bytes = crate::native::tar_gz::tests::archive(&[
+        ("inside/a-idx3", FILES[0].1),
+        ("inside/b-idx1", FILES[1].1),
+    ]);
+    let files = vec![("set.tar.gz".to_owned(), bytes.clone())];
+    let server = Server::start(files, Behaviour::Normal).unwrap();
+    let download = Download {
+        name: "set.tar.gz",
+        md5: md5_hex(&bytes).leak(),
+        folder: "inside/",
+        files: FILES
+            .map(|(name, _)| PublishedFile { name, md5: None })
+            .to_vec()
+            .leak(),
+    };
+    let set = Published {
+        downloads: vec![download].leak(),
+        ..published(&[&server.url], None)
+    };
+    let folder = cache.path().join("set");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("set.tar.gz.part"), &bytes[..30]).unwrap();
+    let (found, events) = run(&set, cache.path().into(), false);
+    assert_complete(&found.unwrap().0);
+    assert!(failures(&events).is_empty(), "{events:?}");
+    assert_eq!(server.requests(), ["set.tar.gz 30"]);
+
+    let (found, _) = run(&set, cache.path().into(), true);
+    assert_complete(&found.unwrap().0);
+    // Damaged in the cache: named, removed, and fetched again.
+    fs::write(folder.join("set.tar.gz"), &bytes[..bytes.len() - 9]).unwrap();
+    let (found, events) = run(&set, cache.path().into(), false);
+    assert_complete(&found.unwrap().0);
+    assert_eq!(failures(&events).len(), 1, "{events:?}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
 fn a_bad_file_in_the_cache_is_named_and_only_it_is_fetched_again() {
     let cache = tempfile::tempdir().unwrap();
     let folder = cache.path().join("set");
