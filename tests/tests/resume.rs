@@ -9,6 +9,7 @@ use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem
 use noprop_core::config::HeadConfig;
 use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{ModelConfig, SamplerKind};
+use noprop_data::augment::AugmentConfig;
 use noprop_tests::mnist_subset;
 use noprop_train::{
     Checkpoint, DataConfig, EvalConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer,
@@ -123,6 +124,14 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let mut averaged = plain.clone();
     averaged.train.ema_decay = Some(0.9);
     averaged.train.clip_norm = Some(1.0);
+    let mut augmented = plain.clone();
+    augmented.data.augment = AugmentConfig {
+        crop_padding: 4,
+        flip: true,
+        rotation: 15.0,
+        translation: 2,
+        cutout: 8,
+    };
     let dropout = recipe(
         BackboneConfig::Cnn(CnnConfig {
             width: 4,
@@ -134,6 +143,8 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         ("plain", &plain, 1),
         ("two threads", &plain, 2),
         ("average and clipping", &averaged, 1),
+        ("augmentation", &augmented, 1),
+        ("augmentation, two threads", &augmented, 2),
         ("dropout", &dropout, 1),
     ] {
         let whole = to_the_end(trainer(recipe, threads, None));
@@ -144,6 +155,16 @@ fn a_resumed_run_is_the_uninterrupted_one() {
             "{name}: the weights differ after resuming"
         );
     }
+}
+
+#[test]
+fn augmentation_changes_what_is_trained() {
+    let _alone = alone();
+    let plain = recipe(resnet(), 1);
+    let mut augmented = plain.clone();
+    augmented.data.augment.flip = true;
+    let weights = |recipe| to_the_end(trainer(recipe, 1, None));
+    assert!(weights(&plain) != weights(&augmented));
 }
 
 #[test]
@@ -179,7 +200,8 @@ fn shards_make_the_same_step_as_the_whole_batch() {
         width: 4,
         dropout: 0.0,
     });
-    let recipe = recipe(cnn, 1);
+    let mut recipe = recipe(cnn, 1);
+    recipe.data.augment.crop_padding = 4;
     let values = |threads| to_the_end(trainer(&recipe, threads, None));
     let (one, two) = (values(1), values(2));
     assert_eq!(one.len(), two.len());

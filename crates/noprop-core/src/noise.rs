@@ -21,6 +21,8 @@ pub enum Purpose {
     Shuffling,
     /// Initial class embeddings and other draws made once.
     Initialising,
+    /// What happens to each training image; counted by step.
+    Augmenting,
 }
 
 /// A stream of uniform and normal deviates.

@@ -4,6 +4,8 @@
 //! Tensors have PyTorch's names and layout (`backbone.layer1.0.bn1.weight`, linear weights
 //! `[out, in]`), so Python reads the file as it is.
 
+mod card;
+
 use burn::module::Module;
 use burn::store::{
     BurnToPyTorchAdapter, HalfPrecisionAdapter, ModuleAdapter, ModuleSnapshot,
@@ -96,7 +98,8 @@ fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
 /// The card of a weights file, without its tensors.
 ///
 /// # Errors
-/// When the bytes are not a safetensors file of ours, or of another format version.
+/// When the bytes are not a safetensors file of ours, or of another format version, or the card
+/// asks for a model that the file cannot hold.
 pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
         .map_err(|e| WeightsError::Format(e.to_string()))?;
@@ -115,7 +118,7 @@ pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
         .ok_or(WeightsError::NotOurs { key: CARD_KEY })?;
     let card: ModelCard =
         serde_json::from_str(card).map_err(|e| WeightsError::Metadata(e.to_string()))?;
-    card.model.validate()?;
+    card::check(&card, bytes.len())?;
     Ok(card)
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::{self, Published};
 use crate::{DataError, Split};
 
 /// A complete data set in memory.
@@ -34,68 +35,90 @@ pub struct Normalization {
     pub std: Vec<f32>,
 }
 
+impl Normalization {
+    /// The statistics of `split`, which must hold an image.
+    #[must_use]
+    pub fn of(split: &Split) -> Self {
+        let [channels, height, width] = split.shape;
+        let (mut sums, mut squares) = (vec![0_u64; channels], vec![0_u64; channels]);
+        for (index, plane) in split.images.chunks_exact(height * width).enumerate() {
+            for &pixel in plane {
+                let pixel = u64::from(pixel);
+                sums[index % channels] += pixel;
+                squares[index % channels] += pixel * pixel;
+            }
+        }
+        let n = (split.len() * height * width) as f64;
+        let (mut mean, mut std) = (Vec::new(), Vec::new());
+        for (sum, square) in sums.into_iter().zip(squares) {
+            let average = sum as f64 / n;
+            let variance = square as f64 / n - average * average;
+            mean.push((average / 255.0) as f32);
+            // One step of a pixel, where all pixels are equal: it is divided by.
+            std.push((variance.sqrt().max(1.0) / 255.0) as f32);
+        }
+        Self { mean, std }
+    }
+}
+
 /// The data sets that [`crate::load`] knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DatasetName {
     /// Handwritten digits: 60,000 + 10,000 grey images of 28×28.
     Mnist,
-}
-
-/// What is known of a data set before its files are read.
-struct Description {
-    key: &'static str,
-    classes: &'static [&'static str],
-    shape: [usize; 3],
-    mean: &'static [f32],
-    std: &'static [f32],
+    /// Articles of clothing: 60,000 + 10,000 grey images of 28×28.
+    FashionMnist,
+    /// Photographs in 10 classes: 50,000 + 10,000 RGB images of 32×32.
+    Cifar10,
+    /// Photographs in 100 classes: 50,000 + 10,000 RGB images of 32×32.
+    Cifar100,
+    /// The user's own images, a folder a class.
+    Folder,
 }
 
 impl DatasetName {
     /// Every data set, in the order of help texts.
-    pub const ALL: &'static [Self] = &[Self::Mnist];
+    pub const ALL: &'static [Self] = &[
+        Self::Mnist,
+        Self::FashionMnist,
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::Folder,
+    ];
 
-    const fn description(self) -> Description {
+    /// What is known before its files are read; nothing of a folder of images.
+    #[must_use]
+    pub fn published(self) -> Option<&'static Published> {
         match self {
-            Self::Mnist => Description {
-                key: "mnist",
-                classes: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-                shape: [1, 28, 28],
-                mean: &[0.1307],
-                std: &[0.3081],
-            },
+            Self::Mnist => Some(&catalog::MNIST),
+            Self::FashionMnist => Some(&catalog::FASHION_MNIST),
+            Self::Cifar10 => Some(&catalog::CIFAR10),
+            Self::Cifar100 => Some(&catalog::CIFAR100),
+            Self::Folder => None,
         }
     }
 
     /// The name on the command line and in recipes, in kebab case.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.description().key
+    pub fn as_str(self) -> &'static str {
+        self.published().map_or("folder", |published| published.key)
     }
+}
 
-    /// Class names; a label is a position in this list.
+impl Published {
+    /// Class names, as [`Dataset::classes`].
     #[must_use]
-    pub fn classes(self) -> Vec<String> {
-        self.description()
-            .classes
-            .iter()
-            .map(|&class| class.to_owned())
-            .collect()
-    }
-
-    /// Shape of one image: channels, height, width.
-    #[must_use]
-    pub const fn shape(self) -> [usize; 3] {
-        self.description().shape
+    pub fn class_names(&self) -> Vec<String> {
+        self.classes.iter().map(|&class| class.to_owned()).collect()
     }
 
     /// The training set's statistics.
     #[must_use]
-    pub fn normalization(self) -> Normalization {
-        let Description { mean, std, .. } = self.description();
+    pub fn normalization(&self) -> Normalization {
         Normalization {
-            mean: mean.to_vec(),
-            std: std.to_vec(),
+            mean: self.mean.to_vec(),
+            std: self.std.to_vec(),
         }
     }
 }
@@ -118,7 +141,7 @@ impl FromStr for DatasetName {
                 let known: Vec<_> = Self::ALL.iter().map(|known| known.as_str()).collect();
                 DataError::UnknownDataset {
                     name: name.to_owned(),
-                    known: known.join(" or "),
+                    known: format!("one of {}", known.join(", ")),
                 }
             })
     }
@@ -162,13 +185,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip_and_descriptions_agree() -> Result<(), DataError> {
+    fn names_round_trip() -> Result<(), DataError> {
         for &name in DatasetName::ALL {
             assert_eq!(name.to_string().parse::<DatasetName>()?, name);
-            let Normalization { mean, std } = name.normalization();
-            assert_eq!((mean.len(), std.len()), (name.shape()[0], name.shape()[0]));
-            assert!(!name.classes().is_empty());
+            // One spelling in recipes, on the command line and in weights.
+            let text = serde_json::to_string(&name).unwrap();
+            assert_eq!(text, format!("\"{name}\""));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn statistics_are_per_channel() -> Result<(), DataError> {
+        let split = Split::new(vec![0, 255, 9, 9, 255, 0, 9, 9], vec![0, 1], [2, 1, 2], 2)?;
+        let Normalization { mean, std } = Normalization::of(&split);
+        assert_eq!(mean, [0.5, 9.0 / 255.0]);
+        assert_eq!(std, [0.5, 1.0 / 255.0]);
         Ok(())
     }
 
@@ -179,7 +211,10 @@ mod tests {
             .map_err(|error| error.to_string());
         assert_eq!(
             message,
-            Err("unknown data set \"minst\": expected mnist".to_owned())
+            Err(
+                "unknown data set \"minst\": expected one of mnist, fashion-mnist, cifar10, cifar100, folder"
+                    .to_owned()
+            )
         );
     }
 }

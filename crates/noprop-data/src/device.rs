@@ -4,6 +4,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::augment::{self, Draws};
 use crate::{Normalization, Split};
 
 /// Images and labels on a device.
@@ -69,12 +70,35 @@ impl DeviceSplit {
         self.len == 0
     }
 
+    /// Height and width of an image.
+    pub fn size(&self) -> [usize; 2] {
+        [self.shape[1], self.shape[2]]
+    }
+
     /// Normalised images `[b, channels, h, w]` and labels `[b]` of `indices`.
     pub fn batch(&self, indices: &[usize]) -> (Tensor<4>, Tensor<1, Int>) {
-        let b = indices.len();
-        let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
-        let indices =
-            Tensor::<1, Int>::from_data(TensorData::new(indices, [b]), &self.labels.device());
+        let indices = self.positions(indices);
+        let images = self.repeat(self.normalise(self.pixels(&indices)));
+        (images, self.labels.clone().select(0, indices))
+    }
+
+    /// As [`DeviceSplit::batch`], with each image changed as its own of `draws` says.
+    pub fn augmented(&self, indices: &[usize], draws: &Draws) -> (Tensor<4>, Tensor<1, Int>) {
+        let indices = self.positions(indices);
+        let pixels = augment::move_pixels(self.pixels(&indices), draws);
+        let images = augment::cut_out(self.normalise(pixels), draws);
+        (self.repeat(images), self.labels.clone().select(0, indices))
+    }
+
+    fn positions(&self, indices: &[usize]) -> Tensor<1, Int> {
+        let positions: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
+        let data = TensorData::new(positions, [indices.len()]);
+        Tensor::from_data(data, &self.labels.device())
+    }
+
+    /// Pixels `[b, c, h, w]`, 0 … 255.
+    fn pixels(&self, indices: &Tensor<1, Int>) -> Tensor<4> {
+        let [b] = indices.dims();
         let words = self.packed.clone().select(0, indices.clone());
         let byte = |shift: i32| {
             words
@@ -84,16 +108,21 @@ impl DeviceSplit {
                 .unsqueeze_dim::<3>(2)
         };
         let bytes = Tensor::cat(vec![byte(0), byte(8), byte(16), byte(24)], 2).flatten::<2>(1, 2);
-
         let [c, h, w] = self.shape;
-        let pixels = bytes.narrow(1, 0, c * h * w).float().reshape([b, c, h, w]);
-        let images = (pixels - self.mean.clone()) / self.std.clone();
-        let images = if c == self.channels {
+        bytes.narrow(1, 0, c * h * w).float().reshape([b, c, h, w])
+    }
+
+    fn normalise(&self, pixels: Tensor<4>) -> Tensor<4> {
+        (pixels - self.mean.clone()) / self.std.clone()
+    }
+
+    /// Grey images as many times as the model has channels.
+    fn repeat(&self, images: Tensor<4>) -> Tensor<4> {
+        if self.shape[0] == self.channels {
             images
         } else {
             images.repeat_dim(1, self.channels)
-        };
-        (images, self.labels.clone().select(0, indices))
+        }
     }
 }
 

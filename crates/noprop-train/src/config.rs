@@ -1,7 +1,8 @@
 //! A recipe: everything that determines a run.
 
 use noprop_core::{ConfigError, ModelConfig, ObjectiveConfig, SamplerKind};
-use noprop_data::DatasetName;
+use noprop_data::augment::AugmentConfig;
+use noprop_data::{DatasetName, FolderOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::learning_rate::LrSchedule;
@@ -33,6 +34,10 @@ pub struct DataConfig {
     /// At most so many training images; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Random changes of the training images.
+    pub augment: AugmentConfig,
+    /// How a folder of images is read; nothing to the other datasets.
+    pub folder: FolderOptions,
 }
 
 impl Default for DataConfig {
@@ -41,6 +46,8 @@ impl Default for DataConfig {
             dataset: DatasetName::Mnist,
             validation: 1000,
             limit: None,
+            augment: AugmentConfig::default(),
+            folder: FolderOptions::default(),
         }
     }
 }
@@ -142,6 +149,13 @@ impl Recipe {
         self.model.validate()?;
         self.objective.validate(&self.model)?;
         self.eval.sampler.check(&self.model)?;
+        let rotation = self.data.augment.rotation;
+        check(
+            "data.augment.rotation",
+            rotation,
+            (0.0..=180.0).contains(&rotation),
+            "degrees from 0 to 180",
+        )?;
         let train = &self.train;
         let positive = |field, found: usize| check(field, found, found > 0, "at least 1");
         positive("train.epochs", train.epochs)?;

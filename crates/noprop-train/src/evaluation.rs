@@ -15,7 +15,6 @@ pub struct Evaluator<'a> {
     model: &'a NoProp,
     workers: &'a Workers,
     batches: Vec<(Features, Tensor<1, Int>)>,
-    total: usize,
 }
 
 impl<'a> Evaluator<'a> {
@@ -31,32 +30,66 @@ impl<'a> Evaluator<'a> {
             model,
             workers,
             batches,
-            total,
         }
     }
 
     /// Accuracy of one walk from noise to label per image.
     pub fn accuracy(&self, sampling: Sampling) -> Accuracy {
-        let right = self.right(sampling);
-        Accuracy {
-            correct: right.iter().filter(|right| **right).count(),
-            total: self.total,
-        }
+        share_of_right(&self.outcomes(sampling))
     }
 
-    /// For each image, whether its walk ends at its label.
-    pub fn right(&self, sampling: Sampling) -> Vec<bool> {
-        let right = self.workers.map(self.batches.len(), |i| {
+    /// The same for the images of each of `classes` classes.
+    pub fn accuracy_per_class(&self, sampling: Sampling, classes: usize) -> Vec<Accuracy> {
+        let outcomes = self.outcomes(sampling);
+        let of = |class| share_of_right(outcomes.iter().filter(|outcome| outcome.label == class));
+        (0..classes).map(of).collect()
+    }
+
+    /// Where one walk of each image ends, in the order of the split.
+    pub fn outcomes(&self, sampling: Sampling) -> Vec<Outcome> {
+        let outcomes = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
             let z_1 = sampling.run(self.model, features, i * BATCH);
-            let predicted = self
-                .model
-                .readout(features, z_1)
-                .argmax(1)
-                .flatten::<1>(0, 1);
-            let right = predicted.equal(labels.clone()).into_data();
-            right.iter::<bool>().collect::<Vec<bool>>()
+            let predicted = self.model.readout(features, z_1).argmax(1);
+            let host = |tensor: Tensor<1, Int>| {
+                let data = tensor.into_data();
+                data.iter::<i64>().map(|k| k as usize).collect::<Vec<_>>()
+            };
+            let pairs = host(labels.clone())
+                .into_iter()
+                .zip(host(predicted.flatten(0, 1)));
+            pairs
+                .map(|(label, predicted)| Outcome { label, predicted })
+                .collect::<Vec<_>>()
         });
-        right.concat()
+        outcomes.concat()
     }
+}
+
+/// An image's label, and the class at which its walk ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The right class.
+    pub label: usize,
+    /// The class that was predicted.
+    pub predicted: usize,
+}
+
+impl Outcome {
+    /// Whether they are the same.
+    pub fn is_right(&self) -> bool {
+        self.label == self.predicted
+    }
+}
+
+fn share_of_right<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Accuracy {
+    let mut accuracy = Accuracy {
+        correct: 0,
+        total: 0,
+    };
+    for outcome in outcomes {
+        accuracy.correct += usize::from(outcome.is_right());
+        accuracy.total += 1;
+    }
+    accuracy
 }

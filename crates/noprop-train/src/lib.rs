@@ -21,7 +21,7 @@ mod workers;
 pub use checkpoint::{Checkpoint, Progress};
 pub use config::{DataConfig, EvalConfig, OptimizerKind, Recipe, TrainConfig};
 pub use error::TrainError;
-pub use evaluation::Evaluator;
+pub use evaluation::{Evaluator, Outcome};
 pub use event::{Flow, LossValues, TrainEvent};
 pub use learning_rate::LrSchedule;
 pub use noprop_core::Accuracy;

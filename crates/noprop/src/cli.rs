@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use noprop_core::SamplerKind;
-use noprop_data::DatasetName;
+use noprop_data::{DatasetName, FolderOptions};
 
 use crate::adapters::DeviceChoice;
+use crate::commands::data::DataArgs;
 
 /// Train image classifiers by denoising labels (NoProp, arXiv:2503.24322).
 #[derive(Debug, Parser)]
@@ -46,14 +47,18 @@ pub enum Command {
     /// List compute devices and what `--device auto` takes.
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.
+    #[command(
+        after_help = "Examples:\n  noprop data list\n  noprop data fetch fashion-mnist cifar10\n  noprop data verify cifar10 --data-root DIR\n  noprop data show --dataset folder --data-root DIR --out sheet.png"
+    )]
     Data(DataArgs),
 }
 
 /// Where the dataset comes from.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dataset")]
 pub struct SourceArgs {
-    /// Folder with the dataset's files (IDX, raw or .gz; torchvision's MNIST/raw too).
+    /// Folder with the dataset's files (IDX, raw or .gz; CIFAR's .bin or .tar.gz), or with your own
+    /// images in train/CLASS and test/CLASS, or in CLASS alone.
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
     /// Accept files in --data-root whose checksums are not the official ones.
@@ -62,6 +67,30 @@ pub struct SourceArgs {
     /// Do not use the network: cache and embedded data only.
     #[arg(long)]
     pub offline: bool,
+    /// Your own images are resized to N×N [default: the recipe's model.input, else 32].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub image_size: Option<usize>,
+    /// Channels of your own images, 1 (grey) or 3 (RGB) [default: 1 if all are stored in grey].
+    #[arg(long, value_name = "1|3", value_parser = channels)]
+    pub channels: Option<usize>,
+    /// Share of your own images to hold out where there is no folder of test images [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub holdout: Option<f64>,
+    /// Refuse your own images if one is unreadable, instead of leaving it out.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+impl SourceArgs {
+    /// How to read a folder of images: the flags over `base`.
+    pub fn folder(&self, base: &FolderOptions) -> FolderOptions {
+        FolderOptions {
+            image_size: self.image_size.map(|n| [n, n]).or(base.image_size),
+            channels: self.channels.or(base.channels),
+            holdout: self.holdout.unwrap_or(base.holdout),
+            strict: self.strict || base.strict,
+        }
+    }
 }
 
 /// Device to compute on.
@@ -79,16 +108,16 @@ pub struct DeviceArgs {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Name of a built-in recipe, or a TOML file.
-    #[arg(long, default_value = crate::recipes::DEFAULT, value_name = "NAME|FILE")]
-    pub recipe: String,
+    /// Name of a built-in recipe, or a TOML file [default: the dataset's, mnist-small].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
     /// Print the resolved recipe and exit.
     #[arg(long)]
     pub show_recipe: bool,
     /// Continue the run in this folder.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "force"])]
     pub resume: Option<PathBuf>,
-    /// Run folder to create [default: runs/ and the name of the recipe].
+    /// Run folder to create [default: runs/ and the name of the recipe or of your folder].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace an existing run folder.
@@ -112,7 +141,7 @@ pub struct TrainArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Overrides of the recipe")]
 pub struct Overrides {
-    /// Dataset.
+    /// mnist, fashion-mnist, cifar10, cifar100 or folder (your own images).
     #[arg(long)]
     pub dataset: Option<DatasetName>,
     /// resnet10, resnet18, resnet50, resnet152 or cnn.
@@ -167,6 +196,9 @@ pub struct EvalArgs {
     /// Name the images that the first noise seed gets wrong.
     #[arg(long)]
     pub mistakes: bool,
+    /// The accuracy of each class, too, with the first sampler and the last T.
+    #[arg(long)]
+    pub per_class: bool,
     /// One JSON object on standard output.
     #[arg(long)]
     pub json: bool,
@@ -267,21 +299,15 @@ pub struct DevicesArgs {
     pub json: bool,
 }
 
-/// Arguments of `data`.
-#[derive(Debug, Args)]
-pub struct DataArgs {
-    /// Dataset.
-    #[arg(default_value = "mnist")]
-    pub dataset: DatasetName,
-    /// One JSON object on standard output.
-    #[arg(long)]
-    pub json: bool,
-    /// Dataset source.
-    #[command(flatten)]
-    pub source: SourceArgs,
+fn channels(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("expected 1 (grey) or 3 (RGB)".into()),
+    }
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("expected a whole number of at least 1".into()),
         Ok(n) => Ok(n),

@@ -1,18 +1,50 @@
 //! Loading a dataset with something to look at meanwhile.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use noprop_data::{Dataset, DatasetName, LoadOptions, Progress, Source};
+use noprop_core::weights::ModelCard;
+use noprop_data::{Dataset, DatasetName, FolderOptions, LoadOptions, Progress, Source};
 
 use crate::cli::SourceArgs;
+use crate::run_folder::RunFolder;
+
+/// The dataset that weights were trained on, in their shape. `run` is where they came from: a run
+/// folder tells how a folder of images was read.
+///
+/// # Errors
+/// As [`load`], and when the dataset has other classes than the weights.
+pub fn for_weights(card: &ModelCard, source: &SourceArgs, run: Option<&Path>) -> Result<Dataset> {
+    let name: DatasetName = card.dataset.parse()?;
+    let base = run
+        .and_then(|run| RunFolder::open(run).ok()?.recipe().ok())
+        .map_or_else(FolderOptions::default, |recipe| recipe.data.folder);
+    let [_, height, width] = card.model.input;
+    let folder = FolderOptions {
+        image_size: Some([height, width]),
+        // A grey dataset on a three-channel model is one channel, repeated.
+        channels: Some(card.mean.len()),
+        ..source.folder(&base)
+    };
+    let dataset = load(name, source, &folder)?;
+    if dataset.classes != card.classes && name == DatasetName::Folder {
+        bail!(
+            "the weights know the classes {}, but {} has {}: give the folder that they were trained on",
+            card.classes.join(", "),
+            dataset.source,
+            dataset.classes.join(", ")
+        );
+    }
+    Ok(dataset)
+}
 
 /// The dataset from the first source that has it.
 ///
 /// # Errors
-/// When `--data-root` is given and unusable.
-pub fn load(name: DatasetName, source: &SourceArgs) -> Result<Dataset> {
+/// When `--data-root` is given and unusable, or no source has the dataset.
+pub fn load(name: DatasetName, source: &SourceArgs, folder: &FolderOptions) -> Result<Dataset> {
     let mut bar: Option<ProgressBar> = None;
     let mut report = |progress: Progress| match progress {
         Progress::Trying { what } => eprintln!("{name}: trying {what}"),
@@ -54,6 +86,7 @@ pub fn load(name: DatasetName, source: &SourceArgs) -> Result<Dataset> {
     options.data_root = source.data_root.clone();
     options.allow_unverified = source.allow_unverified;
     options.offline = source.offline;
+    options.folder = folder.clone();
     let dataset = noprop_data::load(name, options)?;
     if dataset.source == Source::Embedded {
         eprintln!(

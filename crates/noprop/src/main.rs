@@ -2,8 +2,10 @@
 
 mod adapters;
 mod assets;
+mod choice;
 mod cli;
 mod commands;
+mod contact_sheet;
 mod dataset;
 mod progress;
 mod recipes;

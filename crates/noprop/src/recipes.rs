@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig};
+use noprop_data::DatasetName;
 use noprop_train::Recipe;
 
 use crate::cli::Overrides;
@@ -11,34 +12,51 @@ use crate::cli::Overrides;
 /// The recipe of a bare `noprop train`.
 pub const DEFAULT: &str = "mnist-small";
 
-const BUILT_IN: [(&str, &str); 6] = [
-    (
-        "mnist-small",
-        include_str!("../../../recipes/mnist-small.toml"),
-    ),
-    (
-        "mnist-resnet18",
-        include_str!("../../../recipes/mnist-resnet18.toml"),
-    ),
-    ("paper-ct", include_str!("../../../recipes/paper-ct.toml")),
-    ("paper-fm", include_str!("../../../recipes/paper-fm.toml")),
-    (
-        "reference-mnist",
-        include_str!("../../../recipes/reference-mnist.toml"),
-    ),
-    (
-        "reference-simple",
-        include_str!("../../../recipes/reference-simple.toml"),
-    ),
+macro_rules! built_in {
+    ($($name:literal),*) => {
+        [$(($name, include_str!(concat!("../../../recipes/", $name, ".toml")))),*]
+    };
+}
+
+/// Of a dataset, the first one whose name starts with it is its default.
+const BUILT_IN: [(&str, &str); 10] = built_in![
+    "mnist-small",
+    "mnist-resnet18",
+    "fashion-mnist-small",
+    "cifar10-small",
+    "cifar10-resnet18",
+    "cifar100-resnet18",
+    "paper-ct",
+    "paper-fm",
+    "reference-mnist",
+    "reference-simple"
 ];
+
+/// The recipe of a bare `noprop train --dataset DATASET`.
+pub fn default_for(dataset: DatasetName) -> &'static str {
+    let prefix = format!("{dataset}-");
+    let names = BUILT_IN.map(|(name, _)| name);
+    let own = names.into_iter().find(|name| name.starts_with(&prefix));
+    // Photographs, as a user's own images are.
+    own.unwrap_or("cifar10-small")
+}
 
 /// The recipe called `name`, or in the file `name`.
 ///
 /// # Errors
 /// When there is none, or it does not parse; an unknown key is answered with the nearest one.
 pub fn find(name: &str) -> Result<Recipe> {
+    find_with_text(name).map(|(recipe, _)| recipe)
+}
+
+/// As [`find`], with the text of the recipe: it tells what is stated and what is a default.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_with_text(name: &str) -> Result<(Recipe, String)> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return parse(text).with_context(|| format!("the built-in recipe {name}"));
+        let recipe = parse(text).with_context(|| format!("the built-in recipe {name}"))?;
+        return Ok((recipe, (*text).to_owned()));
     }
     if !name.ends_with(".toml") && !Path::new(name).exists() {
         let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
@@ -50,7 +68,10 @@ pub fn find(name: &str) -> Result<Recipe> {
             names.join(", ")
         ));
     }
-    read(Path::new(name))
+    let path = Path::new(name);
+    let text = read_text(path)?;
+    let recipe = parse(&text).with_context(|| format!("the recipe {}", path.display()))?;
+    Ok((recipe, text))
 }
 
 /// The recipe in a file.
@@ -58,9 +79,12 @@ pub fn find(name: &str) -> Result<Recipe> {
 /// # Errors
 /// When it cannot be read or does not parse.
 pub fn read(path: &Path) -> Result<Recipe> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("the recipe {} cannot be read", path.display()))?;
-    parse(&text).with_context(|| format!("the recipe {}", path.display()))
+    parse(&read_text(path)?).with_context(|| format!("the recipe {}", path.display()))
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("the recipe {} cannot be read", path.display()))
 }
 
 fn parse(text: &str) -> Result<Recipe> {
@@ -106,7 +130,6 @@ impl Overrides {
         set(&mut recipe.model.embed_dim, self.embed_dim);
         set(&mut recipe.data.validation, self.validation);
         recipe.data.limit = self.limit.or(recipe.data.limit);
-        recipe.data.dataset = self.dataset.unwrap_or(recipe.data.dataset);
         recipe.train.lr = self.lr.unwrap_or(recipe.train.lr);
         recipe.train.seed = self.seed.unwrap_or(recipe.train.seed);
         if let Some(name) = &self.backbone {

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::native::Progress;
-use crate::native::archive::{ArchiveFile, LoadedFile};
-use crate::native::files;
+use crate::catalog::Download;
+use crate::native::checksum::{LoadedFile, verify_all};
+use crate::native::{Progress, files, stored};
 
 /// Overrides the platform's cache folder.
 const CACHE_DIR_VARIABLE: &str = "NOPROP_CACHE_DIR";
@@ -35,30 +35,33 @@ impl Cache {
         &self.folder
     }
 
-    /// The cached file, if it is there and good; a bad one is reported and removed.
+    /// The files of a download, if it is there and good; a bad one is reported and removed.
     pub(crate) fn read(
         &self,
-        file: &ArchiveFile,
+        download: &Download,
         progress: &mut dyn FnMut(Progress),
-    ) -> Option<LoadedFile> {
-        let path = files::find(&self.folder, &file.name)?;
-        let place = path.display().to_string();
-        let verified = files::read_maybe_gz(&path).and_then(|bytes| {
-            file.verify(&bytes)
-                .map(|()| bytes)
-                .map_err(|e| e.at(&place))
-        });
+    ) -> Option<Vec<LoadedFile>> {
+        let path = self.path_of(download)?;
+        let verified = stored::read(&self.folder, download)?.and_then(verify_all);
         match verified {
-            Ok(bytes) => Some(LoadedFile { place, bytes }),
+            Ok(files) => Some(files),
             Err(error) => {
                 progress(Progress::Failed {
-                    what: place,
+                    what: path.display().to_string(),
                     why: error.problem().to_string(),
                 });
                 // Best effort: a file that stays is found bad again next time.
                 let _ = fs::remove_file(&path);
                 None
             }
+        }
+    }
+
+    /// Where the download lies, unverified; `None` if it does not.
+    pub(crate) fn path_of(&self, download: &Download) -> Option<PathBuf> {
+        match download.files {
+            [file] if !download.is_archive() => files::find(&self.folder, file.name),
+            _ => Some(self.folder.join(download.name)).filter(|path| path.exists()),
         }
     }
 
@@ -97,13 +100,19 @@ fn of_platform() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::archive::md5_hex;
+    use crate::catalog::PublishedFile;
+    use crate::native::checksum::md5_hex;
 
-    fn file(content: &[u8]) -> ArchiveFile {
-        ArchiveFile {
-            name: "a".to_owned(),
-            md5: md5_hex(content),
-            md5_gz: String::new(),
+    fn download(content: &[u8]) -> Download {
+        let files = vec![PublishedFile {
+            name: "a",
+            md5: Some(md5_hex(content).leak()),
+        }];
+        Download {
+            name: "a.gz",
+            md5: "",
+            folder: "",
+            files: files.leak(),
         }
     }
 
@@ -117,11 +126,11 @@ mod tests {
         fs::write(&path, b"good").unwrap();
 
         let mut report = |event| events.push(event);
-        let loaded = cache.read(&file(b"good"), &mut report).unwrap();
-        assert_eq!(loaded.bytes, b"good");
-        assert_eq!(cache.read(&file(b"other"), &mut report), None);
+        let loaded = cache.read(&download(b"good"), &mut report).unwrap();
+        assert_eq!(loaded[0].bytes, b"good");
+        assert_eq!(cache.read(&download(b"other"), &mut report), None);
         assert!(!path.exists());
-        assert_eq!(cache.read(&file(b"good"), &mut report), None);
+        assert_eq!(cache.read(&download(b"good"), &mut report), None);
 
         let [Progress::Failed { what, why }] = events.as_slice() else {
             panic!("one failure expected, got {events:?}");

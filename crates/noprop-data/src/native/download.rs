@@ -11,7 +11,7 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
 use crate::DataError;
 use crate::native::Progress;
-use crate::native::archive::verify;
+use crate::native::checksum::verify;
 use crate::native::files::{self, MAX_BYTES};
 
 /// How often a transfer that makes headway is taken up again.

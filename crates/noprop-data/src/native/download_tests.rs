@@ -1,7 +1,7 @@
 //! Downloads from a server on the loopback interface.
 
 use super::*;
-use crate::native::archive::md5_hex;
+use crate::native::checksum::md5_hex;
 use crate::native::test_server::{Behaviour, Server, refusing_url};
 
 const CONTENT: &[u8] = b"0123456789abcdefghij";

@@ -3,7 +3,7 @@
 //! `examples/make_subset.rs`.
 
 use crate::DataError;
-use crate::native::archive::LoadedFile;
+use crate::native::checksum::{Checksum, LoadedFile};
 use crate::native::files::maybe_gunzip;
 
 macro_rules! asset {
@@ -24,12 +24,15 @@ const MNIST_SUBSET: [(&str, &[u8]); 4] = [
 ];
 
 /// The decompressed files.
-pub(crate) fn mnist_subset() -> Result<[LoadedFile; 4], DataError> {
-    let mut files = [const { None }; 4];
-    for (slot, (name, gz)) in files.iter_mut().zip(MNIST_SUBSET) {
+pub(crate) fn mnist_subset() -> Result<Vec<LoadedFile>, DataError> {
+    let load = |(name, gz): (&str, &[u8])| {
         let place = format!("embedded {name}");
         let bytes = maybe_gunzip(gz.to_vec()).map_err(|error| error.at(&place))?;
-        *slot = Some(LoadedFile { place, bytes });
-    }
-    Ok(files.map(Option::unwrap_or_default))
+        Ok(LoadedFile {
+            place,
+            bytes,
+            checksum: Checksum::Unpublished,
+        })
+    };
+    MNIST_SUBSET.into_iter().map(load).collect()
 }

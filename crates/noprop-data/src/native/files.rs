@@ -20,34 +20,44 @@ pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Reads a file, decompressed if it is gzip (told by its first bytes, not its name).
+/// Reads a file as it is stored.
 ///
 /// # Errors
-/// Each names `path`: missing, not a file, no permission, damaged gzip, too large.
-pub(crate) fn read_maybe_gz(path: &Path) -> Result<Vec<u8>, DataError> {
-    read_file(path)
-        .and_then(maybe_gunzip)
-        .map_err(|error| error.at(path.display()))
+/// Each names `path`: missing, not a file, no permission, too large.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let reading = |error| DataError::from_io(error, "read");
+    let read = || {
+        check_regular(path)?;
+        read_limited(File::open(path).map_err(reading)?, MAX_BYTES, reading)
+    };
+    read().map_err(|error| error.at(path.display()))
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    let reading = |error| DataError::from_io(error, "read");
-    // Asked before opening: Windows reports a directory as "no permission", and opening a pipe blocks.
-    let kind = fs::metadata(path).map_err(reading)?.file_type();
-    if !kind.is_file() {
-        let found = if kind.is_dir() {
-            "a directory"
-        } else {
-            "not a regular file"
-        };
-        return Err(DataError::NotAFile { found });
+/// An error unless there is a regular file. To be asked before opening: Windows reports a directory
+/// as "no permission", and opening a pipe blocks.
+pub(crate) fn check_regular(path: &Path) -> Result<(), DataError> {
+    let kind = fs::metadata(path)
+        .map_err(|error| DataError::from_io(error, "read"))?
+        .file_type();
+    if kind.is_file() {
+        return Ok(());
     }
-    read_limited(File::open(path).map_err(reading)?, MAX_BYTES, reading)
+    let found = if kind.is_dir() {
+        "a directory"
+    } else {
+        "not a regular file"
+    };
+    Err(DataError::NotAFile { found })
+}
+
+/// Whether bytes are a gzip stream, told by the first of them and not by a name.
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// The bytes themselves, or decompressed if they are gzip.
 pub(crate) fn maybe_gunzip(bytes: Vec<u8>) -> Result<Vec<u8>, DataError> {
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
+    if !is_gzip(&bytes) {
         return Ok(bytes);
     }
     let decoder = MultiGzDecoder::new(bytes.as_slice());
@@ -101,7 +111,7 @@ mod tests {
         let path = folder.path().join("file");
         for stored in [b"content".to_vec(), gzip(b"content")] {
             write_atomically(&path, &stored).unwrap();
-            assert_eq!(read_maybe_gz(&path).unwrap(), b"content");
+            assert_eq!(maybe_gunzip(read(&path).unwrap()).unwrap(), b"content");
         }
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),
@@ -131,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_no_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let message = |path: &Path| read_maybe_gz(path).unwrap_err().to_string();
+        let message = |path: &Path| read(path).unwrap_err().to_string();
         let directory = folder.path().display();
         assert_eq!(
             message(folder.path()),
@@ -151,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_stream_is_read_to_its_limit() {
-        let read = |limit| read_limited(&[0; 10][..], limit, |e| DataError::from_io(e, "read"));
-        assert_eq!(read(10).unwrap().len(), 10);
-        assert!(matches!(read(9), Err(DataError::TooLarge { limit: 9 })));
+        let first = |limit| read_limited(&[0; 10][..], limit, |e| DataError::from_io(e, "read"));
+        assert_eq!(first(10).unwrap().len(), 10);
+        assert!(matches!(first(9), Err(DataError::TooLarge { limit: 9 })));
     }
 
     #[test]

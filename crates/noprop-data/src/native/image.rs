@@ -6,6 +6,7 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, Pixel, RgbaImage};
 
 use crate::DataError;
+use crate::native::files::check_regular;
 
 /// Longest side of a picture, in pixels.
 const MAX_SIDE: u32 = 16_384;
@@ -25,13 +26,30 @@ pub fn decode_image(path: &Path, shape: [usize; 3]) -> Result<Vec<u8>, DataError
         .map_err(|error| error.at(path.display()))
 }
 
+/// Whether a picture is stored in grey; `None` when it cannot be read. Only its header is.
+pub(crate) fn is_grey(path: &Path) -> Option<bool> {
+    let decoder = open(path).ok()?;
+    Some(!decoder.color_type().has_color())
+}
+
 fn decode(path: &Path) -> Result<DynamicImage, DataError> {
-    let reading = |error| DataError::from_io(error, "read");
-    if std::fs::metadata(path).map_err(reading)?.is_dir() {
-        return Err(DataError::NotAFile {
-            found: "a directory",
-        });
+    let mut decoder = open(path)?;
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+fn damaged(error: ImageError) -> DataError {
+    DataError::Image {
+        why: error.to_string(),
     }
+}
+
+/// Reads the header, which may promise no more than the limits.
+fn open(path: &Path) -> Result<impl ImageDecoder, DataError> {
+    let reading = |error| DataError::from_io(error, "read");
+    check_regular(path)?;
     let mut reader = ImageReader::open(path)
         .map_err(reading)?
         .with_guessed_format()
@@ -41,17 +59,11 @@ fn decode(path: &Path) -> Result<DynamicImage, DataError> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
-    let damaged = |error: ImageError| DataError::Image {
-        why: error.to_string(),
-    };
-    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let decoder = reader.into_decoder().map_err(damaged)?;
     if decoder.total_bytes() > MAX_DECODED {
         return Err(DataError::TooLarge { limit: MAX_DECODED });
     }
-    let orientation = decoder.orientation().map_err(damaged)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok(decoder)
 }
 
 /// Lays a transparent picture over black, the background of the digits.
@@ -67,25 +79,30 @@ fn flatten(picture: DynamicImage) -> DynamicImage {
     picture.into()
 }
 
-fn to_pixels(picture: DynamicImage, shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
+/// Whether pictures can be given this shape.
+pub(crate) fn check_shape(shape: [usize; 3]) -> Result<(), DataError> {
     let [channels, height, width] = shape;
-    let side = |side: usize| {
-        u32::try_from(side)
-            .ok()
-            .filter(|side| (1..=MAX_SIDE).contains(side))
-    };
-    let (Some(h), Some(w)) = (side(height), side(width)) else {
-        return Err(DataError::EmptyShape { shape });
-    };
-    match channels {
-        1 => Ok(imageops::resize(&picture.into_luma8(), w, h, FilterType::Triangle).into_raw()),
-        3 => {
-            let rgb = imageops::resize(&picture.into_rgb8(), w, h, FilterType::Triangle);
-            let channel = |index: usize| rgb.pixels().map(move |pixel| pixel[index]);
-            Ok((0..3).flat_map(channel).collect())
-        }
-        _ => Err(DataError::Channels { channels }),
+    let is_side = |side: &usize| (1..=MAX_SIDE as usize).contains(side);
+    if !matches!(channels, 1 | 3) {
+        Err(DataError::Channels { channels })
+    } else if [height, width].iter().all(is_side) {
+        Ok(())
+    } else {
+        Err(DataError::EmptyShape { shape })
     }
+}
+
+fn to_pixels(picture: DynamicImage, shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
+    check_shape(shape)?;
+    let [channels, height, width] = shape;
+    let (h, w) = (height as u32, width as u32);
+    if channels == 1 {
+        let grey = imageops::resize(&picture.into_luma8(), w, h, FilterType::Triangle);
+        return Ok(grey.into_raw());
+    }
+    let rgb = imageops::resize(&picture.into_rgb8(), w, h, FilterType::Triangle);
+    let channel = |index: usize| rgb.pixels().map(move |pixel| pixel[index]);
+    Ok((0..3).flat_map(channel).collect())
 }
 
 #[cfg(test)]

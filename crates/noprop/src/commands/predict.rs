@@ -12,6 +12,9 @@ use crate::adapters;
 use crate::cli::PredictArgs;
 use crate::run_folder;
 
+/// Classes in the table.
+const COLUMNS: usize = 10;
+
 pub fn run(args: &PredictArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
@@ -64,26 +67,34 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         return Ok(());
     }
     println!("{} ({:.2} %)", card.classes[best], 100.0 * last[best]);
-    let line = |row: &[f32]| {
-        row.iter()
-            .map(|p| format!("{:>7.2}", 100.0 * p))
-            .collect::<Vec<_>>()
-            .join("")
-    };
-    println!(
-        "{:>6}{}",
-        "class",
-        card.classes
-            .iter()
-            .map(|c| format!("{c:>7}"))
-            .collect::<String>()
-    );
-    if args.trajectory {
-        for (k, row) in rows.iter().enumerate() {
-            println!("{:>6}{}", format!("k={k}"), line(row));
-        }
-    } else {
-        println!("{:>6}{}", "%", line(last));
-    }
+    let shown = if args.trajectory { 0 } else { args.steps };
+    print_table(&card.classes, &rows[shown..], last);
     Ok(())
+}
+
+/// Probabilities in percent, a line a step and a column a class: the likeliest ones in the end.
+fn print_table(classes: &[String], rows: &[&[f32]], last: &[f32]) {
+    let mut shown: Vec<usize> = (0..classes.len()).collect();
+    shown.sort_by(|&a, &b| last[b].total_cmp(&last[a]));
+    shown.truncate(COLUMNS);
+    shown.sort_unstable();
+    let width = |class: usize| classes[class].chars().count().max(6) + 1;
+    let line = |cell: &dyn Fn(usize) -> String| -> String {
+        let cells = shown
+            .iter()
+            .map(|&class| format!("{:>1$}", cell(class), width(class)));
+        cells.collect()
+    };
+    println!("{:>6}{}", "class", line(&|class| classes[class].clone()));
+    for (k, row) in rows.iter().enumerate() {
+        let name = if rows.len() > 1 {
+            format!("k={k}")
+        } else {
+            "%".to_owned()
+        };
+        println!(
+            "{name:>6}{}",
+            line(&|class| format!("{:.2}", 100.0 * row[class]))
+        );
+    }
 }

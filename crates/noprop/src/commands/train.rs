@@ -1,7 +1,7 @@
 //! `noprop train`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,34 +12,33 @@ use noprop_data::Dataset;
 use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
 
 use crate::adapters;
+use crate::choice::Choice;
 use crate::cli::TrainArgs;
 use crate::commands::eval::{Plan, Table};
 use crate::progress::Console;
 use crate::run_folder::RunFolder;
 
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let (recipe, resumed) = match &args.resume {
+    let (mut choice, resumed) = match &args.resume {
         Some(path) => {
             let folder = RunFolder::open(path)?;
-            let mut recipe = folder.recipe()?;
-            args.overrides.apply(&mut recipe)?;
+            let choice = Choice::resume(folder.recipe()?, args)?;
             let checkpoint = folder.newest_checkpoint()?;
-            (recipe, Some((folder, checkpoint)))
+            (choice, Some((folder, checkpoint)))
         }
-        None => {
-            let mut recipe = crate::recipes::find(&args.recipe)?;
-            args.overrides.apply(&mut recipe)?;
-            (recipe, None)
-        }
+        None => (Choice::of(args)?, None),
     };
-    recipe.validate()?;
+    choice.recipe.validate()?;
     if args.show_recipe {
-        print!("{}", toml::to_string_pretty(&recipe)?);
+        print!("{}", toml::to_string_pretty(&choice.recipe)?);
         return Ok(());
     }
     let chosen = adapters::choose(args.device.device)?;
+    let data = &choice.recipe.data;
+    let dataset = crate::dataset::load(data.dataset, &args.source, &data.folder)?;
+    choice.fit_to(&dataset);
+    let (recipe, run) = (choice.recipe, choice.run);
     let threads = chosen.threads(args.device.threads.or(Some(recipe.train.threads)));
-    let dataset = crate::dataset::load(recipe.data.dataset, &args.source)?;
     let (folder, checkpoint) = match resumed {
         Some((folder, checkpoint)) => (Some(folder), Some(checkpoint)),
         None => (None, None),
@@ -54,13 +53,22 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     )?;
     let folder = match folder {
         Some(folder) => folder,
-        None => RunFolder::create(&out(args), args.force)?,
+        None => {
+            let out = args
+                .out
+                .clone()
+                .unwrap_or_else(|| Path::new("runs").join(run));
+            RunFolder::create(&out, args.force)?
+        }
     };
+    let [c, h, w] = dataset.train.shape;
     eprintln!(
-        "training on {} with {} images from {}, run folder {}",
+        "training on {} with {} images of {c}×{h}×{w} in {} classes from {}, {} test images, run folder {}",
         chosen.name,
         dataset.train.len(),
+        dataset.classes.len(),
         dataset.source,
+        dataset.test.len(),
         folder.path().display()
     );
     folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
@@ -82,13 +90,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         folder.path().join("model.safetensors").display()
     );
     Ok(())
-}
-
-fn out(args: &TrainArgs) -> PathBuf {
-    args.out.clone().unwrap_or_else(|| {
-        let name = PathBuf::from(&args.recipe);
-        PathBuf::from("runs").join(name.file_stem().unwrap_or(name.as_os_str()))
-    })
 }
 
 /// Runs the loop with its consumers; `false` when Ctrl-C stopped it.
@@ -157,6 +158,7 @@ fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
         steps: &[1, 2, 5, 10, 20, 40, 60, 100],
         repeats: 1,
         seed: recipe.eval.seed,
+        classes: &[],
     };
     Table::measure(&trainer.trained(), trainer.test(), trainer.workers(), &plan).print();
 }

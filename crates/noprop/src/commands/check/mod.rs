@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use noprop_core::SamplerKind;
 use noprop_core::sampler::Sampling;
 use noprop_core::weights;
-use noprop_data::{DatasetName, Split};
+use noprop_data::Split;
 
 use crate::adapters::{self, Chosen, DeviceChoice};
 use crate::cli::CheckArgs;
@@ -39,8 +39,8 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         None => crate::assets::MNIST_WEIGHTS.to_vec(),
     };
     let card = weights::read_card(&weights).context("these weights cannot be used")?;
-    let name: DatasetName = card.dataset.parse()?;
-    let dataset = crate::dataset::load(name, &args.source)?;
+    let dataset = crate::dataset::for_weights(&card, &args.source, args.weights.as_deref())?;
+    let name = dataset.name;
     if dataset.test.len() < args.images {
         eprintln!("note: {name} has {} test images here", dataset.test.len());
     }

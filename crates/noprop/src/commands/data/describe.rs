@@ -1,12 +1,17 @@
-//! `noprop data`.
+//! `noprop data DATASET`.
 
 use anyhow::Result;
+use noprop_data::FolderOptions;
 use serde_json::json;
 
-use crate::cli::DataArgs;
+use super::DescribeArgs;
 
-pub fn run(args: &DataArgs) -> Result<()> {
-    let dataset = crate::dataset::load(args.dataset, &args.source)?;
+pub fn run(args: &DescribeArgs) -> Result<()> {
+    let dataset = crate::dataset::load(
+        args.dataset,
+        &args.source,
+        &args.source.folder(&FolderOptions::default()),
+    )?;
     let classes = dataset.classes.len();
     let (train, test) = (
         dataset.train.class_counts(classes),
@@ -35,7 +40,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
         dataset.test.len()
     );
     for (i, class) in dataset.classes.iter().enumerate() {
-        println!("  {class:<12} {:>6} {:>6}", train[i], test[i]);
+        println!("  {class:<14} {:>6} {:>6}", train[i], test[i]);
     }
     Ok(())
 }

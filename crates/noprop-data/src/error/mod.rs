@@ -1,8 +1,13 @@
 //! What can go wrong with data, each as one sentence: what was expected, what was found, what to do.
 
+mod folder;
+
 use std::fmt::Display;
 use std::io;
 
+pub use folder::FolderError;
+
+use crate::formats::cifar::CifarError;
 use crate::formats::idx::IdxError;
 
 /// Everything that can go wrong while data is found, read and checked.
@@ -21,6 +26,10 @@ pub enum DataError {
     /// The bytes are not the IDX file that they should be.
     #[error(transparent)]
     Idx(#[from] IdxError),
+
+    /// The bytes are not the CIFAR file that they should be.
+    #[error(transparent)]
+    Cifar(#[from] CifarError),
 
     /// The number of pixels is not a whole number of images of the shape.
     #[error("expected {expected} bytes of pixels for {labels} labelled images, found {found}")]
@@ -114,6 +123,13 @@ pub enum DataError {
         problem: io::Error,
     },
 
+    /// A `.tar.gz` that is damaged or another one.
+    #[error("the archive {why}: download it again")]
+    Archive {
+        /// What is wrong with it.
+        why: String,
+    },
+
     /// More bytes than any file of these data sets has.
     #[error("is larger than {limit} bytes, more than any file of this data set holds")]
     TooLarge {
@@ -142,6 +158,38 @@ pub enum DataError {
         expected: String,
         /// Checksum of the file.
         found: String,
+    },
+
+    /// Well-formed files of the user's that hold fewer or more images than the published ones.
+    #[error(
+        "holds {found} images with the files beside it, but the official data set has {expected}: \
+         take all official files, or pass --allow-unverified to use your own"
+    )]
+    Incomplete {
+        /// Images published.
+        expected: usize,
+        /// Images found.
+        found: usize,
+    },
+
+    /// No source has the data set.
+    #[error(
+        "{name} {why}: put {downloads} (from {home}) into {folder}, or give a folder that holds \
+         {files} with --data-root"
+    )]
+    Unavailable {
+        /// The data set.
+        name: &'static str,
+        /// What was tried.
+        why: &'static str,
+        /// Files of the mirrors.
+        downloads: String,
+        /// Page of the data set.
+        home: &'static str,
+        /// The cache folder.
+        folder: String,
+        /// The files, unpacked.
+        files: String,
     },
 
     /// No connection, or no answer.
@@ -189,6 +237,10 @@ pub enum DataError {
         /// The decoder's message.
         why: String,
     },
+
+    /// A folder of images that makes no data set.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
 
     /// Pictures decode to one channel or three.
     #[error("pictures have 1 channel (grey) or 3 (RGB), but the model expects {channels}")]

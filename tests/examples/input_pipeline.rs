@@ -1,0 +1,153 @@
+//! Milliseconds of a training batch on its way into the model (gather, augment, normalise) beside a
+//! training step of ResNet-18, on the CPU with one thread; 128 images of CIFAR's size.
+//!
+//! `cargo build --release --workspace --example input_pipeline`, then
+//! `target/release/examples/input_pipeline [imagenet|strided|small]`, the stem of the ResNet.
+
+use std::error::Error;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use noprop_core::ModelConfig;
+use noprop_core::backbone::{BackboneConfig, ResNetConfig, Stem};
+use noprop_core::noise::{NoiseSource, Purpose};
+use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
+use noprop_data::catalog::CIFAR10;
+use noprop_data::{Dataset, DatasetName, DeviceSplit, Source, Split};
+use noprop_train::{DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
+
+const BATCH: usize = 128;
+const IMAGES: usize = 2048;
+const REPEATS: usize = 21;
+/// Steps of training, of which the first is not counted.
+const STEPS: usize = 4;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let stem = match std::env::args().nth(1).as_deref() {
+        None | Some("strided") => Stem::Strided,
+        Some("imagenet") => Stem::Imagenet,
+        Some("small") => Stem::Small,
+        Some(other) => return Err(format!("no stem is called {other}").into()),
+    };
+    let dataset = random_images()?;
+    let device = Device::flex().autodiff();
+    let split = DeviceSplit::new(&dataset.train, &dataset.normalization, 3, &device);
+    let mut noise = NoiseSource::new(0, Purpose::Augmenting, 0);
+
+    let off = AugmentConfig::default();
+    let reference = AugmentConfig {
+        crop_padding: 4,
+        flip: true,
+        ..off
+    };
+    let with_rotation = AugmentConfig {
+        rotation: 15.0,
+        ..reference
+    };
+    let all = AugmentConfig {
+        translation: 2,
+        cutout: 8,
+        ..with_rotation
+    };
+    let mut milliseconds = Vec::new();
+    for (name, config) in [
+        ("no augmentation", off),
+        ("crop and flip (CIFAR-10)", reference),
+        ("crop, flip and rotation (CIFAR-100)", with_rotation),
+        ("all of it", all),
+    ] {
+        let mut times: Vec<f64> = (0..REPEATS)
+            .map(|_| {
+                let indices = &noise.permutation(IMAGES)[..BATCH];
+                let start = Instant::now();
+                let images = if config.is_off() {
+                    split.batch(indices).0
+                } else {
+                    let uniforms = noise.uniform(BATCH * UNIFORMS);
+                    let draws = Draws::new(config, split.size(), &uniforms);
+                    split.augmented(indices, &draws).0
+                };
+                let _ = images.into_data();
+                start.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        let time = median(&mut times);
+        println!("{name}: {time:.2} ms");
+        milliseconds.push(time);
+    }
+
+    let mut times = step_milliseconds(&dataset, stem, reference)?;
+    let step = median(&mut times);
+    println!("a step of ResNet-18, stem {stem:?}, batch {BATCH}: {step:.0} ms");
+    for time in milliseconds {
+        println!("{:.2} % of it", 100.0 * time / step);
+    }
+    Ok(())
+}
+
+fn random_images() -> Result<Dataset, Box<dyn Error>> {
+    let shape = CIFAR10.shape;
+    let size: usize = shape.iter().product();
+    let mut noise = NoiseSource::new(1, Purpose::Initialising, 0);
+    let pixels = noise.uniform(IMAGES * size);
+    let pixels = pixels.into_iter().map(|u| (256.0 * u) as u8).collect();
+    let labels = (0..IMAGES).map(|i| (i % 10) as u16).collect();
+    let train = Split::new(pixels, labels, shape, 10)?;
+    Ok(Dataset {
+        name: DatasetName::Cifar10,
+        classes: CIFAR10.class_names(),
+        normalization: CIFAR10.normalization(),
+        test: train.take(1),
+        train,
+        source: Source::Embedded,
+    })
+}
+
+fn step_milliseconds(
+    dataset: &Dataset,
+    stem: Stem,
+    augment: AugmentConfig,
+) -> Result<Vec<f64>, Box<dyn Error>> {
+    let recipe = Recipe {
+        model: ModelConfig {
+            input: CIFAR10.shape,
+            backbone: BackboneConfig::Resnet(ResNetConfig {
+                stem,
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
+        data: DataConfig {
+            dataset: dataset.name,
+            validation: 0,
+            augment,
+            ..Default::default()
+        },
+        train: TrainConfig {
+            batch_size: BATCH,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let mut trainer = Trainer::new(recipe, dataset, &Device::flex(), 1, None)?;
+    let mut times = Vec::new();
+    let mut last = Instant::now();
+    trainer.run(&mut |event| {
+        if let TrainEvent::Step { step, .. } = event {
+            if step > 1 {
+                times.push(last.elapsed().as_secs_f64() * 1e3);
+            }
+            last = Instant::now();
+            if step > STEPS {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
+    })?;
+    Ok(times)
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
