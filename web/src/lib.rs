@@ -7,9 +7,6 @@ pub mod engine;
 pub mod logic;
 #[cfg(all(feature = "page", target_arch = "wasm32"))]
 pub mod page;
-#[cfg(all(feature = "stage", target_arch = "wasm32"))]
-pub mod painter;
 pub mod protocol;
-pub mod scene;
 #[cfg(all(feature = "cpu", target_arch = "wasm32"))]
 pub mod worker;

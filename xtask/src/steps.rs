@@ -136,8 +136,11 @@ impl Step {
                         "noprop-train",
                         "-p",
                         "noprop-web",
+                        "-p",
+                        "noprop-stage",
                     ])
                     .args(["--features", "noprop-web/page,noprop-web/cpu"])
+                    .args(["--features", "noprop-stage/worker"])
                     .args(["--", "-D", "warnings"]);
                 toolchain.apply(&mut command)?;
                 command

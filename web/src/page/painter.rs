@@ -1,6 +1,7 @@
 //! The page's end of the line to the worker that draws the stage on WebGPU.
 
 use js_sys::{Array, Uint8Array};
+use noprop_stage::message::{Answer, Order};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use web_sys::{ErrorEvent, HtmlCanvasElement, MessageEvent, Worker, WorkerOptions, WorkerType};
@@ -10,8 +11,7 @@ use super::stage::{GRID, Placed};
 use super::theme::{self, Theme};
 use super::{dom, with_app};
 use crate::logic::projection::Projection;
-use crate::protocol::{Trace, decode, encode};
-use crate::scene::{Answer, Order};
+use crate::protocol::Trace;
 
 /// The worker, and what it has been told.
 pub struct Painter {
@@ -44,7 +44,7 @@ impl Painter {
         let worker = Worker::new_with_options("worker.js?worker-stage", &options).ok()?;
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
             let bytes = Uint8Array::new(&event.data()).to_vec();
-            let answer = decode::<Answer>(&bytes).unwrap_or_else(|_| {
+            let answer = postcard::from_bytes(&bytes).unwrap_or_else(|_| {
                 Answer::Failed("page and stage are of different builds".into())
             });
             with_app(|app| app.painter_says(answer));
@@ -186,7 +186,7 @@ impl Painter {
     }
 
     fn send(&self, order: &Order) {
-        if let Ok(bytes) = encode(order) {
+        if let Ok(bytes) = postcard::to_stdvec(order) {
             let buffer = Uint8Array::from(bytes.as_slice()).buffer();
             let _ = self
                 .worker

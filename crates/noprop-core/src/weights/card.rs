@@ -71,7 +71,7 @@ fn least_parameters(model: &ModelConfig) -> f64 {
     let head = 3.0 * embed * first + first * second + second * classes;
     let schedule = match model.schedule {
         ScheduleConfig::Learned { hidden, .. } | ScheduleConfig::Reference { hidden, .. } => hidden,
-        ScheduleConfig::Linear { .. } => 0,
+        ScheduleConfig::Linear { .. } | ScheduleConfig::Flow { .. } => 0,
     };
     backbone + classes * latent + encoders + head + 2.0 * schedule as f64
 }

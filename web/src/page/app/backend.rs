@@ -1,5 +1,7 @@
 //! Which worker computes, and with which model.
 
+use noprop_stage::message::Answer;
+
 use super::super::link::{Gpu, Link};
 use super::super::painter::Painter;
 use super::super::{digits, dom, events, panels, theme, with_app};
@@ -7,7 +9,6 @@ use super::{App, Expected};
 use crate::logic::projection::Projection;
 use crate::logic::settings::Picture;
 use crate::protocol::{Backend, Ready, Request};
-use crate::scene::Answer;
 
 /// Weights that come with the page, and what they must be.
 const WEIGHTS: &str = "assets/mnist.safetensors";

@@ -11,8 +11,7 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, OffscreenCanvas};
 
-use crate::protocol::{decode, encode};
-use crate::scene::{Answer, Order};
+use crate::message::{Answer, Order};
 use canvas::Canvas;
 
 thread_local! {
@@ -28,7 +27,7 @@ pub fn listen() {
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
         match event.data().dyn_into::<OffscreenCanvas>() {
             Ok(canvas) => spawn_local(open(canvas)),
-            Err(data) => match decode::<Order>(&Uint8Array::new(&data).to_vec()) {
+            Err(data) => match postcard::from_bytes(&Uint8Array::new(&data).to_vec()) {
                 Ok(order) => obey(order),
                 Err(_) => post(&Answer::Failed(
                     "page and stage are of different builds".into(),
@@ -78,7 +77,7 @@ fn scope() -> DedicatedWorkerGlobalScope {
 }
 
 fn post(answer: &Answer) {
-    if let Ok(bytes) = encode(answer) {
+    if let Ok(bytes) = postcard::to_stdvec(answer) {
         let buffer = Uint8Array::from(bytes.as_slice()).buffer();
         let _ = scope().post_message_with_transfer(&buffer, &Array::of1(&buffer));
     }

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    noprop_web::painter::listen();
+    noprop_stage::worker::listen();
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,9 +1,9 @@
 //! A canvas that WebGPU draws on.
 
-use noprop_stage::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
 use web_sys::OffscreenCanvas;
 
-use crate::scene::Order;
+use crate::message::Order;
+use crate::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
 
 /// Canvas, device and renderer.
 pub struct Canvas {

@@ -1,7 +1,7 @@
 //! What the page tells the worker that draws its stage, and what it hears back.
 //!
-//! As in [`protocol`](crate::protocol): postcard bytes, flat row-major arrays. After
-//! [`Answer::Listening`] the page sends the canvas itself; after [`Answer::Ready`] these orders.
+//! Messages travel as postcard bytes; arrays are flat and row-major. After [`Answer::Listening`] the
+//! page sends the canvas itself; after [`Answer::Ready`] these orders.
 
 use serde::{Deserialize, Serialize};
 
