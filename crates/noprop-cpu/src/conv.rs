@@ -17,6 +17,10 @@ use rayon::prelude::*;
 use crate::cpu_tensor::{FlexTensor, from_vec, values};
 use crate::planes::{self, Planes};
 
+/// Values of X at most, a quarter of a gigabyte. Beyond it burn's convolution serves, which works
+/// image by image: on large images it loses little.
+const MOST_COLUMNS: usize = 1 << 26;
+
 /// The sizes of a convolution without groups, dilation and bias.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution {
@@ -43,7 +47,7 @@ struct Tap {
 
 impl Convolution {
     /// Images `[b, c_in, h, w]` with a kernel `[c_out, c_in, kh, kw]`; nothing when the kernel is
-    /// larger than the padded image.
+    /// larger than the padded image, or X would be too large.
     pub fn new(
         [batch, channels_in, height, width]: [usize; 4],
         [channels_out, _, kernel_h, kernel_w]: [usize; 4],
@@ -68,7 +72,7 @@ impl Convolution {
         let windows = (0..out_h * out_w)
             .map(|o| o / out_w * stride[0] * padded_w + o % out_w * stride[1])
             .collect();
-        Some(Self {
+        let plan = Self {
             batch,
             channels_in,
             channels_out,
@@ -78,7 +82,9 @@ impl Convolution {
             padding,
             taps,
             windows,
-        })
+        };
+        let values = channels_in * plan.taps.len() * plan.columns();
+        (values <= MOST_COLUMNS).then_some(plan)
     }
 
     /// `x` `[b, c_in, h, w]`, `weight` `[c_out, c_in, kh, kw]` → `[b, c_out, oh, ow]`.

@@ -21,8 +21,15 @@ pub struct Report(String);
 
 impl Report {
     pub fn new(threads: usize, turns: usize) -> Self {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let mut text = format!("Command: `cargo xtask {}`", arguments.join(" "));
+        // Paths say nothing to others.
+        let flags = std::env::args().skip(1).filter(|argument| {
+            matches!(
+                argument.as_str(),
+                "bench" | "--quick" | "--long" | "--dry-run"
+            )
+        });
+        let flags: Vec<String> = flags.collect();
+        let mut text = format!("Command: `cargo xtask {}`", flags.join(" "));
         let facts = [
             Some(date()),
             processor(),
