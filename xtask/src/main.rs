@@ -1,7 +1,9 @@
-//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask web`, `cargo xtask ci`.
+//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask web`, `cargo xtask bench`,
+//! `cargo xtask ci`.
 //!
 //! Plain Rust instead of shell scripts, so that the same commands work on every system.
 
+mod bench;
 mod browser;
 mod process;
 mod setup;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::setup::WasmSource;
 use crate::steps::Step;
 use crate::web::WebArgs;
@@ -42,6 +45,8 @@ enum Task {
         #[command(flatten)]
         test: TestArgs,
     },
+    /// Compare our speed with PyTorch's on this machine, and write docs/performance.md
+    Bench(BenchArgs),
 }
 
 #[derive(Args)]
@@ -77,6 +82,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Test(args) => steps::test(&args.only, &args.skip),
         Task::Web(args) => web::web(&args),
+        Task::Bench(args) => bench::bench(&args),
         Task::Setup(args) => {
             setup::setup(args.wasm);
             Ok(())

@@ -7,7 +7,7 @@ use noprop_data::DeviceSplit;
 
 use crate::workers::Workers;
 
-/// Images that go through the network together.
+/// Images that go through the network together, at most.
 const BATCH: usize = 500;
 
 /// Features and labels of a split, ready to be sampled from again and again.
@@ -15,14 +15,18 @@ pub struct Evaluator<'a> {
     model: &'a NoProp,
     workers: &'a Workers,
     batches: Vec<(Features, Tensor<1, Int>)>,
+    /// Images of each batch but the last.
+    batch: usize,
 }
 
 impl<'a> Evaluator<'a> {
     /// Runs the backbone over `split`. `model` must be off the autodiff device.
     pub fn new(model: &'a NoProp, split: &DeviceSplit, workers: &'a Workers) -> Self {
         let total = split.len();
-        let batches = workers.map(total.div_ceil(BATCH), |i| {
-            let indices: Vec<usize> = (i * BATCH..((i + 1) * BATCH).min(total)).collect();
+        // A few images, too, are shared among all workers.
+        let batch = total.div_ceil(workers.count()).clamp(1, BATCH);
+        let batches = workers.map(total.div_ceil(batch), |i| {
+            let indices: Vec<usize> = (i * batch..((i + 1) * batch).min(total)).collect();
             let (images, labels) = split.batch(&indices);
             (model.features(images), labels)
         });
@@ -30,6 +34,14 @@ impl<'a> Evaluator<'a> {
             model,
             workers,
             batches,
+            batch,
+        }
+    }
+
+    /// Returns when the features are computed; a GPU may still be at it after [`Self::new`].
+    pub fn wait(&self) {
+        for (features, _) in &self.batches {
+            features.fused.clone().sum().into_data();
         }
     }
 
@@ -49,7 +61,7 @@ impl<'a> Evaluator<'a> {
     pub fn outcomes(&self, sampling: Sampling) -> Vec<Outcome> {
         let outcomes = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
-            let z_1 = sampling.run(self.model, features, i * BATCH);
+            let z_1 = sampling.run(self.model, features, i * self.batch);
             let predicted = self.model.readout(features, z_1).argmax(1);
             let host = |tensor: Tensor<1, Int>| {
                 let data = tensor.into_data();

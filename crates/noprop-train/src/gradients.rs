@@ -22,11 +22,11 @@ pub(crate) fn average(model: &NoProp, shards: &mut [Shard]) -> GradientsParams {
     }
     impl ModuleVisitor for Average<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let parts = self.shards.iter_mut().filter_map(|shard| {
-                let gradient = shard.gradients.remove::<D>(param.id)?;
-                Some(gradient.mul_scalar(shard.weight))
-            });
-            if let Some(sum) = parts.reduce(|a, b| a + b) {
+            let parts = self
+                .shards
+                .iter_mut()
+                .filter_map(|shard| Some((shard.gradients.remove::<D>(param.id)?, shard.weight)));
+            if let Some(sum) = noprop_cpu::weighted_sum(parts) {
                 self.out.register::<D>(param.id, sum);
             }
         }
@@ -111,15 +111,9 @@ pub(crate) fn merge_statistics(model: NoProp, shards: &mut [Shard]) -> NoProp {
     impl ModuleMapper for Merge<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let parts = self.0.iter_mut().filter_map(|shard| {
-                Some(
-                    shard
-                        .statistics
-                        .0
-                        .remove::<D>(param.id)?
-                        .mul_scalar(shard.weight),
-                )
+                Some((shard.statistics.0.remove::<D>(param.id)?, shard.weight))
             });
-            match parts.reduce(|a, b| a + b) {
+            match noprop_cpu::weighted_sum(parts) {
                 Some(mean) => {
                     let tracked = param.val().device().is_autodiff();
                     param.map(|_| {

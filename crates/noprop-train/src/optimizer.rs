@@ -2,7 +2,7 @@
 
 use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer};
+use burn::optim::{AdamConfig, ModuleOptimizer};
 
 use crate::config::{OptimizerKind, TrainConfig};
 
@@ -17,16 +17,11 @@ pub(crate) fn build(config: &TrainConfig) -> ModuleOptimizer {
     let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
     match config.optimizer {
         OptimizerKind::AdamW => {
-            let with = |decay| {
-                AdamWConfig::new()
-                    .with_epsilon(EPSILON)
-                    .with_weight_decay(decay)
-            };
-            let optimizer = with(decay).init();
+            let optimizer = ModuleOptimizer::from(adamw(decay));
             if config.decay_all {
                 optimizer
             } else {
-                optimizer.with_group(plain(), with(0.0).build(), None)
+                optimizer.with_group(plain(), adamw(0.0), None)
             }
         }
         OptimizerKind::Adam => {
@@ -41,4 +36,17 @@ pub(crate) fn build(config: &TrainConfig) -> ModuleOptimizer {
             }
         }
     }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn adamw(decay: f32) -> noprop_cpu::FusedAdamW {
+    noprop_cpu::FusedAdamW::new(EPSILON, decay)
+}
+
+#[cfg(target_family = "wasm")]
+fn adamw(decay: f32) -> burn::optim::AdamW {
+    burn::optim::AdamWConfig::new()
+        .with_epsilon(EPSILON)
+        .with_weight_decay(decay)
+        .build()
 }

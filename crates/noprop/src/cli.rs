@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use noprop_core::SamplerKind;
 use noprop_data::{DatasetName, FolderOptions};
 
@@ -51,6 +51,11 @@ pub enum Command {
         after_help = "Examples:\n  noprop data list\n  noprop data fetch fashion-mnist cifar10\n  noprop data verify cifar10 --data-root DIR\n  noprop data show --dataset folder --data-root DIR --out sheet.png"
     )]
     Data(DataArgs),
+    /// Time a training step, a forward pass and a walk on a device.
+    #[command(
+        after_help = "Examples:\n  noprop bench\n  noprop bench --device wgpu --json\n  noprop bench --recipe mnist-small --measure step --batch-size 512"
+    )]
+    Bench(BenchArgs),
 }
 
 /// Where the dataset comes from.
@@ -304,6 +309,62 @@ fn channels(text: &str) -> Result<usize, String> {
         "1" => Ok(1),
         "3" => Ok(3),
         _ => Err("expected 1 (grey) or 3 (RGB)".into()),
+    }
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Name of a built-in recipe, or a TOML file: the model, the objective and the optimiser.
+    #[arg(long, default_value = "reference-mnist", value_name = "NAME|FILE")]
+    pub recipe: String,
+    /// What to time, separated by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [Measured::Step, Measured::Forward, Measured::Solve])]
+    pub measure: Vec<Measured>,
+    /// Height and width of the images [default: the recipe's].
+    #[arg(long, value_parser = positive)]
+    pub size: Option<usize>,
+    /// Images of a step and of a forward pass.
+    #[arg(long, default_value_t = 128, value_parser = positive)]
+    pub batch_size: usize,
+    /// Images that walk from noise to label.
+    #[arg(long, default_value_t = 1000, value_parser = positive)]
+    pub images: usize,
+    /// Steps T of a walk.
+    #[arg(long, default_value_t = 40, value_parser = positive)]
+    pub steps: usize,
+    /// Repetitions that count.
+    #[arg(long, default_value_t = 5, value_parser = positive)]
+    pub repeats: usize,
+    /// Repetitions before them.
+    #[arg(long, default_value_t = 2)]
+    pub warm_up: usize,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// What `bench` times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measured {
+    /// A training step.
+    Step,
+    /// The features of a batch.
+    Forward,
+    /// Features, and walks from noise to label.
+    Solve,
+}
+
+impl std::fmt::Display for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Step => "step",
+            Self::Forward => "forward",
+            Self::Solve => "solve",
+        })
     }
 }
 

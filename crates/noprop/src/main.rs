@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
         cli::Command::Export(args) => commands::export::run(&args),
         cli::Command::Devices(args) => commands::devices::run(&args),
         cli::Command::Data(args) => commands::data::run(&args),
+        cli::Command::Bench(args) => commands::bench::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -5,8 +5,8 @@ use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use noprop_cpu::{conv2d, norm, norm_relu};
 use serde::{Deserialize, Serialize};
 
 use crate::config::at_least;
@@ -131,7 +131,7 @@ impl ResNetConfig {
         };
         ResNet {
             conv1: conv([channels, self.width], kernel, stride, device),
-            bn1: norm(self.width, device),
+            bn1: batch_norm(self.width, device),
             layer1: stage(0),
             layer2: stage(1),
             layer3: stage(2),
@@ -164,7 +164,7 @@ pub struct ResNet {
 impl ResNet {
     /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let mut x = norm_relu(&self.bn1, conv2d(&self.conv1, images), None);
         if let Some(pool) = &self.pool {
             x = pool.forward(x);
         }
@@ -210,17 +210,17 @@ impl BasicBlock {
     fn new(fan_in: usize, planes: usize, stride: usize, device: &Device) -> Self {
         Self {
             conv1: conv([fan_in, planes], 3, stride, device),
-            bn1: norm(planes, device),
+            bn1: batch_norm(planes, device),
             conv2: conv([planes, planes], 3, 1, device),
-            bn2: norm(planes, device),
+            bn2: batch_norm(planes, device),
             downsample: shortcut(fan_in, planes, stride, device),
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let out = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let out = self.bn2.forward(self.conv2.forward(out));
-        relu(out + project(&self.downsample, x))
+        let out = norm_relu(&self.bn1, conv2d(&self.conv1, x.clone()), None);
+        let out = conv2d(&self.conv2, out);
+        norm_relu(&self.bn2, out, Some(project(&self.downsample, x)))
     }
 }
 
@@ -241,20 +241,20 @@ impl Bottleneck {
     fn new(fan_in: usize, planes: usize, stride: usize, device: &Device) -> Self {
         Self {
             conv1: conv([fan_in, planes], 1, 1, device),
-            bn1: norm(planes, device),
+            bn1: batch_norm(planes, device),
             conv2: conv([planes, planes], 3, stride, device),
-            bn2: norm(planes, device),
+            bn2: batch_norm(planes, device),
             conv3: conv([planes, 4 * planes], 1, 1, device),
-            bn3: norm(4 * planes, device),
+            bn3: batch_norm(4 * planes, device),
             downsample: shortcut(fan_in, 4 * planes, stride, device),
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let out = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let out = relu(self.bn2.forward(self.conv2.forward(out)));
-        let out = self.bn3.forward(self.conv3.forward(out));
-        relu(out + project(&self.downsample, x))
+        let out = norm_relu(&self.bn1, conv2d(&self.conv1, x.clone()), None);
+        let out = norm_relu(&self.bn2, conv2d(&self.conv2, out), None);
+        let out = conv2d(&self.conv3, out);
+        norm_relu(&self.bn3, out, Some(project(&self.downsample, x)))
     }
 }
 
@@ -272,7 +272,7 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> 
         .init(device)
 }
 
-fn norm(channels: usize, device: &Device) -> BatchNorm {
+fn batch_norm(channels: usize, device: &Device) -> BatchNorm {
     BatchNormConfig::new(channels).init(device)
 }
 
@@ -285,14 +285,14 @@ fn shortcut(
     (stride != 1 || fan_in != fan_out).then(|| {
         (
             conv([fan_in, fan_out], 1, stride, device),
-            norm(fan_out, device),
+            batch_norm(fan_out, device),
         )
     })
 }
 
 fn project(downsample: &Option<(Conv2d, BatchNorm)>, x: Tensor<4>) -> Tensor<4> {
     match downsample {
-        Some((conv, norm)) => norm.forward(conv.forward(x)),
+        Some((layer, bn)) => norm(bn, conv2d(layer, x)),
         None => x,
     }
 }

@@ -23,7 +23,7 @@ use crate::workers::Workers;
 use crate::{ema, optimizer, prototypes};
 
 /// Steps between two reads of the loss from the device.
-const LOG_INTERVAL: usize = 20;
+pub const LOG_INTERVAL: usize = 20;
 
 /// A model in training.
 pub struct Trainer {

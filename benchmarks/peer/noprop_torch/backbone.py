@@ -1,0 +1,117 @@
+"""Image -> features: ResNet with torchvision's parameter names, and the paper's small CNN."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}
+# kernel and stride of the first convolution, and whether max-pooling follows it
+STEMS = {"imagenet": (7, 2, True), "small": (3, 1, False), "strided": (3, 2, False)}
+
+
+def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    layer = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return layer
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2015, arXiv:1512.03385)."""
+
+    expansion = 1
+
+    def __init__(self, channels_in: int, planes: int, stride: int):
+        super().__init__()
+        self.conv1 = conv(channels_in, planes, 3, stride)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = conv(planes, planes, 3)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = shortcut(channels_in, planes, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (which has the stride), 1x1 convolutions and a shortcut."""
+
+    expansion = 4
+
+    def __init__(self, channels_in: int, planes: int, stride: int):
+        super().__init__()
+        self.conv1 = conv(channels_in, planes, 1)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = conv(planes, planes, 3, stride)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = conv(planes, 4 * planes, 1)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.downsample = shortcut(channels_in, 4 * planes, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and channels_in == channels_out:
+        return None
+    return nn.Sequential(conv(channels_in, channels_out, 1, stride), nn.BatchNorm2d(channels_out))
+
+
+class ResNet(nn.Module):
+    """Images [b, c, h, w] -> [b, outputs]. With width 64 and the ImageNet stem, torchvision's."""
+
+    def __init__(self, depth: int, stem: str, width: int, channels: int, outputs: int):
+        super().__init__()
+        kernel, stride, pooled = STEMS[stem]
+        block = Bottleneck if depth >= 50 else BasicBlock
+        self.conv1 = conv(channels, width, kernel, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1) if pooled else nn.Identity()
+        channels_in = width
+        for stage, count in enumerate(BLOCKS[depth]):
+            planes = width << stage
+            blocks = []
+            for index in range(count):
+                blocks.append(block(channels_in, planes, 2 if index == 0 and stage > 0 else 1))
+                channels_in = planes * block.expansion
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(channels_in, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(F.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.mean(dim=(2, 3)))
+
+
+class Cnn(nn.Module):
+    """The paper's image branch (figure 6): images [b, c, h, w] -> [b, outputs]."""
+
+    def __init__(self, width: int, dropout: float, image: tuple[int, int, int], outputs: int):
+        super().__init__()
+        channels, height, breadth = image
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.conv3 = nn.Conv2d(2 * width, 4 * width, 3, padding=1)
+        self.fc = nn.Linear(4 * width * (height // 4) * (breadth // 4), outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.dropout(F.max_pool2d(F.relu(self.conv1(images)), 2))
+        x = self.dropout(F.relu(self.conv2(x)))
+        x = self.dropout(F.max_pool2d(F.relu(self.conv3(x)), 2))
+        return F.relu(self.fc(torch.flatten(x, 1)))
+
+
+def build(config: dict) -> nn.Module:
+    """The backbone of a model configuration."""
+    backbone, image = config["backbone"], tuple(config["input"])
+    if backbone["kind"] == "cnn":
+        return Cnn(backbone["width"], backbone["dropout"], image, config["embed_dim"])
+    return ResNet(
+        backbone["depth"], backbone["stem"], backbone["width"], image[0], config["embed_dim"]
+    )

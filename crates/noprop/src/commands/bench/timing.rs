@@ -1,0 +1,155 @@
+//! What is timed, and how.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use noprop_core::NoProp;
+use noprop_core::sampler::Sampling;
+use noprop_data::DeviceSplit;
+use noprop_train::{Evaluator, Flow, Recipe, TrainEvent, Trainer, Workers};
+use serde::Serialize;
+
+use super::synthetic;
+
+/// One thing, timed several times.
+#[derive(Debug, Serialize)]
+pub struct Timing {
+    /// What it is.
+    pub what: String,
+    /// Images that it works on.
+    pub images: usize,
+    /// Seconds of each repetition.
+    pub seconds: Vec<f64>,
+}
+
+impl Timing {
+    /// Seconds of the repetition in the middle.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+
+    /// Seconds of the shortest repetition.
+    pub fn fastest(&self) -> f64 {
+        self.seconds.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Where and how often is measured.
+pub struct Bench<'a> {
+    pub recipe: &'a Recipe,
+    pub device: &'a Device,
+    pub is_cpu: bool,
+    pub workers: Workers,
+    /// Repetitions that do not count: kernels are compiled, memory is fetched.
+    pub warm_up: usize,
+    /// Repetitions that count.
+    pub repeats: usize,
+}
+
+impl Bench<'_> {
+    /// A training step as `noprop train` does it: batch, loss, gradients, optimiser.
+    ///
+    /// # Errors
+    /// When the recipe cannot be trained.
+    pub fn step(&self) -> Result<Vec<Timing>> {
+        let batch_size = self.recipe.train.batch_size;
+        // A GPU is still busy when a step returns; only where the loss is read is it known how
+        // far it has come, so there a repetition is what lies between two reads.
+        let steps_per_read = noprop_train::LOG_INTERVAL;
+        let reads = self.warm_up + self.repeats;
+        let steps = if self.is_cpu {
+            reads
+        } else {
+            reads * steps_per_read
+        };
+        let dataset = synthetic::dataset(&self.recipe.model, batch_size * steps)?;
+        let threads = self.workers.count();
+        let mut trainer = Trainer::new(self.recipe.clone(), &dataset, self.device, threads, None)?;
+
+        let mut seconds = Vec::new();
+        let (mut last, mut pending) = (Instant::now(), 0);
+        trainer.run(&mut |event| {
+            let TrainEvent::Step { loss, .. } = event else {
+                return Flow::Continue;
+            };
+            pending += 1;
+            if self.is_cpu || loss.is_some() {
+                let now = Instant::now();
+                seconds.push((now - last).as_secs_f64() / f64::from(pending));
+                (last, pending) = (now, 0);
+            }
+            if seconds.len() < reads {
+                Flow::Continue
+            } else {
+                Flow::Stop
+            }
+        })?;
+        Ok(vec![self.timing("training step", batch_size, seconds)])
+    }
+
+    /// The features of a batch.
+    ///
+    /// # Errors
+    /// When the recipe's model cannot be built.
+    pub fn forward(&self, images: usize) -> Result<Vec<Timing>> {
+        let (model, split) = self.model(images)?;
+        let seconds = self.repeat(|| {
+            Evaluator::new(&model, &split, &self.workers).wait();
+        });
+        Ok(vec![self.timing("forward", images, seconds)])
+    }
+
+    /// Features of `images` images, and their walks from noise to label in `steps` steps.
+    ///
+    /// # Errors
+    /// When the recipe's model cannot be built.
+    pub fn solve(&self, images: usize, steps: usize) -> Result<Vec<Timing>> {
+        let (model, split) = self.model(images)?;
+        let sampling = Sampling {
+            kind: self.recipe.eval.sampler,
+            steps,
+            seed: 0,
+        };
+        let evaluator = Evaluator::new(&model, &split, &self.workers);
+        let walks = self.repeat(|| {
+            evaluator.accuracy(sampling);
+        });
+        let whole = self.repeat(|| {
+            Evaluator::new(&model, &split, &self.workers).accuracy(sampling);
+        });
+        let walk = format!("{}, T={steps}", sampling.kind);
+        Ok(vec![
+            self.timing(&format!("{walk}, with features"), images, whole),
+            self.timing(&format!("{walk}, walks alone"), images, walks),
+        ])
+    }
+
+    fn model(&self, images: usize) -> Result<(NoProp, DeviceSplit)> {
+        let config = &self.recipe.model;
+        let dataset = synthetic::dataset(config, images)?;
+        let normalization = &dataset.normalization;
+        let split = DeviceSplit::new(&dataset.train, normalization, config.input[0], self.device);
+        Ok((NoProp::new(config, 0, self.device)?, split))
+    }
+
+    fn repeat(&self, mut work: impl FnMut()) -> Vec<f64> {
+        let repetitions = (0..self.warm_up + self.repeats).map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        });
+        repetitions.collect()
+    }
+
+    fn timing(&self, what: &str, images: usize, mut seconds: Vec<f64>) -> Timing {
+        seconds.drain(..self.warm_up);
+        Timing {
+            what: what.into(),
+            images,
+            seconds,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Micro-benchmarks on the CPU: `cargo bench --workspace --bench speed`, with a filter such as
+//! `-- sampler`. `noprop bench` times any device, `cargo xtask bench` compares with PyTorch.
+
+use std::hint::black_box;
+
+use burn::tensor::{Device, Tensor};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use noprop_core::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
+use noprop_core::sampler::Sampling;
+use noprop_core::{ModelConfig, NoProp, SamplerKind};
+use noprop_data::{DeviceSplit, Normalization, Split};
+use noprop_tests::mnist_subset;
+use noprop_train::{DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
+
+const BATCH: usize = 128;
+/// Steps of training in a sample; the checkpoint at their end counts, too.
+const STEPS: usize = 10;
+
+fn main() {
+    divan::main();
+}
+
+/// The backbone of `mnist-small`, and ResNet-18.
+fn models() -> [(&'static str, ModelConfig); 2] {
+    let resnet = |depth, stem, width| BackboneConfig::Resnet(ResNetConfig { depth, stem, width });
+    let model = |backbone| ModelConfig {
+        backbone,
+        ..Default::default()
+    };
+    [
+        (
+            "resnet10",
+            model(resnet(Depth::ResNet10, Stem::Strided, 24)),
+        ),
+        (
+            "resnet18",
+            model(resnet(Depth::ResNet18, Stem::Imagenet, 64)),
+        ),
+    ]
+}
+
+fn trainer(model: &ModelConfig, threads: usize) -> Trainer {
+    let recipe = Recipe {
+        model: model.clone(),
+        data: DataConfig {
+            validation: 0,
+            ..Default::default()
+        },
+        train: TrainConfig {
+            batch_size: BATCH,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let dataset = mnist_subset(1).expect("the embedded subset");
+    Trainer::new(recipe, &dataset, &Device::flex(), threads, None).expect("a valid recipe")
+}
+
+fn train(mut trainer: Trainer) -> Trainer {
+    let mut steps = 0;
+    let result = trainer.run(&mut |event| match event {
+        TrainEvent::Step { .. } if steps + 1 == STEPS => Flow::Stop,
+        TrainEvent::Step { .. } => {
+            steps += 1;
+            Flow::Continue
+        }
+        _ => Flow::Continue,
+    });
+    result.expect("a finite loss");
+    trainer
+}
+
+#[divan::bench(args = [1, 2], sample_count = 10)]
+fn step_resnet10(bencher: Bencher, threads: usize) {
+    step(bencher, 0, threads);
+}
+
+#[divan::bench(args = [1, 2], sample_count = 5)]
+fn step_resnet18(bencher: Bencher, threads: usize) {
+    step(bencher, 1, threads);
+}
+
+fn step(bencher: Bencher, model: usize, threads: usize) {
+    let trainer = || trainer(&models()[model], threads);
+    bencher
+        .counter(ItemsCount::new(STEPS * BATCH))
+        .with_inputs(trainer)
+        .bench_values(train);
+}
+
+#[divan::bench(args = [0, 1], sample_count = 20)]
+fn forward(bencher: Bencher, model: usize) {
+    let device = Device::flex();
+    let model = NoProp::new(&models()[model], 0, &device).expect("a valid model");
+    let images = Tensor::<4>::ones([BATCH, 1, 28, 28], &device);
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .bench(|| model.features(images.clone()));
+}
+
+/// Walks of a batch in ten steps.
+#[divan::bench(args = SamplerKind::ALL)]
+fn sampler(bencher: Bencher, kind: SamplerKind) {
+    let device = Device::flex();
+    let model = NoProp::new(&models()[1], 0, &device).expect("a valid model");
+    let features = model.features(Tensor::ones([BATCH, 1, 28, 28], &device));
+    let sampling = Sampling {
+        kind,
+        steps: 10,
+        seed: 0,
+    };
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .bench(|| sampling.run(&model, black_box(&features), 0));
+}
+
+/// Gather, unpack and normalise a batch.
+#[divan::bench]
+fn batch_of_data(bencher: Bencher) {
+    let split = Split {
+        images: (0..6000 * 28 * 28).map(|i| (i % 251) as u8).collect(),
+        labels: (0..6000).map(|i| i % 10).collect(),
+        shape: [1, 28, 28],
+    };
+    let normalization = Normalization {
+        mean: vec![0.1307],
+        std: vec![0.3081],
+    };
+    let indices: Vec<usize> = (0..BATCH).map(|i| i * 41 % 6000).collect();
+    let on_device = DeviceSplit::new(&split, &normalization, 3, &Device::flex());
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .bench(|| on_device.batch(black_box(&indices)));
+}

@@ -1,0 +1,231 @@
+//! The tables, for the terminal and for `docs/performance.md`.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::Row;
+use super::accuracy::Seconds;
+use super::case::REFERENCE_IMAGES;
+use crate::process;
+
+/// What is between these lines is written by `cargo xtask bench`; the rest by people.
+const BEGIN: &str = "<!-- written by cargo xtask bench: begin -->";
+const END: &str = "<!-- written by cargo xtask bench: end -->";
+
+/// Markdown in the making.
+pub struct Report(String);
+
+impl Report {
+    pub fn new(threads: usize, turns: usize) -> Self {
+        // Paths say nothing to others.
+        let flags = std::env::args().skip(1).filter(|argument| {
+            matches!(
+                argument.as_str(),
+                "bench" | "--quick" | "--long" | "--dry-run"
+            )
+        });
+        let flags: Vec<String> = flags.collect();
+        let mut text = format!("Command: `cargo xtask {}`", flags.join(" "));
+        let facts = [
+            Some(date()),
+            processor(),
+            Some(format!(
+                "{threads} thread(s) on as many cores for each side"
+            )),
+            Some(format!("{turns} turns, medians")),
+            load().map(|load| format!("load average of the machine before: {load}")),
+        ];
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        let _ = writeln!(text, "  \n{}.", facts.join("; "));
+        Self(text)
+    }
+
+    /// The table of all sides.
+    pub fn main(&mut self, rows: &[Row]) {
+        self.head(
+            "Against PyTorch",
+            &[
+                "",
+                "ours",
+                "PyTorch, features once",
+                "ratio",
+                "PyTorch, as the reference",
+                "ratio",
+            ],
+        );
+        for row in rows {
+            let ours = row.results[0].median();
+            let mut cells = vec![row.case.title.clone(), time(ours)];
+            for peer in &row.results[1..] {
+                cells.extend([time(peer.median()), ratio(peer.median(), ours)]);
+            }
+            self.row(cells, 6);
+        }
+        let _ = writeln!(
+            self.0,
+            "\nRatio: their time by ours, so above 1 we are faster. The reference as it is walks on \
+             {REFERENCE_IMAGES} images; its time is scaled to the number in the row."
+        );
+        if let Some(row) = rows.first() {
+            self.head(
+                &format!("Peak memory ({})", row.case.title),
+                &[
+                    "ours",
+                    "PyTorch, features once",
+                    "PyTorch, as the reference",
+                ],
+            );
+            let cells = row.results.iter().map(|result| match result.peak_memory() {
+                Some(bytes) => format!("{:.0} MB", bytes as f64 / 1e6),
+                None => "unknown".into(),
+            });
+            self.row(cells.collect(), 3);
+        }
+    }
+
+    /// From the start of a process to its end.
+    pub fn start_up(&mut self, row: &Row) {
+        self.head("Start-up", &["", "ours", "PyTorch", "ratio"]);
+        let [ours, peer] = [0, 1].map(|i| row.results[i].wall());
+        let title = row.case.title.clone();
+        self.row(vec![title, time(ours), time(peer), ratio(peer, ours)], 4);
+    }
+
+    /// Times over a growing number.
+    pub fn growth(&mut self, title: &str, rows: &[Row]) {
+        self.head(
+            title,
+            &[
+                "",
+                "ours",
+                "fastest … slowest",
+                "PyTorch, features once",
+                "ratio",
+            ],
+        );
+        for row in rows {
+            let [ours, peer] = [0, 1].map(|i| row.results[i].median());
+            let (fastest, slowest) = row.results[0].range();
+            let range = format!("{} … {}", time(fastest), time(slowest));
+            let title = row.case.title.clone();
+            self.row(
+                vec![title, time(ours), range, time(peer), ratio(peer, ours)],
+                5,
+            );
+        }
+    }
+
+    /// Seconds of training until so many percent are right.
+    pub fn accuracy(&mut self, rows: &[Seconds]) {
+        self.head(
+            "Seconds of training to a test accuracy on MNIST (evaluation not counted)",
+            &["", "97 %", "98 %", "99 %"],
+        );
+        for row in rows {
+            let mut cells = vec![row.name.clone()];
+            cells.extend(row.to_percent.iter().map(|seconds| match seconds {
+                Some(seconds) => format!("{seconds:.0}"),
+                None => "not reached".into(),
+            }));
+            self.row(cells, 4);
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Puts the tables between their two marks in `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or has no marks.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let old = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let Some(new) = between_marks(&old, &self.0) else {
+            bail!("{} lacks the lines {BEGIN:?} and {END:?}", path.display());
+        };
+        fs::write(path, new).with_context(|| path.display().to_string())?;
+        println!("written to {}", path.display());
+        Ok(())
+    }
+
+    fn head(&mut self, title: &str, columns: &[&str]) {
+        let _ = writeln!(self.0, "\n### {title}\n");
+        let _ = writeln!(self.0, "| {} |", columns.join(" | "));
+        let _ = writeln!(self.0, "|{}", "---|".repeat(columns.len()));
+    }
+
+    fn row(&mut self, mut cells: Vec<String>, columns: usize) {
+        cells.resize(columns, String::new());
+        let _ = writeln!(self.0, "| {} |", cells.join(" | "));
+    }
+}
+
+fn between_marks(text: &str, tables: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{tables}{END}{after}"))
+}
+
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.1} ms", 1e3 * s),
+        s if s < 100.0 => format!("{s:.2} s"),
+        s => format!("{s:.0} s"),
+    }
+}
+
+fn ratio(theirs: f64, ours: f64) -> String {
+    format!("**{:.2}**", theirs / ours)
+}
+
+fn date() -> String {
+    let date = process::which("date").and_then(|date| {
+        let mut command = Command::new(date);
+        process::capture(command.arg("+%Y-%m-%d %H:%M"))
+    });
+    date.map_or_else(|| "no date".into(), |date| date.trim().into())
+}
+
+fn processor() -> Option<String> {
+    let info = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let field = |name: &str| {
+        let line = info.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let count = info
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    Some(format!("{}, {count} core(s)", field("model name")?))
+}
+
+fn load() -> Option<String> {
+    let load = fs::read_to_string("/proc/loadavg").ok()?;
+    Some(load.split(' ').next()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_replace_those_between_the_marks() {
+        let old = format!("before\n{BEGIN}\nold\n{END}\nafter");
+        let new = between_marks(&old, "new\n").expect("both marks are there");
+        assert_eq!(new, format!("before\n{BEGIN}\nnew\n{END}\nafter"));
+        assert_eq!(between_marks("nothing", "new"), None);
+    }
+
+    #[test]
+    fn times_have_their_unit() {
+        assert_eq!(
+            [0.0123, 2.5, 1234.5].map(time),
+            ["12.3 ms", "2.50 s", "1234 s"]
+        );
+    }
+}
