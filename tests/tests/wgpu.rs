@@ -12,7 +12,8 @@ use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::Sampling;
 use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{ModelConfig, NoProp, SamplerKind, predicted_class};
-use noprop_data::Dataset;
+use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
+use noprop_data::{Dataset, DeviceSplit};
 use noprop_tests::mnist_subset;
 use noprop_train::{Checkpoint, DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
 
@@ -174,6 +175,40 @@ fn compare_training(cpu: &Device, gpu: &Device) {
     assert!(far * 100 <= all, "{far} of {all} weights differ by > 1e-3");
 }
 
+fn compare_augmentation(cpu: &Device, gpu: &Device) {
+    let dataset = mnist_subset(16).unwrap();
+    let indices: Vec<usize> = (0..16).collect();
+    let uniforms = NoiseSource::new(5, Purpose::Augmenting, 0).uniform(16 * UNIFORMS);
+    let moves = AugmentConfig {
+        crop_padding: 4,
+        flip: true,
+        translation: 2,
+        cutout: 8,
+        ..Default::default()
+    };
+    let turned = AugmentConfig {
+        rotation: 15.0,
+        ..moves
+    };
+    for (config, allowed) in [(moves, 0), (turned, 16 * 784 / 1000)] {
+        let draws = Draws::new(config, [28, 28], &uniforms);
+        let images = |device: &Device| {
+            let split = DeviceSplit::new(&dataset.test, &dataset.normalization, 1, device);
+            values(split.augmented(&indices, &draws).0.flatten::<2>(1, 3))
+        };
+        // Pixels are looked up; only a rotation may round to the neighbour, in another order of
+        // operations, and normalising rounds numbers below 3.
+        let (ours, theirs) = (images(cpu), images(gpu));
+        let pairs = ours.iter().zip(&theirs);
+        let far = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-6).count();
+        println!("{config:?}: {far} of {} pixels differ", ours.len());
+        assert!(
+            far <= allowed && ours.len() == theirs.len(),
+            "{far} pixels differ"
+        );
+    }
+}
+
 /// The CPU and a software adapter; nothing, said aloud, where there is none.
 fn devices() -> Option<(Device, Device)> {
     if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
@@ -201,6 +236,7 @@ fn wgpu_agrees_with_the_cpu() {
         stem: Stem::Strided,
         width: 4,
     });
+    compare_augmentation(&cpu, &gpu);
     compare_inference("cnn", cnn(), &cpu, &gpu);
     compare_inference("resnet", resnet, &cpu, &gpu);
     compare_training(&cpu, &gpu);
