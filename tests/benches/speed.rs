@@ -22,22 +22,16 @@ fn main() {
 }
 
 /// The backbone of `mnist-small`, and ResNet-18.
-fn models() -> [(&'static str, ModelConfig); 2] {
+fn models() -> [ModelConfig; 2] {
     let resnet = |depth, stem, width| BackboneConfig::Resnet(ResNetConfig { depth, stem, width });
-    let model = |backbone| ModelConfig {
+    [
+        resnet(Depth::ResNet10, Stem::Strided, 24),
+        resnet(Depth::ResNet18, Stem::Imagenet, 64),
+    ]
+    .map(|backbone| ModelConfig {
         backbone,
         ..Default::default()
-    };
-    [
-        (
-            "resnet10",
-            model(resnet(Depth::ResNet10, Stem::Strided, 24)),
-        ),
-        (
-            "resnet18",
-            model(resnet(Depth::ResNet18, Stem::Imagenet, 64)),
-        ),
-    ]
+    })
 }
 
 fn trainer(model: &ModelConfig, threads: usize) -> Trainer {
