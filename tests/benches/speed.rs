@@ -21,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// Models with the backbones of `mnist-small` and of `mnist-resnet18`.
+/// The backbone of `mnist-small`, and ResNet-18.
 fn models() -> [ModelConfig; 2] {
     let resnet = |depth, stem, width| BackboneConfig::Resnet(ResNetConfig { depth, stem, width });
     [

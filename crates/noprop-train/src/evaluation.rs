@@ -8,7 +8,7 @@ use noprop_data::DeviceSplit;
 use crate::workers::Workers;
 
 /// Images that go through the network together, at most.
-const BATCH: usize = 500;
+const BATCH: usize = 128;
 
 /// Features and labels of a split, ready to be sampled from again and again.
 pub struct Evaluator<'a> {
