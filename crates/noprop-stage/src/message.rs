@@ -1,7 +1,7 @@
 //! What the page tells the worker that draws its stage, and what it hears back.
 //!
-//! Messages travel as postcard bytes; arrays are flat and row-major. After [`Answer::Listening`] the
-//! page sends the canvas itself; after [`Answer::Ready`] these orders.
+//! Messages travel as postcard bytes; arrays are flat and row-major. After [`Answer::Ready`] the
+//! page sends orders, and each picture comes back as an `ImageBitmap`.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +73,6 @@ pub enum Order {
 /// Worker → page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// It waits for the canvas.
-    Listening,
     /// It waits for orders.
     Ready,
     /// It draws no more, and why. The page draws by itself.

@@ -1,9 +1,9 @@
 //! The page's end of the line to the worker that draws the stage on WebGPU.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Function, Reflect, Uint8Array};
 use noprop_stage::message::{Answer, Order};
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ErrorEvent, HtmlCanvasElement, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use super::app::App;
@@ -43,10 +43,15 @@ impl Painter {
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options("worker.js?worker-stage", &options).ok()?;
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
-            let bytes = Uint8Array::new(&event.data()).to_vec();
-            let answer = postcard::from_bytes(&bytes).unwrap_or_else(|_| {
-                Answer::Failed("page and stage are of different builds".into())
-            });
+            let data = event.data();
+            if !data.is_instance_of::<ArrayBuffer>() {
+                with_app(|app| app.painter_shows(&data));
+                return;
+            }
+            let answer =
+                postcard::from_bytes(&Uint8Array::new(&data).to_vec()).unwrap_or_else(|_| {
+                    Answer::Failed("page and stage are of different builds".into())
+                });
             with_app(|app| app.painter_says(answer));
         });
         let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(|event: ErrorEvent| {
@@ -64,12 +69,17 @@ impl Painter {
         })
     }
 
-    /// Hands the canvas over, which can be done once.
-    pub fn hand_over_canvas(&self) {
-        if let Ok(canvas) = self.canvas.transfer_control_to_offscreen() {
-            let _ = self
-                .worker
-                .post_message_with_transfer(&canvas, &Array::of1(&canvas));
+    /// Puts a picture on the canvas, without a copy.
+    pub fn put(&self, bitmap: &JsValue) {
+        // By name: web-sys's type for this context is one more feature, and another list of features
+        // compiles the engine anew.
+        let Ok(Some(context)) = self.canvas.get_context("bitmaprenderer") else {
+            return;
+        };
+        if let Ok(transfer) = Reflect::get(&context, &dom::js("transferFromImageBitmap"))
+            && let Some(transfer) = transfer.dyn_ref::<Function>()
+        {
+            let _ = transfer.call1(&context, bitmap);
         }
     }
 

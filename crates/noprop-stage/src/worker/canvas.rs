@@ -1,20 +1,29 @@
-//! A canvas that WebGPU draws on.
-
-use web_sys::OffscreenCanvas;
+//! A texture that WebGPU draws on, and its way to the host.
 
 use crate::message::Order;
 use crate::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
 
-/// Canvas, device and renderer.
+/// Device, renderer and the picture.
 pub struct Canvas {
-    surface: wgpu::Surface<'static>,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    config: wgpu::SurfaceConfiguration,
     renderer: Renderer,
-    /// The frame that waits to be drawn.
+    picture: Option<Picture>,
+    /// Whether a picture is on its way to the host.
+    busy: bool,
+    /// The newest frame that was asked for meanwhile.
     waiting: Option<([u32; 2], Frame)>,
 }
+
+/// A texture, and the buffer that carries it to the host.
+struct Picture {
+    size: [u32; 2],
+    texture: wgpu::Texture,
+    buffer: wgpu::Buffer,
+}
+
+/// Colours are blended as Canvas 2D blends them: in sRGB, not in light.
+const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
 /// Until the page says its theme.
 const NO_STYLE: Style = Style {
@@ -26,18 +35,10 @@ const NO_STYLE: Style = Style {
 };
 
 impl Canvas {
-    /// Opens a device for `canvas`; `lost` hears when it goes.
-    pub async fn open(canvas: OffscreenCanvas, lost: fn(String)) -> Result<Self, String> {
-        let instance = wgpu::Instance::default();
-        let surface = instance
-            .create_surface(wgpu::SurfaceTarget::OffscreenCanvas(canvas))
-            .map_err(|error| error.to_string())?;
-        let options = wgpu::RequestAdapterOptions {
-            compatible_surface: Some(&surface),
-            ..Default::default()
-        };
-        let adapter = instance
-            .request_adapter(&options)
+    /// Opens a device; `lost` hears when it goes.
+    pub async fn open(lost: fn(String)) -> Result<Self, String> {
+        let adapter = wgpu::Instance::default()
+            .request_adapter(&wgpu::RequestAdapterOptions::default())
             .await
             .map_err(|error| error.to_string())?;
         let (device, queue) = adapter
@@ -45,25 +46,19 @@ impl Canvas {
             .await
             .map_err(|error| error.to_string())?;
         device.set_device_lost_callback(move |_, message| lost(message));
-        let mut config = surface
-            .get_default_config(&adapter, 1, 1)
-            .ok_or("the adapter cannot draw on this canvas")?;
-        // As Canvas 2D mixes colours: in sRGB, not in light.
-        config.format = config.format.remove_srgb_suffix();
-        config.alpha_mode = wgpu::CompositeAlphaMode::PreMultiplied;
-        let renderer = Renderer::new(device.clone(), queue.clone(), config.format, NO_STYLE);
+        let renderer = Renderer::new(device.clone(), queue.clone(), FORMAT, NO_STYLE);
         Ok(Self {
-            surface,
             device,
             queue,
-            config,
             renderer,
+            picture: None,
+            busy: false,
             waiting: None,
         })
     }
 
-    /// Takes an order; whether a frame is to be drawn from now on.
-    pub fn obey(&mut self, order: Order) -> bool {
+    /// Takes an order; a frame waits for [`Self::draw`].
+    pub fn obey(&mut self, order: Order) {
         match order {
             Order::Style {
                 ink,
@@ -127,33 +122,118 @@ impl Canvas {
                     cloud,
                     field,
                 };
-                return self.waiting.replace((size, frame)).is_none();
+                self.waiting = Some((size, frame));
             }
         }
-        false
     }
 
-    /// Draws the frame that waits.
-    pub fn draw(&mut self) -> Result<(), String> {
-        use wgpu::CurrentSurfaceTexture::{Occluded, Suboptimal, Success, Timeout};
-
-        let Some(([width, height], frame)) = self.waiting.take() else {
-            return Ok(());
-        };
-        let size = (width.max(1), height.max(1));
-        if (self.config.width, self.config.height) != size {
-            (self.config.width, self.config.height) = size;
-            self.surface.configure(&self.device, &self.config);
+    /// Draws the frame that waits, if the last picture has arrived; `drawn` is called when this one
+    /// has.
+    pub fn draw(&mut self, drawn: fn()) {
+        if self.busy {
+            return;
         }
-        let texture = match self.surface.get_current_texture() {
-            Success(texture) | Suboptimal(texture) => texture,
-            // Nobody sees this frame; the next one is drawn again.
-            Timeout | Occluded => return Ok(()),
-            other => return Err(format!("the canvas gives no picture to draw on: {other:?}")),
+        let Some((size, frame)) = self.waiting.take() else {
+            return;
         };
-        let view = texture.texture.create_view(&Default::default());
+        let size = size.map(|pixels| pixels.max(1));
+        let picture = match self.picture.take().filter(|picture| picture.size == size) {
+            Some(picture) => picture,
+            None => Picture::new(&self.device, size),
+        };
+        let view = picture.texture.create_view(&Default::default());
         self.renderer.draw(&view, &frame);
-        self.queue.present(texture);
-        Ok(())
+        picture.fetch(&self.device, &self.queue);
+        // A mapping that fails is noticed where the picture is read.
+        let report = move |_| drawn();
+        picture.buffer.map_async(wgpu::MapMode::Read, .., report);
+        self.busy = true;
+        self.picture = Some(picture);
+    }
+
+    /// Width and pixels `[height, width, 4]` of the picture that has arrived.
+    pub fn picture(&mut self) -> Result<(u32, Vec<u8>), String> {
+        self.busy = false;
+        let picture = self.picture.as_ref().ok_or("nothing was drawn")?;
+        let [width, _] = picture.size;
+        let view = picture.buffer.get_mapped_range(..);
+        let view = view.map_err(|error| error.to_string())?;
+        let rows = view.chunks(picture.stride() as usize);
+        let mut pixels: Vec<u8> = rows
+            .flat_map(|row| &row[..4 * width as usize])
+            .copied()
+            .collect();
+        drop(view);
+        picture.buffer.unmap();
+        unmultiply(&mut pixels);
+        Ok((width, pixels))
+    }
+}
+
+impl Picture {
+    fn new(device: &wgpu::Device, size: [u32; 2]) -> Self {
+        let [width, height] = size;
+        let texture = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("stage"),
+            size: wgpu::Extent3d {
+                width,
+                height,
+                depth_or_array_layers: 1,
+            },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: FORMAT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("stage on the host"),
+            size: u64::from(stride(width)) * u64::from(height),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        Self {
+            size,
+            texture,
+            buffer,
+        }
+    }
+
+    /// Bytes from one row of the buffer to the next.
+    fn stride(&self) -> u32 {
+        stride(self.size[0])
+    }
+
+    /// Copies the texture into the buffer.
+    fn fetch(&self, device: &wgpu::Device, queue: &wgpu::Queue) {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let to = wgpu::TexelCopyBufferInfo {
+            buffer: &self.buffer,
+            layout: wgpu::TexelCopyBufferLayout {
+                offset: 0,
+                bytes_per_row: Some(self.stride()),
+                rows_per_image: None,
+            },
+        };
+        let from = self.texture.as_image_copy();
+        encoder.copy_texture_to_buffer(from, to, self.texture.size());
+        queue.submit([encoder.finish()]);
+    }
+}
+
+fn stride(width: u32) -> u32 {
+    (4 * width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT)
+}
+
+/// `ImageData` wants colours that are not multiplied by their coverage; only edges have a share.
+fn unmultiply(pixels: &mut [u8]) {
+    for pixel in pixels.chunks_exact_mut(4) {
+        let alpha = u32::from(pixel[3]);
+        if (1..255).contains(&alpha) {
+            for channel in &mut pixel[..3] {
+                *channel = (u32::from(*channel) * 255 / alpha).min(255) as u8;
+            }
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! The worker that draws the stage on WebGPU. It is apart from the engine's worker, which may
 //! compute for longer than a frame, and from the page, which should not carry wgpu.
+//!
+//! It draws into a texture and posts each picture as an `ImageBitmap`, for the page to put on its
+//! canvas. A WebGPU canvas would spare the way over the host, but Chromium without a GPU process
+//! loses the device that owns one; pictures arrive wherever WebGPU computes.
 
 mod canvas;
 
 use std::cell::RefCell;
 
 use js_sys::{Array, Uint8Array};
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, OffscreenCanvas};
+use wasm_bindgen::{Clamped, JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{DedicatedWorkerGlobalScope, ImageData, MessageEvent};
 
 use crate::message::{Answer, Order};
 use canvas::Canvas;
@@ -18,58 +22,69 @@ thread_local! {
     static CANVAS: RefCell<Option<Canvas>> = const { RefCell::new(None) };
 }
 
-/// Starts to listen.
+/// Opens a device, then listens to orders.
 pub fn listen() {
     std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
         post(&Answer::Failed(format!("the stage stopped: {info}")));
     }));
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
-        match event.data().dyn_into::<OffscreenCanvas>() {
-            Ok(canvas) => spawn_local(open(canvas)),
-            Err(data) => match postcard::from_bytes(&Uint8Array::new(&data).to_vec()) {
-                Ok(order) => obey(order),
-                Err(_) => post(&Answer::Failed(
-                    "page and stage are of different builds".into(),
-                )),
-            },
+        match postcard::from_bytes(&Uint8Array::new(&event.data()).to_vec()) {
+            Ok(order) => obey(order),
+            Err(_) => post(&Answer::Failed(
+                "page and stage are of different builds".into(),
+            )),
         }
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     // It listens as long as the worker lives.
     on_message.forget();
-    post(&Answer::Listening);
-}
-
-async fn open(canvas: OffscreenCanvas) {
-    let lost = |message| post(&Answer::Failed(message));
-    match Canvas::open(canvas, lost).await {
-        Ok(opened) => {
-            CANVAS.with(|canvas| *canvas.borrow_mut() = Some(opened));
-            post(&Answer::Ready);
-        }
-        Err(message) => post(&Answer::Failed(message)),
-    }
-}
-
-fn obey(order: Order) {
-    CANVAS.with(|canvas| {
-        let mut canvas = canvas.borrow_mut();
-        let Some(canvas) = canvas.as_mut() else {
-            return;
-        };
-        if canvas.obey(order) {
-            let draw = Closure::once_into_js(draw);
-            let _ = scope().request_animation_frame(draw.unchecked_ref());
+    spawn_local(async {
+        match Canvas::open(|message| post(&Answer::Failed(message))).await {
+            Ok(opened) => {
+                CANVAS.with(|canvas| *canvas.borrow_mut() = Some(opened));
+                post(&Answer::Ready);
+            }
+            Err(message) => post(&Answer::Failed(message)),
         }
     });
 }
 
-fn draw() {
-    let drawn = CANVAS.with(|canvas| canvas.borrow_mut().as_mut().map_or(Ok(()), Canvas::draw));
-    if let Err(message) = drawn {
-        post(&Answer::Failed(message));
-    }
+fn obey(order: Order) {
+    with_canvas(|canvas| {
+        canvas.obey(order);
+        canvas.draw(drawn);
+    });
+}
+
+/// A picture is on the host: sends it to the page, and draws what came meanwhile.
+fn drawn() {
+    with_canvas(|canvas| {
+        match canvas.picture() {
+            Ok((width, pixels)) => spawn_local(async move {
+                if let Err(error) = show(width, &pixels).await {
+                    post(&Answer::Failed(format!("no picture: {error:?}")));
+                }
+            }),
+            Err(message) => post(&Answer::Failed(message)),
+        }
+        canvas.draw(drawn);
+    });
+}
+
+/// Posts `pixels`, `[height, width, 4]`.
+async fn show(width: u32, pixels: &[u8]) -> Result<(), JsValue> {
+    let data = ImageData::new_with_u8_clamped_array(Clamped(pixels), width)?;
+    let bitmap = JsFuture::from(scope().create_image_bitmap_with_image_data(&data)?).await?;
+    scope().post_message_with_transfer(&bitmap, &Array::of1(&bitmap))
+}
+
+fn with_canvas(act: impl FnOnce(&mut Canvas)) {
+    CANVAS.with(|canvas| {
+        if let Some(canvas) = canvas.borrow_mut().as_mut() {
+            act(canvas);
+        }
+    });
 }
 
 fn scope() -> DedicatedWorkerGlobalScope {

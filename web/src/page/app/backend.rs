@@ -1,6 +1,7 @@
 //! Which worker computes, and with which model.
 
 use noprop_stage::message::Answer;
+use wasm_bindgen::JsValue;
 
 use super::super::link::{Gpu, Link};
 use super::super::painter::Painter;
@@ -165,7 +166,6 @@ impl App {
     /// An answer of the worker that draws the stage.
     pub fn painter_says(&mut self, answer: Answer) {
         match (answer, &mut self.painter) {
-            (Answer::Listening, Some(painter)) => painter.hand_over_canvas(),
             (Answer::Ready, Some(painter)) => painter.ready(),
             (Answer::Failed(why), _) => {
                 // The same picture on Canvas 2D: nobody needs to be told but who looks for it.
@@ -176,6 +176,13 @@ impl App {
             (_, None) => {}
         }
         self.redraw();
+    }
+
+    /// A picture of the worker that draws the stage.
+    pub fn painter_shows(&self, bitmap: &JsValue) {
+        if let Some(painter) = &self.painter {
+            painter.put(bitmap);
+        }
     }
 
     /// Uses a model of the user's own.
