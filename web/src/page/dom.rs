@@ -1,9 +1,10 @@
 //! The document, typed.
 
+use js_sys::Reflect;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{
-    CanvasRenderingContext2d, Document, Element, Event, EventTarget, HtmlCanvasElement,
+    CanvasRenderingContext2d, Document, Element, ErrorEvent, Event, EventTarget, HtmlCanvasElement,
     HtmlElement, HtmlInputElement, HtmlSelectElement, ImageData, Window,
 };
 
@@ -161,6 +162,14 @@ pub fn css_variable(name: &str) -> String {
         .unwrap_or_default()
         .trim()
         .to_owned()
+}
+
+/// What a worker's error event says. A script that cannot be fetched gives a plain event, which has
+/// no message.
+pub fn worker_error(event: &ErrorEvent) -> String {
+    let message = Reflect::get(event, &js("message")).ok();
+    let message = message.and_then(|message| message.as_string());
+    message.unwrap_or_else(|| "its script could not be fetched".into())
 }
 
 /// A string for JavaScript.

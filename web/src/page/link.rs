@@ -42,7 +42,10 @@ impl Link {
         });
         let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
             receive(Response::Error {
-                message: format!("the engine could not be started ({})", event.message()),
+                message: format!(
+                    "the engine could not be started ({})",
+                    dom::worker_error(&event)
+                ),
                 fatal: true,
             });
         });

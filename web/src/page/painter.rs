@@ -55,7 +55,8 @@ impl Painter {
             with_app(|app| app.painter_says(answer));
         });
         let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(|event: ErrorEvent| {
-            with_app(|app| app.painter_says(Answer::Failed(event.message())));
+            let why = dom::worker_error(&event);
+            with_app(|app| app.painter_says(Answer::Failed(why)));
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
