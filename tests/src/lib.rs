@@ -1,5 +1,7 @@
 //! Cross-crate tests live in `tests/`; here is what they share.
 
+pub mod command_line;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use assert_cmd::Command;
-use noprop_tests::{mnist_subset, program};
+use noprop_tests::command_line::{CPU, json, noprop, refuses};
+use noprop_tests::mnist_subset;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,33 +36,6 @@ lr_schedule = "one-cycle"
 [eval]
 steps = 5
 "#;
-
-/// `noprop ARGS` in `folder`, with an empty cache there.
-fn noprop(folder: &Path, args: &str) -> Command {
-    let mut command = Command::new(program().unwrap());
-    command
-        .current_dir(folder)
-        .env("NOPROP_CACHE_DIR", folder.join("cache"))
-        .args(args.split_whitespace());
-    command
-}
-
-const CPU: &str = "--device cpu --threads 1";
-
-/// The run fails and says `expected`.
-fn refuses(folder: &Path, args: &str, expected: &[&str]) {
-    let assert = noprop(folder, args).assert().failure();
-    let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    for part in expected {
-        assert!(stderr.contains(part), "{args}: no {part:?} in\n{stderr}");
-    }
-    assert!(!stderr.contains("panicked"), "{args}:\n{stderr}");
-}
-
-fn json(folder: &Path, args: &str) -> Value {
-    let assert = noprop(folder, args).assert().success();
-    serde_json::from_slice(&assert.get_output().stdout).unwrap()
-}
 
 /// A folder with one trained run in `run`, shared by the tests, which only read it.
 fn trained() -> &'static Path {

@@ -5,11 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use image::{GrayImage, Rgb, RgbImage};
 use noprop_data::formats::{cifar, idx};
-use noprop_tests::program;
-use serde_json::Value;
+use noprop_tests::command_line::{CPU, json, noprop, refuses, succeeds};
 
 const RECIPE: &str = r#"
 [model]
@@ -34,40 +32,6 @@ lr = 1e-2
 [eval]
 steps = 5
 "#;
-
-const CPU: &str = "--device cpu --threads 1";
-
-/// `noprop ARGS` in `folder`, with an empty cache there and no network.
-fn noprop(folder: &Path, args: &str) -> Command {
-    let mut command = Command::new(program().unwrap());
-    command
-        .current_dir(folder)
-        .env("NOPROP_CACHE_DIR", folder.join("cache"))
-        .args(args.split_whitespace());
-    command
-}
-
-/// Standard output and standard error of a run that succeeds.
-fn succeeds(folder: &Path, args: &str) -> (String, String) {
-    let assert = noprop(folder, args).assert().success();
-    let output = assert.get_output();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn json(folder: &Path, args: &str) -> Value {
-    serde_json::from_str(&succeeds(folder, args).0).unwrap()
-}
-
-/// The run fails and says `expected`.
-fn refuses(folder: &Path, args: &str, expected: &[&str]) {
-    let assert = noprop(folder, args).assert().failure();
-    let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    for part in expected {
-        assert!(stderr.contains(part), "{args}: no {part:?} in\n{stderr}");
-    }
-    assert!(!stderr.contains("panicked"), "{args}:\n{stderr}");
-}
 
 /// `count` images of each of three classes, which colour tells apart.
 fn write_images(root: &Path, count: u8) {

@@ -49,6 +49,13 @@ impl CnnConfig {
         Ok(())
     }
 
+    /// The last two convolutions, the first and the projection.
+    pub(super) fn least_parameters(&self, input: [f64; 3], embed_dim: f64) -> f64 {
+        let ([channels, height, width], w) = (input, self.width as f64);
+        let flat = 4.0 * w * (height / 4.0).floor() * (width / 4.0).floor();
+        72.0 * w * w + 9.0 * channels * w + flat * embed_dim
+    }
+
     pub(crate) fn init(&self, input: [usize; 3], embed_dim: usize, device: &Device) -> Cnn {
         let [channels, height, width] = input;
         let w = self.width;

@@ -39,6 +39,16 @@ impl BackboneConfig {
         }
     }
 
+    /// Fewer parameters than the network has, in f64: the numbers may come from a file that nobody
+    /// has checked, and be absurd.
+    pub(crate) fn least_parameters(&self, input: [usize; 3], embed_dim: usize) -> f64 {
+        let (input, embed_dim) = (input.map(|n| n as f64), embed_dim as f64);
+        match self {
+            Self::Resnet(config) => config.least_parameters(input, embed_dim),
+            Self::Cnn(config) => config.least_parameters(input, embed_dim),
+        }
+    }
+
     /// A backbone with random weights from `device`'s generator.
     pub fn init(&self, input: [usize; 3], embed_dim: usize, device: &Device) -> Backbone {
         match self {

@@ -107,6 +107,12 @@ impl ResNetConfig {
         at_least("model.backbone.width", self.width, 1, "at least 1")
     }
 
+    /// The last 3×3 convolution, the stem and the projection.
+    pub(super) fn least_parameters(&self, input: [f64; 3], embed_dim: f64) -> f64 {
+        let w = self.width as f64;
+        9.0 * (8.0 * w).powi(2) + 9.0 * input[0] * w + 8.0 * w * embed_dim
+    }
+
     pub(crate) fn init(&self, channels: usize, embed_dim: usize, device: &Device) -> ResNet {
         let (kernel, stride) = match self.stem {
             Stem::Imagenet => (7, 2),

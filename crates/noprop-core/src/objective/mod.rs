@@ -185,7 +185,10 @@ impl ObjectiveConfig {
         Ok(())
     }
 
-    /// The loss of `batch`.
+    /// The loss of `batch`. The model's configuration must have passed [`Self::validate`].
+    ///
+    /// # Panics
+    /// When it has not, and flow matching meets the schedule of a diffusion.
     pub fn loss(&self, model: &NoProp, batch: Batch) -> Loss {
         match *self {
             Self::Ct { eta, max_weight } => ct::loss(model, batch, eta, max_weight),

@@ -107,6 +107,14 @@ impl ScheduleConfig {
         matches!(self, Self::Flow { .. })
     }
 
+    /// Hidden units of γ̃; 0 where it is not learned.
+    pub(crate) fn hidden(&self) -> usize {
+        match *self {
+            Self::Learned { hidden, .. } | Self::Reference { hidden, .. } => hidden,
+            Self::Linear { .. } | Self::Flow { .. } => 0,
+        }
+    }
+
     fn ends(&self) -> (f64, f64) {
         match *self {
             Self::Flow { .. } => (default_gamma_0(), default_gamma_1()),

@@ -2,11 +2,9 @@
 //! so it is checked before anything of the size that it asks for is made.
 
 use super::ModelCard;
-use crate::backbone::BackboneConfig;
 use crate::config::ModelConfig;
 use crate::embedding::{ClassEmbeddingConfig, PrototypeSource};
 use crate::error::WeightsError;
-use crate::schedule::ScheduleConfig;
 
 /// Bytes of a parameter in f16, the smallest precision of a file.
 const LEAST_BYTES: f64 = 2.0;
@@ -43,35 +41,22 @@ pub(super) fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
 
 /// Fewer parameters than any model of this configuration has. In f64: the numbers may be absurd.
 fn least_parameters(model: &ModelConfig) -> f64 {
-    let [channels, height, width] = model.input.map(|n| n as f64);
     let (classes, embed) = (model.classes as f64, model.embed_dim as f64);
     let [first, second] = model.head.hidden.map(|n| n as f64);
-    let backbone = match &model.backbone {
-        BackboneConfig::Resnet(config) => {
-            let w = config.width as f64;
-            // The last 3×3 convolution, the stem and the projection.
-            9.0 * (8.0 * w).powi(2) + 9.0 * channels * w + 8.0 * w * embed
-        }
-        BackboneConfig::Cnn(config) => {
-            let w = config.width as f64;
-            let flat = 4.0 * w * (height / 4.0).floor() * (width / 4.0).floor();
-            72.0 * w * w + 9.0 * channels * w + flat * embed
-        }
-    };
+    let backbone = model
+        .backbone
+        .least_parameters(model.input, model.embed_dim);
     let latent = match &model.class_embedding {
         ClassEmbeddingConfig::OneHot => classes,
         ClassEmbeddingConfig::Learned { dim: Some(dim), .. } => *dim as f64,
         ClassEmbeddingConfig::Prototype {
             source: PrototypeSource::Image,
-        } => channels * height * width,
+        } => model.input.iter().map(|&n| n as f64).product(),
         ClassEmbeddingConfig::Learned { dim: None, .. }
         | ClassEmbeddingConfig::Prototype { .. } => embed,
     };
     let encoders = latent * embed + model.time_dim as f64 * embed;
     let head = 3.0 * embed * first + first * second + second * classes;
-    let schedule = match model.schedule {
-        ScheduleConfig::Learned { hidden, .. } | ScheduleConfig::Reference { hidden, .. } => hidden,
-        ScheduleConfig::Linear { .. } | ScheduleConfig::Flow { .. } => 0,
-    };
-    backbone + classes * latent + encoders + head + 2.0 * schedule as f64
+    let schedule = 2.0 * model.schedule.hidden() as f64;
+    backbone + classes * latent + encoders + head + schedule
 }
