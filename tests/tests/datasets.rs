@@ -7,7 +7,8 @@ use std::path::Path;
 
 use image::{GrayImage, Rgb, RgbImage};
 use noprop_data::formats::{cifar, idx};
-use noprop_tests::command_line::{CPU, json, noprop, refuses, succeeds};
+use noprop_tests::command_line::{CPU, json, refuses, succeeds};
+use serde_json::Value;
 
 const RECIPE: &str = r#"
 [model]
