@@ -24,6 +24,15 @@ pub fn mnist_subset(test: usize) -> Result<Dataset, DataError> {
     Ok(dataset)
 }
 
+/// Whether there is a software Vulkan driver to test with; says so aloud where there is none.
+pub fn has_software_vulkan(what: &str) -> bool {
+    let there = std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_some();
+    if !there {
+        println!("SKIPPED: {what}, no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)");
+    }
+    there
+}
+
 /// The program `noprop` beside the test that asks; built once, so that it is up to date.
 ///
 /// # Errors

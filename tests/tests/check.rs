@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use assert_cmd::Command;
-use noprop_tests::program;
+use noprop_tests::{has_software_vulkan, program};
 use serde_json::Value;
 
 fn check(devices: &str, images: &str) -> Value {
@@ -37,8 +37,7 @@ fn the_cpu_agrees_with_itself_and_knows_its_digits() {
 
 #[test]
 fn a_wgpu_adapter_agrees_with_the_cpu() {
-    if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
-        println!("SKIPPED: no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)");
+    if !has_software_vulkan("check of a wgpu adapter") {
         return;
     }
     let report = check("wgpu:0", "32");

@@ -44,11 +44,14 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, pad: usize, device: 
 
 /// Kernel, stride, padding and size of the image: those of a ResNet on 28×28 and 32×32 pixels down to
 /// the last layers, where most of the kernel meets padding only, and odd ones.
-const CONVOLUTIONS: [(usize, usize, usize, [usize; 2]); 11] = [
+const CONVOLUTIONS: [(usize, usize, usize, [usize; 2]); 15] = [
     (7, 2, 3, [28, 28]),
     (3, 1, 1, [7, 7]),
     (3, 1, 1, [8, 8]),
     (3, 2, 1, [7, 7]),
+    (3, 1, 1, [4, 4]),
+    (3, 2, 1, [8, 8]),
+    (3, 2, 1, [4, 4]),
     (3, 1, 1, [2, 2]),
     (3, 2, 1, [2, 2]),
     (3, 1, 1, [1, 1]),
@@ -56,6 +59,7 @@ const CONVOLUTIONS: [(usize, usize, usize, [usize; 2]); 11] = [
     (1, 2, 0, [5, 6]),
     (3, 2, 0, [6, 9]),
     (5, 1, 2, [3, 1]),
+    (3, 1, 3, [2, 3]),
 ];
 
 #[test]

@@ -13,7 +13,7 @@ use noprop_core::sampler::{Sampling, velocity};
 use noprop_core::{Features, ModelConfig, NoProp, SamplerKind, weights};
 use noprop_data::{DeviceSplit, Normalization};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, Plan, SolverWeights, Start};
-use noprop_tests::mnist_subset;
+use noprop_tests::{has_software_vulkan, mnist_subset};
 use pollster::block_on;
 
 const MNIST: &[u8] = include_bytes!("../../assets/mnist.safetensors");
@@ -23,13 +23,8 @@ const TOLERANCE: f32 = 1e-4;
 
 /// A software adapter; nothing, said aloud, where there is none.
 fn gpu() -> Option<Gpu> {
-    if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
-        println!(
-            "SKIPPED: fused solver, no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)"
-        );
-        return None;
-    }
-    Some(block_on(Gpu::open(AdapterChoice::Software)).unwrap())
+    has_software_vulkan("fused solver")
+        .then(|| block_on(Gpu::open(AdapterChoice::Software)).unwrap())
 }
 
 fn values(tensor: &Tensor<2>) -> Vec<f32> {

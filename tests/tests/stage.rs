@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use noprop_stage::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
+use noprop_tests::has_software_vulkan;
 use pollster::block_on;
 
 const SIZE: u32 = 256;
@@ -13,8 +14,7 @@ const GREEN: [u8; 3] = [0, 255, 0];
 
 /// An adapter's device; nothing, said aloud, where there is no software adapter.
 fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
-    if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
-        println!("SKIPPED: stage, no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)");
+    if !has_software_vulkan("stage") {
         return None;
     }
     let instance = wgpu::Instance::default();

@@ -14,7 +14,7 @@ use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{ModelConfig, NoProp, SamplerKind, predicted_class};
 use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit};
-use noprop_tests::mnist_subset;
+use noprop_tests::{has_software_vulkan, mnist_subset};
 use noprop_train::{Checkpoint, DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
 
 const BATCH: usize = 4;
@@ -211,13 +211,7 @@ fn compare_augmentation(cpu: &Device, gpu: &Device) {
 
 /// The CPU and a software adapter; nothing, said aloud, where there is none.
 fn devices() -> Option<(Device, Device)> {
-    if std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_none() {
-        println!(
-            "SKIPPED: wgpu path, no software Vulkan driver (set NOPROP_TEST_SOFTWARE_VULKAN=1)"
-        );
-        return None;
-    }
-    Some((Device::flex(), Device::wgpu(DeviceKind::Cpu)))
+    has_software_vulkan("wgpu path").then(|| (Device::flex(), Device::wgpu(DeviceKind::Cpu)))
 }
 
 fn cnn() -> BackboneConfig {

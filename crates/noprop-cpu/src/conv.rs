@@ -9,6 +9,11 @@
 //! dW [c_out, k]    = dy [c_out, n] · Xᵀ               k = c_in · taps
 //! dx               = fold(Wᵀ · dy [k, n])
 //! ```
+//!
+//! On few pixels much of X would be padding: 56 % of a 3×3 kernel's on 2×2 pixels. There the output
+//! pixels whose windows meet the image with the same taps are a [`Group`], with a product of its own.
+
+mod group;
 
 use burn::backend::Flex;
 use burn::backend::ops::FloatTensorOps;
@@ -16,6 +21,7 @@ use rayon::prelude::*;
 
 use crate::cpu_tensor::{FlexTensor, from_vec, values};
 use crate::planes::{self, Planes};
+use group::{Axis, Group};
 
 /// Values of X at most, a quarter of a gigabyte. Beyond it burn's convolution serves, which works
 /// image by image: on large images it loses little.
@@ -31,187 +37,226 @@ pub(crate) struct Convolution {
     output: [usize; 2],
     kernel: [usize; 2],
     padding: [usize; 2],
-    /// Taps that meet a pixel of the image at some place.
-    taps: Vec<Tap>,
-    /// Where an output pixel's window begins in a padded image.
-    windows: Vec<usize>,
-}
-
-#[derive(Debug, Clone)]
-struct Tap {
-    /// Its place in the kernel.
-    index: usize,
-    /// Its distance from the beginning of the window in a padded image.
-    offset: usize,
+    /// Every output pixel is in one.
+    groups: Vec<Group>,
 }
 
 impl Convolution {
     /// Images `[b, c_in, h, w]` with a kernel `[c_out, c_in, kh, kw]`; nothing when the kernel is
-    /// larger than the padded image, or X would be too large.
+    /// larger than the padded image or meets nothing but padding, or X would be too large.
     pub fn new(
         [batch, channels_in, height, width]: [usize; 4],
         [channels_out, _, kernel_h, kernel_w]: [usize; 4],
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Option<Self> {
-        let [padded_h, padded_w] = [height + 2 * padding[0], width + 2 * padding[1]];
-        let out_h = padded_h.checked_sub(kernel_h)? / stride[0] + 1;
-        let out_w = padded_w.checked_sub(kernel_w)? / stride[1] + 1;
-        let meets = |k: usize, out: usize, axis: usize, size: usize| {
-            (0..out)
-                .any(|o| (padding[axis]..padding[axis] + size).contains(&(o * stride[axis] + k)))
-        };
-        let taps = (0..kernel_h * kernel_w)
-            .map(|index| (index, index / kernel_w, index % kernel_w))
-            .filter(|&(_, i, j)| meets(i, out_h, 0, height) && meets(j, out_w, 1, width))
-            .map(|(index, i, j)| Tap {
-                index,
-                offset: i * padded_w + j,
-            })
-            .collect();
-        let windows = (0..out_h * out_w)
-            .map(|o| o / out_w * stride[0] * padded_w + o % out_w * stride[1])
-            .collect();
+        let vertical = Axis::new(height, kernel_h, stride[0], padding[0])?;
+        let horizontal = Axis::new(width, kernel_w, stride[1], padding[1])?;
+        let groups = group::of(&vertical, &horizontal)?;
+        let values: usize = groups.iter().map(Group::len).sum();
         let plan = Self {
             batch,
             channels_in,
             channels_out,
             input: [height, width],
-            output: [out_h, out_w],
+            output: [vertical.output, horizontal.output],
             kernel: [kernel_h, kernel_w],
             padding,
-            taps,
-            windows,
+            groups,
         };
-        let values = channels_in * plan.taps.len() * plan.columns();
-        (values <= MOST_COLUMNS).then_some(plan)
+        (values * channels_in * batch <= MOST_COLUMNS).then_some(plan)
     }
 
     /// `x` `[b, c_in, h, w]`, `weight` `[c_out, c_in, kh, kw]` → `[b, c_out, oh, ow]`.
     pub fn forward(&self, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
-        let columns = self.unfold(&Planes::of(x));
-        let y = Flex::float_matmul(self.matrix(weight), columns);
-        let [height, width] = self.output;
-        planes::tensor(y, [self.channels_out, self.batch, height, width])
+        let x = Planes::of(x);
+        let product =
+            |group| Flex::float_matmul(self.matrix(weight, group), self.unfold(&x, group));
+        self.join(self.groups.iter().map(product).collect())
     }
 
     /// Gradient of the weight from `x` and that of the output.
     pub fn weight_gradient(&self, x: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
-        let columns = self.unfold(&Planes::of(x));
-        let product = Flex::float_matmul(self.rows(gradient), columns.transpose(0, 1));
+        let (x, gradient) = (Planes::of(x), Planes::of(gradient));
+        let product = |group| {
+            let columns = self.unfold(&x, group);
+            Flex::float_matmul(self.part(&gradient, group), columns.transpose(0, 1))
+        };
         let [height, width] = self.kernel;
         let shape = [self.channels_out, self.channels_in, height, width];
-        let (taps, size) = (self.taps.len(), height * width);
-        if taps == size {
-            return product.reshape(shape.into());
+        let size = height * width;
+        if let [group] = &self.groups[..]
+            && group.taps.len() == size
+        {
+            return product(group).reshape(shape.into());
         }
-        let product = values(&product);
-        let mut full = vec![0.0; self.channels_out * self.channels_in * size];
-        for (to, from) in full.chunks_exact_mut(size).zip(product.chunks_exact(taps)) {
-            for (tap, value) in self.taps.iter().zip(from) {
-                to[tap.index] = *value;
+        let mut sum = vec![0.0; self.channels_out * self.channels_in * size];
+        for group in &self.groups {
+            let product = product(group);
+            let kernels = values(&product).chunks_exact(group.taps.len());
+            for (to, from) in sum.chunks_exact_mut(size).zip(kernels) {
+                for (tap, value) in group.taps.iter().zip(from) {
+                    to[tap.index] += *value;
+                }
             }
         }
-        from_vec(full, shape)
+        from_vec(sum, shape)
     }
 
     /// Gradient of the input from the weight and the gradient of the output.
     pub fn input_gradient(&self, weight: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
-        let weight = self.matrix(weight).transpose(0, 1);
-        self.fold(Flex::float_matmul(weight, self.rows(gradient)))
+        let gradient = Planes::of(gradient);
+        let product = |group| {
+            let weight = self.matrix(weight, group).transpose(0, 1);
+            Flex::float_matmul(weight, self.part(&gradient, group))
+        };
+        self.fold(self.groups.iter().map(product).collect())
     }
 
-    /// The weight as `[c_out, k]`.
-    fn matrix(&self, weight: &FlexTensor) -> FlexTensor {
-        let (taps, size) = (self.taps.len(), self.kernel[0] * self.kernel[1]);
+    /// The weight as `[c_out, k]`, with the taps of `group`.
+    fn matrix(&self, weight: &FlexTensor, group: &Group) -> FlexTensor {
+        let (taps, size) = (group.taps.len(), self.kernel[0] * self.kernel[1]);
         let shape = [self.channels_out, self.channels_in * taps];
         if taps == size {
             return weight.reshape(shape.into());
         }
         let weight = weight.to_contiguous();
         let weight = values(&weight);
-        let used = weight
-            .chunks_exact(size)
-            .flat_map(|kernel| self.taps.iter().map(|tap| kernel[tap.index]));
-        from_vec(used.collect(), shape)
+        // Written in place: an iterator of unknown length would grow the vector as it goes.
+        let mut used = vec![0.0; shape.iter().product()];
+        for (to, kernel) in used.chunks_exact_mut(taps).zip(weight.chunks_exact(size)) {
+            for (value, tap) in to.iter_mut().zip(&group.taps) {
+                *value = kernel[tap.index];
+            }
+        }
+        from_vec(used, shape)
     }
 
-    /// A gradient of the output as `[c_out, n]`.
-    fn rows(&self, gradient: &FlexTensor) -> FlexTensor {
-        Planes::of(gradient).matrix([self.channels_out, self.columns()])
+    /// Columns of X: output pixels of all images.
+    fn columns(&self, group: &Group) -> usize {
+        self.batch * group.pixels.len()
     }
 
-    fn columns(&self) -> usize {
-        self.batch * self.windows.len()
+    /// The output pixels of `group` in `[c_out, b, oh, ow]` as `[c_out, n]`.
+    fn part(&self, planes: &Planes, group: &Group) -> FlexTensor {
+        let shape = [self.channels_out, self.columns(group)];
+        if self.groups.len() == 1 {
+            return planes.matrix(shape);
+        }
+        let mut part = vec![0.0; shape.iter().product()];
+        let images = planes.values().chunks_exact(self.output_pixels());
+        for (to, image) in part.chunks_exact_mut(group.pixels.len()).zip(images) {
+            for (value, &pixel) in to.iter_mut().zip(&group.pixels) {
+                *value = image[pixel];
+            }
+        }
+        from_vec(part, shape)
+    }
+
+    /// The inverse of `part` for all groups: `[c_out, n]` each → `[b, c_out, oh, ow]`.
+    fn join(&self, mut parts: Vec<FlexTensor>) -> FlexTensor {
+        let shape = [
+            self.channels_out,
+            self.batch,
+            self.output[0],
+            self.output[1],
+        ];
+        if parts.len() == 1 {
+            return planes::tensor(parts.remove(0), shape);
+        }
+        let mut joined = vec![0.0; shape.iter().product()];
+        for (group, part) in self.groups.iter().zip(&parts) {
+            let images = joined.chunks_exact_mut(self.output_pixels());
+            for (image, from) in images.zip(values(part).chunks_exact(group.pixels.len())) {
+                for (&pixel, value) in group.pixels.iter().zip(from) {
+                    image[pixel] = *value;
+                }
+            }
+        }
+        planes::tensor(from_vec(joined, shape), shape)
     }
 
     /// Whether X is the image itself.
     fn is_pointwise(&self) -> bool {
         let [height, width] = self.input;
-        let [tap] = &self.taps[..] else { return false };
+        let [group] = &self.groups[..] else {
+            return false;
+        };
+        let [tap] = &group.taps[..] else { return false };
         let centre = self.padding[0] * (width + 2 * self.padding[1]) + self.padding[1];
         self.output == [height, width] && tap.offset == centre
     }
 
-    /// X `[k, n]`: under each output pixel the pixels that its window covers.
-    fn unfold(&self, x: &Planes) -> FlexTensor {
-        let rows = self.channels_in * self.taps.len();
+    /// X `[k, n]` of `group`: under each of its output pixels those that the window covers.
+    fn unfold(&self, x: &Planes, group: &Group) -> FlexTensor {
+        let shape = [self.channels_in * group.taps.len(), self.columns(group)];
         if self.is_pointwise() {
-            return x.matrix([rows, self.columns()]);
+            return x.matrix(shape);
         }
-        let mut columns = vec![0.0; rows * self.columns()];
+        let mut columns = vec![0.0; shape.iter().product()];
         columns
-            .par_chunks_mut(self.taps.len() * self.columns())
+            .par_chunks_mut(group.taps.len() * self.columns(group))
             .zip(x.values().par_chunks(self.batch * self.pixels()))
             .for_each_init(
                 || vec![0.0; self.padded_pixels()],
-                |padded, (rows, images)| self.unfold_channel(padded, images, rows),
+                |padded, (rows, images)| self.unfold_channel(group, padded, images, rows),
             );
-        from_vec(columns, [rows, self.columns()])
+        from_vec(columns, shape)
     }
 
-    fn unfold_channel(&self, padded: &mut [f32], images: &[f32], rows: &mut [f32]) {
-        let windows = self.windows.len();
+    fn unfold_channel(&self, group: &Group, padded: &mut [f32], images: &[f32], rows: &mut [f32]) {
+        let windows = group.windows.len();
         for (b, image) in images.chunks_exact(self.pixels()).enumerate() {
             let inside = self.inside(padded);
             for (to, from) in inside.zip(image.chunks_exact(self.input[1])) {
                 to.copy_from_slice(from);
             }
-            for (tap, row) in self.taps.iter().zip(rows.chunks_exact_mut(self.columns())) {
+            let rows = rows.chunks_exact_mut(self.columns(group));
+            for (tap, row) in group.taps.iter().zip(rows) {
                 let from = &padded[tap.offset..];
                 let to = &mut row[b * windows..(b + 1) * windows];
-                for (value, &window) in to.iter_mut().zip(&self.windows) {
+                for (value, &window) in to.iter_mut().zip(&group.windows) {
                     *value = from[window];
                 }
             }
         }
     }
 
-    /// The adjoint of `unfold`: `[k, n]` → `[b, c_in, h, w]`.
-    fn fold(&self, columns: FlexTensor) -> FlexTensor {
+    /// The adjoint of `unfold`: `[k, n]` of each group → `[b, c_in, h, w]`.
+    fn fold(&self, mut columns: Vec<FlexTensor>) -> FlexTensor {
         let shape = [self.channels_in, self.batch, self.input[0], self.input[1]];
         if self.is_pointwise() {
-            return planes::tensor(columns, shape);
+            return planes::tensor(columns.remove(0), shape);
         }
         let mut x = vec![0.0; shape.iter().product()];
         x.par_chunks_mut(self.batch * self.pixels())
-            .zip(values(&columns).par_chunks(self.taps.len() * self.columns()))
+            .enumerate()
             .for_each_init(
                 || vec![0.0; self.padded_pixels()],
-                |padded, (images, rows)| self.fold_channel(padded, rows, images),
+                |padded, (channel, images)| self.fold_channel(padded, &columns, channel, images),
             );
         planes::tensor(from_vec(x, shape), shape)
     }
 
-    fn fold_channel(&self, padded: &mut [f32], rows: &[f32], images: &mut [f32]) {
-        let windows = self.windows.len();
+    fn fold_channel(
+        &self,
+        padded: &mut [f32],
+        columns: &[FlexTensor],
+        channel: usize,
+        images: &mut [f32],
+    ) {
         for (b, image) in images.chunks_exact_mut(self.pixels()).enumerate() {
             padded.fill(0.0);
-            for (tap, row) in self.taps.iter().zip(rows.chunks_exact(self.columns())) {
-                let to = &mut padded[tap.offset..];
-                let from = &row[b * windows..(b + 1) * windows];
-                for (value, &window) in from.iter().zip(&self.windows) {
-                    to[window] += *value;
+            for (group, columns) in self.groups.iter().zip(columns) {
+                let (windows, n) = (group.windows.len(), self.columns(group));
+                let rows = values(columns).chunks_exact(n);
+                let rows = rows.skip(channel * group.taps.len());
+                for (tap, row) in group.taps.iter().zip(rows) {
+                    let to = &mut padded[tap.offset..];
+                    let from = &row[b * windows..(b + 1) * windows];
+                    for (value, &window) in from.iter().zip(&group.windows) {
+                        to[window] += *value;
+                    }
                 }
             }
             let inside = self.inside(padded);
@@ -225,6 +270,10 @@ impl Convolution {
         self.input[0] * self.input[1]
     }
 
+    fn output_pixels(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
     fn padded_pixels(&self) -> usize {
         (self.input[0] + 2 * self.padding[0]) * (self.input[1] + 2 * self.padding[1])
     }
@@ -235,5 +284,18 @@ impl Convolution {
         let rows = padded.chunks_exact_mut(width + 2 * left);
         let rows = rows.skip(top).take(height);
         rows.map(move |row| &mut row[left..left + width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_columns_are_left_to_burn() {
+        let plan = |batch| Convolution::new([batch, 64, 64, 64], [8, 64, 3, 3], [1, 1], [1, 1]);
+        // 64 channels, 9 taps and 64·64 pixels are 2.4 million values an image.
+        assert!(plan(28).is_some());
+        assert!(plan(29).is_none());
     }
 }

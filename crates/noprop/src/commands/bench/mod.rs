@@ -1,5 +1,6 @@
 //! `noprop bench`: how long a training step, a forward pass and a walk take on a device.
 
+mod launches;
 mod memory;
 mod synthetic;
 mod timing;
@@ -77,18 +78,19 @@ impl Report {
             self.recipe, self.device, self.threads
         );
         println!(
-            "{:<28} {:>7} {:>11} {:>11} {:>10}",
-            "what", "images", "median ms", "fastest ms", "images/s"
+            "{:<28} {:>7} {:>11} {:>11} {:>10} {:>9}",
+            "what", "images", "median ms", "fastest ms", "images/s", "launches"
         );
         for timing in &self.timings {
             let median = timing.median();
             println!(
-                "{:<28} {:>7} {:>11.2} {:>11.2} {:>10.0}",
+                "{:<28} {:>7} {:>11.2} {:>11.2} {:>10.0} {:>9.0}",
                 timing.what,
                 timing.images,
                 1e3 * median,
                 1e3 * timing.fastest(),
-                timing.images as f64 / median
+                timing.images as f64 / median,
+                timing.launches()
             );
         }
         if let Some(bytes) = self.peak_memory {

@@ -10,6 +10,7 @@ use noprop_data::DeviceSplit;
 use noprop_train::{Evaluator, Flow, Recipe, TrainEvent, Trainer, Workers};
 use serde::Serialize;
 
+use super::launches::Launches;
 use super::synthetic;
 
 /// One thing, timed several times.
@@ -21,20 +22,37 @@ pub struct Timing {
     pub images: usize,
     /// Seconds of each repetition.
     pub seconds: Vec<f64>,
+    /// Kernel launches of each repetition; none on the CPU.
+    pub launches: Vec<f64>,
+}
+
+/// What one repetition took.
+struct Repetition {
+    seconds: f64,
+    launches: f64,
 }
 
 impl Timing {
     /// Seconds of the repetition in the middle.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        middle(&self.seconds)
+    }
+
+    /// Kernel launches of the repetition in the middle.
+    pub fn launches(&self) -> f64 {
+        middle(&self.launches)
     }
 
     /// Seconds of the shortest repetition.
     pub fn fastest(&self) -> f64 {
         self.seconds.iter().copied().fold(f64::INFINITY, f64::min)
     }
+}
+
+fn middle(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 /// Where and how often is measured.
@@ -69,25 +87,29 @@ impl Bench<'_> {
         let threads = self.workers.count();
         let mut trainer = Trainer::new(self.recipe.clone(), &dataset, self.device, threads, None)?;
 
-        let mut seconds = Vec::new();
-        let (mut last, mut pending) = (Instant::now(), 0);
+        let mut repetitions = Vec::new();
+        let launches = Launches::new();
+        let (mut last, mut launched, mut pending) = (Instant::now(), 0, 0);
         trainer.run(&mut |event| {
             let TrainEvent::Step { loss, .. } = event else {
                 return Flow::Continue;
             };
             pending += 1;
             if self.is_cpu || loss.is_some() {
-                let now = Instant::now();
-                seconds.push((now - last).as_secs_f64() / f64::from(pending));
-                (last, pending) = (now, 0);
+                let (now, count) = (Instant::now(), launches.count());
+                repetitions.push(Repetition {
+                    seconds: (now - last).as_secs_f64() / f64::from(pending),
+                    launches: (count - launched) as f64 / f64::from(pending),
+                });
+                (last, launched, pending) = (now, count, 0);
             }
-            if seconds.len() < reads {
+            if repetitions.len() < reads {
                 Flow::Continue
             } else {
                 Flow::Stop
             }
         })?;
-        Ok(vec![self.timing("training step", batch_size, seconds)])
+        Ok(vec![self.timing("training step", batch_size, repetitions)])
     }
 
     /// The features of a batch.
@@ -96,10 +118,10 @@ impl Bench<'_> {
     /// When the recipe's model cannot be built.
     pub fn forward(&self, images: usize) -> Result<Vec<Timing>> {
         let (model, split) = self.model(images)?;
-        let seconds = self.repeat(|| {
+        let passes = self.repeat(|| {
             Evaluator::new(&model, &split, &self.workers).wait();
         });
-        Ok(vec![self.timing("forward", images, seconds)])
+        Ok(vec![self.timing("forward", images, passes)])
     }
 
     /// Features of `images` images, and their walks from noise to label in `steps` steps.
@@ -135,21 +157,25 @@ impl Bench<'_> {
         Ok((NoProp::new(config, 0, self.device)?, split))
     }
 
-    fn repeat(&self, mut work: impl FnMut()) -> Vec<f64> {
+    fn repeat(&self, mut work: impl FnMut()) -> Vec<Repetition> {
         let repetitions = (0..self.warm_up + self.repeats).map(|_| {
-            let start = Instant::now();
+            let (launches, start) = (Launches::new(), Instant::now());
             work();
-            start.elapsed().as_secs_f64()
+            Repetition {
+                seconds: start.elapsed().as_secs_f64(),
+                launches: launches.count() as f64,
+            }
         });
         repetitions.collect()
     }
 
-    fn timing(&self, what: &str, images: usize, mut seconds: Vec<f64>) -> Timing {
-        seconds.drain(..self.warm_up);
+    fn timing(&self, what: &str, images: usize, repetitions: Vec<Repetition>) -> Timing {
+        let counted = &repetitions[self.warm_up..];
         Timing {
             what: what.into(),
             images,
-            seconds,
+            seconds: counted.iter().map(|r| r.seconds).collect(),
+            launches: counted.iter().map(|r| r.launches).collect(),
         }
     }
 }

@@ -1,0 +1,162 @@
+//! Which output pixels share a matrix product.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+/// A convolution along one axis.
+pub(super) struct Axis {
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    /// Output pixels.
+    pub output: usize,
+}
+
+impl Axis {
+    /// Nothing when the kernel is larger than the padded image.
+    pub fn new(size: usize, kernel: usize, stride: usize, padding: usize) -> Option<Self> {
+        Some(Self {
+            size,
+            kernel,
+            stride,
+            padding,
+            output: (size + 2 * padding).checked_sub(kernel)? / stride + 1,
+        })
+    }
+
+    fn padded(&self) -> usize {
+        self.size + 2 * self.padding
+    }
+
+    /// The taps that meet the image where output pixel `pixel` looks.
+    fn taps(&self, pixel: usize) -> Range<usize> {
+        let window = pixel * self.stride;
+        let first = self.padding.saturating_sub(window);
+        let end = (self.padding + self.size).saturating_sub(window);
+        first..end.min(self.kernel).max(first)
+    }
+
+    /// The taps that meet the image anywhere.
+    fn all_taps(&self) -> Range<usize> {
+        let ranges = (0..self.output).map(|pixel| self.taps(pixel));
+        let union = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
+        ranges
+            .filter(|taps| !taps.is_empty())
+            .reduce(union)
+            .unwrap_or(0..0)
+    }
+}
+
+/// Output pixels and the taps of their windows.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub taps: Vec<Tap>,
+    /// Places in the output image.
+    pub pixels: Vec<usize>,
+    /// Where the window of each pixel begins in a padded image.
+    pub windows: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Tap {
+    /// Its place in the kernel.
+    pub index: usize,
+    /// Its distance from the beginning of the window in a padded image.
+    pub offset: usize,
+}
+
+impl Group {
+    fn new(
+        vertical: &Axis,
+        horizontal: &Axis,
+        [rows, columns]: [Range<usize>; 2],
+        pixels: Vec<usize>,
+    ) -> Self {
+        let taps = rows.flat_map(|i| columns.clone().map(move |j| (i, j)));
+        let taps = taps.map(|(i, j)| Tap {
+            index: i * horizontal.kernel + j,
+            offset: i * horizontal.padded() + j,
+        });
+        let window = |pixel: &usize| {
+            let (y, x) = (pixel / horizontal.output, pixel % horizontal.output);
+            y * vertical.stride * horizontal.padded() + x * horizontal.stride
+        };
+        Self {
+            taps: taps.collect(),
+            windows: pixels.iter().map(window).collect(),
+            pixels,
+        }
+    }
+
+    /// Values of X for one channel of one image.
+    pub fn len(&self) -> usize {
+        self.taps.len() * self.pixels.len()
+    }
+}
+
+/// One group, or one for each set of taps where that saves half of the products; nothing when there
+/// is only padding. On 4×4 pixels, where a third is saved, the nine small products took as long as the
+/// large one.
+pub(super) fn of(vertical: &Axis, horizontal: &Axis) -> Option<Vec<Group>> {
+    let group = |taps, pixels| Group::new(vertical, horizontal, taps, pixels);
+    let pixels = 0..vertical.output * horizontal.output;
+    let whole = group(
+        [vertical.all_taps(), horizontal.all_taps()],
+        pixels.clone().collect(),
+    );
+
+    let mut by_taps: BTreeMap<[usize; 4], Vec<usize>> = BTreeMap::new();
+    for pixel in pixels {
+        let rows = vertical.taps(pixel / horizontal.output);
+        let columns = horizontal.taps(pixel % horizontal.output);
+        let key = [rows.start, rows.end, columns.start, columns.end];
+        by_taps.entry(key).or_default().push(pixel);
+    }
+    let parts: Vec<Group> = by_taps
+        .into_iter()
+        .map(|([top, bottom, left, right], pixels)| group([top..bottom, left..right], pixels))
+        // A pixel that sees only padding is zero.
+        .filter(|part| !part.taps.is_empty())
+        .collect();
+
+    if whole.taps.is_empty() {
+        return None;
+    }
+    let needed: usize = parts.iter().map(Group::len).sum();
+    Some(if 2 * needed <= whole.len() {
+        parts
+    } else {
+        vec![whole]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(size: usize, kernel: usize, stride: usize, padding: usize) -> Vec<(usize, usize)> {
+        let axis = || Axis::new(size, kernel, stride, padding).expect("the kernel fits");
+        let groups = of(&axis(), &axis()).expect("not only padding");
+        groups
+            .iter()
+            .map(|g| (g.taps.len(), g.pixels.len()))
+            .collect()
+    }
+
+    #[test]
+    fn small_images_have_a_group_for_each_set_of_taps() {
+        // Each of the four pixels sees all four, with other taps.
+        assert_eq!(groups(2, 3, 1, 1), [(4, 1); 4]);
+        assert_eq!(groups(1, 3, 1, 1), [(1, 1)]);
+    }
+
+    #[test]
+    fn where_little_is_saved_one_product_serves() {
+        // Corners see 4, edges 6 and the middle 9 pixels: of 144 products 100 are left.
+        assert_eq!(groups(4, 3, 1, 1), [(9, 16)]);
+        assert_eq!(groups(8, 3, 1, 1), [(9, 64)]);
+        assert_eq!(groups(28, 7, 2, 3), [(49, 196)]);
+        assert_eq!(groups(4, 1, 1, 0), [(1, 16)]);
+    }
+}
