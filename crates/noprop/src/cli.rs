@@ -44,6 +44,11 @@ pub enum Command {
         after_help = "Example:\n  noprop export runs/mnist-small --out mnist.safetensors --half"
     )]
     Export(ExportArgs),
+    /// Write what a model computes from given numbers, to compare with another program.
+    #[command(
+        after_help = "Example:\n  noprop trace --weights runs/mnist-small --inputs in.safetensors --sampler heun --steps 20 --out out.safetensors\n\nInputs: images [n,c,h,w], already normalised; z [n,d], which is also z_0 of a walk; t [n,1]; for ancestral\nwalks, if wanted, noise [T,n,d].\nOutputs: features, logits, u_hat and alpha_bar; of a walk z_trajectory [T+1,n,d], prediction [n], and the noise."
+    )]
+    Trace(TraceArgs),
     /// List compute devices and what `--device auto` takes.
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.
@@ -294,6 +299,32 @@ pub struct ExportArgs {
     /// Store convolutions and linear layers as f16, half the size.
     #[arg(long)]
     pub half: bool,
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// A run folder or a .safetensors file.
+    #[arg(long, value_name = "RUN|FILE")]
+    pub weights: PathBuf,
+    /// A .safetensors file with the tensors images, z and t.
+    #[arg(long, value_name = "FILE")]
+    pub inputs: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Walk from z with this sampler, too.
+    #[arg(long)]
+    pub sampler: Option<SamplerKind>,
+    /// Steps T of the walk.
+    #[arg(long, default_value_t = 10, value_parser = positive, requires = "sampler")]
+    pub steps: usize,
+    /// Seed of ancestral noise, where the inputs hold none.
+    #[arg(long, default_value_t = 0, requires = "sampler")]
+    pub seed: u64,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 /// Arguments of `devices`.

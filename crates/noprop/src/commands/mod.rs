@@ -7,4 +7,5 @@ pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod predict;
+pub mod trace;
 pub mod train;
