@@ -23,7 +23,7 @@ const WALK_TOLERANCE: f32 = 1e-4;
 const NOISE: f32 = 1e-4;
 /// Nor below this share of the largest entry of all: a bias before BatchNorm has no gradient but
 /// what rounding leaves.
-const NOISE_OF_ALL: f32 = 1e-7;
+const NOISE_OF_ALL: f32 = 1e-6;
 
 const LR: f64 = 1e-3;
 
@@ -182,10 +182,11 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
         let (theirs, gradient) = (&theirs[name].values, &gradients[name].values);
         let (top, floor) = (largest(gradient), NOISE_OF_ALL * largest_of_all);
         let is_statistic = name.contains("running_");
-        // A gradient of exactly zero, of a dead unit or a kernel's tap on padding, says: only decay.
+        // A kernel's tap that only meets padding has a gradient of exactly zero, and only decays.
+        let is_kernel = ours.shape.len() == 4;
         let says_something = |&i: &usize| {
             let g = gradient[i].abs();
-            is_statistic || g >= floor.max(NOISE * top) || (g == 0.0 && top >= floor)
+            is_statistic || g >= floor.max(NOISE * top) || (g == 0.0 && is_kernel)
         };
         let (mut worst, mut compared) = (0.0_f32, 0);
         for i in (0..theirs.len()).filter(says_something) {
