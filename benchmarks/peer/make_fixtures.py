@@ -77,7 +77,7 @@ def main() -> None:
     save(out / "reference-mnist.expected.safetensors", expected_of_reference(mnist))
 
     torch.manual_seed(11)
-    simple = unsettled(reference.Simple(num_classes=7, **small))
+    simple = unsettled(reference.Simple(**small))
     with torch.no_grad():
         simple.W_embed.normal_()
     save_file(contiguous(simple.state_dict()), out / "reference-simple.safetensors")

@@ -149,10 +149,8 @@ impl FromStr for Layout {
     }
 }
 
-/// The model in `state`, on the CPU. `layout` is taken from the names where it is not given;
-/// `card` makes the card of the model from the configuration that the shapes tell, for which
-/// `size`, height and width of the images, is needed. With `config` given, that is the
-/// configuration.
+/// The model in `state`, on the CPU. `layout` is told by the names where it is not given, and the
+/// configuration by the shapes, which do not know the images' `size`, height and width.
 ///
 /// # Errors
 /// When the tensors are of no model that is known, or do not fit the configuration.

@@ -14,7 +14,7 @@ use safetensors::tensor::TensorView;
 
 use crate::adapters;
 use crate::cli::TraceArgs;
-use crate::run_folder::{self, write_atomically};
+use crate::run_folder::{self, write_new_file};
 
 pub fn run(args: &TraceArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
@@ -55,7 +55,7 @@ pub fn run(args: &TraceArgs) -> Result<()> {
         }
     }
     let bytes = serialize(&outputs, prediction)?;
-    write_atomically(&args.out, &bytes)?;
+    write_new_file(&args.out, &bytes)?;
     println!("{} ({count} images, {})", args.out.display(), chosen.name);
     Ok(())
 }
