@@ -1,6 +1,7 @@
 //! Cross-crate tests live in `tests/`; here is what they share.
 
 pub mod command_line;
+pub mod fixtures;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -23,9 +23,19 @@ def velocity(point: Point, u_hat: Tensor, z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def trajectory(
-    model: NoProp, features: Tensor, z_0: Tensor, sampler: str = "ddim", steps: int = 10
+    model: NoProp,
+    features: Tensor,
+    z_0: Tensor,
+    sampler: str = "ddim",
+    steps: int = 10,
+    noise: Tensor | None = None,
 ) -> Tensor:
-    """z_0, ..., z_T: features [n, e], z_0 [n, d] -> [T + 1, n, d]. `model` must be in eval mode."""
+    """z_0, ..., z_T: features [n, e], z_0 [n, d] -> [T + 1, n, d]. `model` must be in eval mode.
+
+    `noise` [T, n, d] is that of ancestral sampling; drawn where there is none.
+    """
+    if sampler == "ancestral" and noise is None:
+        noise = torch.randn(steps, *z_0.shape)
     in_log_snr = sampler in ("euler", "heun")
     times = (
         times_even_in_log_snr(model.schedule, steps, z_0)
@@ -52,7 +62,7 @@ def trajectory(
         if sampler == "ddim":
             return ddim_step(now, after, first, z)
         if sampler == "ancestral":
-            return ancestral_step(now, after, first, z)
+            return ancestral_step(now, after, first, z, noise[k])
         slope = (first - z) / now.sigma_squared
         if sampler == "reference-heun":
             ahead = z + slope / steps
@@ -65,13 +75,13 @@ def trajectory(
     return torch.stack(latents)
 
 
-def ancestral_step(now: Point, after: Point, u_hat: Tensor, z: Tensor) -> Tensor:
+def ancestral_step(now: Point, after: Point, u_hat: Tensor, z: Tensor, noise: Tensor) -> Tensor:
     """The generative process (eq. 3) with the posterior coefficients of eq. 7."""
     forget = (now.sigma_squared - after.sigma_squared) / after.alpha_bar
     ratio = after.sigma_squared / now.sigma_squared
     a = after.alpha_bar.sqrt() * forget / now.sigma_squared
     b = (now.alpha_bar / after.alpha_bar).sqrt() * ratio
-    return a * u_hat + b * z + (ratio * forget).sqrt() * torch.randn_like(z)
+    return a * u_hat + b * z + (ratio * forget).sqrt() * noise
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ pub enum WeightsError {
     /// A safetensors file of something else.
     #[error(
         "the file has no `{key}` entry in its metadata, so it was not written by NoProp; \
-         expected a model.safetensors of a run folder"
+         expected a model.safetensors of a run folder; `noprop import` reads weights of PyTorch"
     )]
     NotOurs {
         /// The metadata key that is missing.

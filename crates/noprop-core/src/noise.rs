@@ -96,6 +96,32 @@ pub fn initial_latents(seed: u64, first: usize, count: usize, dim: usize) -> Vec
         .collect()
 }
 
+/// The noise of ancestral sampling of images `first .. first + count`, `[steps, count, dim]`
+/// row-major: what a walk draws, step after step, all at once.
+pub fn ancestral_noise(
+    seed: u64,
+    first: usize,
+    count: usize,
+    steps: usize,
+    dim: usize,
+) -> Vec<f32> {
+    let mut streams = ancestral_streams(seed, first, count);
+    let mut values = Vec::with_capacity(steps * count * dim);
+    for _ in 0..steps {
+        for stream in &mut streams {
+            values.extend(stream.normal(dim));
+        }
+    }
+    values
+}
+
+/// One stream of ancestral noise for each of the images `first .. first + count`.
+pub(crate) fn ancestral_streams(seed: u64, first: usize, count: usize) -> Vec<NoiseSource> {
+    (first..first + count)
+        .map(|image| NoiseSource::new(seed, Purpose::Ancestral, image as u64))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 //! `[out, in]`), so Python reads the file as it is.
 
 mod card;
+mod tensors;
 
 use burn::module::Module;
 use burn::store::{
@@ -17,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::ModelConfig;
 use crate::error::WeightsError;
 use crate::model::NoProp;
+
+pub use card::check as check_card;
+pub use tensors::{HostTensor, Tensors, from_tensors, load_backbone, parameters, serialize};
 
 /// Version of the metadata that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 1;

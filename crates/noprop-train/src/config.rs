@@ -62,6 +62,10 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Seed of weights, order and noise.
     pub seed: u64,
+    /// File whose weights the backbone starts from, for the record and for a run that starts anew;
+    /// a resumed run does not need it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_backbone: Option<String>,
     /// The optimiser.
     pub optimizer: OptimizerKind,
     /// Peak learning rate.
@@ -91,6 +95,7 @@ impl Default for TrainConfig {
             epochs: 10,
             batch_size: 128,
             seed: 0,
+            init_backbone: None,
             optimizer: OptimizerKind::AdamW,
             lr: 1e-3,
             lr_schedule: LrSchedule::Constant,

@@ -1,6 +1,6 @@
 //! What can go wrong in training.
 
-use noprop_core::ConfigError;
+use noprop_core::{ConfigError, WeightsError};
 use thiserror::Error;
 
 /// Training cannot start or go on.
@@ -12,6 +12,9 @@ pub enum TrainError {
     /// Dataset and recipe do not fit.
     #[error("{0}")]
     Data(String),
+    /// The weights to start from do not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The loss became NaN or infinite.
     #[error(
         "the loss is {value} at epoch {epoch}, step {step}: training diverged; try a smaller --lr, \

@@ -25,5 +25,6 @@ pub use evaluation::{Evaluator, Outcome};
 pub use event::{Flow, LossValues, TrainEvent};
 pub use learning_rate::LrSchedule;
 pub use noprop_core::Accuracy;
+pub use optimizer::build as build_optimizer;
 pub use trainer::{LOG_INTERVAL, Trainer};
 pub use workers::Workers;

@@ -12,7 +12,8 @@ const EPSILON: f32 = 1e-8;
 /// shift, the schedule, the class embeddings.
 const NOT_DECAYED: [&str; 5] = ["bias", "gamma", "beta", "schedule", "class_embedding"];
 
-pub(crate) fn build(config: &TrainConfig) -> ModuleOptimizer {
+/// The optimiser of a recipe, with no state yet. Its `step` takes the learning rate.
+pub fn build(config: &TrainConfig) -> ModuleOptimizer {
     let decay = config.weight_decay as f32;
     let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
     match config.optimizer {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use noprop_core::SamplerKind;
 use noprop_data::{DatasetName, FolderOptions};
+use noprop_pytorch::Layout;
 
 use crate::adapters::DeviceChoice;
 use crate::commands::data::DataArgs;
@@ -41,9 +42,19 @@ pub enum Command {
     Check(CheckArgs),
     /// Write the weights of a run to one file.
     #[command(
-        after_help = "Example:\n  noprop export runs/mnist-small --out mnist.safetensors --half"
+        after_help = "Example:\n  noprop export runs/mnist-small --out mnist.safetensors --half\n  noprop export runs/mnist-small --out mine.safetensors --to pytorch"
     )]
     Export(ExportArgs),
+    /// Make a weights file from weights of PyTorch.
+    #[command(
+        after_help = "Example:\n  noprop import model.pt --out model.safetensors\n\nReads a state dict saved by torch.save (.pt, also inside a checkpoint) or a .safetensors file, of yhgon/NoProp's\ntwo models, of the PyTorch port in benchmarks/peer, or our own. Nothing in the file is executed."
+    )]
+    Import(ImportArgs),
+    /// Write what a model computes from given numbers, to compare with another program.
+    #[command(
+        after_help = "Example:\n  noprop trace --weights runs/mnist-small --inputs in.safetensors --sampler heun --steps 20 --out out.safetensors\n\nInputs: images [n,c,h,w], already normalised; z [n,d], which is also z_0 of a walk; t [n,1]; for ancestral\nwalks, if wanted, noise [T,n,d].\nOutputs: features, logits, u_hat and alpha_bar; of a walk z_trajectory [T+1,n,d], prediction [n], and the noise."
+    )]
+    Trace(TraceArgs),
     /// List compute devices and what `--device auto` takes.
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.
@@ -128,6 +139,10 @@ pub struct TrainArgs {
     /// Replace an existing run folder.
     #[arg(long)]
     pub force: bool,
+    /// Start the backbone from weights of PyTorch (.pt or .safetensors), such as a ResNet of
+    /// torchvision; its last layer starts anew.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub init_backbone: Option<PathBuf>,
     /// Skip the table of samplers and T at the end.
     #[arg(long)]
     pub no_table: bool,
@@ -291,9 +306,68 @@ pub struct ExportArgs {
     /// File to write.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Whose parameter names: ours, or PyTorch's (yhgon/NoProp's where the model is one of its two,
+    /// else those of the port in benchmarks/peer).
+    #[arg(long, value_enum, default_value_t = ExportFormat::Noprop)]
+    pub to: ExportFormat,
     /// Store convolutions and linear layers as f16, half the size.
     #[arg(long)]
     pub half: bool,
+}
+
+/// For whom `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// This program and its page.
+    Noprop,
+    /// PyTorch.
+    Pytorch,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A .pt or .safetensors file.
+    pub file: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Whose parameter names the file has: ours, reference-mnist, reference-simple or torchvision
+    /// [default: told by the names].
+    #[arg(long = "as", value_name = "MODEL")]
+    pub layout: Option<Layout>,
+    /// The recipe that the model is of, where the file does not tell its configuration.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
+    /// What the model was trained on: its normalisation and class names.
+    #[arg(long)]
+    pub dataset: Option<DatasetName>,
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// A run folder or a .safetensors file.
+    #[arg(long, value_name = "RUN|FILE")]
+    pub weights: PathBuf,
+    /// A .safetensors file with the tensors images, z and t.
+    #[arg(long, value_name = "FILE")]
+    pub inputs: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Walk from z with this sampler, too.
+    #[arg(long)]
+    pub sampler: Option<SamplerKind>,
+    /// Steps T of the walk.
+    #[arg(long, default_value_t = 10, value_parser = positive, requires = "sampler")]
+    pub steps: usize,
+    /// Seed of ancestral noise, where the inputs hold none.
+    #[arg(long, default_value_t = 0, requires = "sampler")]
+    pub seed: u64,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 /// Arguments of `devices`.

@@ -27,6 +27,8 @@ fn main() -> std::process::ExitCode {
         cli::Command::Predict(args) => commands::predict::run(&args),
         cli::Command::Check(args) => commands::check::run(&args),
         cli::Command::Export(args) => commands::export::run(&args),
+        cli::Command::Import(args) => commands::import::run(&args),
+        cli::Command::Trace(args) => commands::trace::run(&args),
         cli::Command::Devices(args) => commands::devices::run(&args),
         cli::Command::Data(args) => commands::data::run(&args),
         cli::Command::Bench(args) => commands::bench::run(&args),

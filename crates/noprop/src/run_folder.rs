@@ -255,6 +255,24 @@ fn weights_file(path: &Path) -> PathBuf {
     }
 }
 
+/// Writes a file that the user named with `--out`, and makes the folders above it.
+///
+/// # Errors
+/// When it is a folder, or the disk is full or not writable.
+pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path.is_dir() {
+        bail!(
+            "{} is a folder; --out takes the name of a file",
+            path.display()
+        );
+    }
+    if let Some(parent) = path.parent().filter(|p| *p != Path::new("")) {
+        fs::create_dir_all(parent)
+            .with_context(|| format!("{} cannot be created", parent.display()))?;
+    }
+    write_atomically(path, bytes)
+}
+
 /// Writes a file beside its place and renames it.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ impl Posterior {
 impl Stepper for Ancestral {
     fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
         let u_hat = walk.u_hat(z.clone(), k);
-        let noise = walk.draw(z.dims()[1]);
+        let noise = walk.draw(k, z.dims()[1]);
         let (alpha_bar, sigma) = (&walk.grid.alpha_bar, &walk.grid.sigma_squared);
         let Posterior { a, b, c } = Posterior::new(
             Walk::at(alpha_bar, k),

@@ -19,7 +19,7 @@ pub use lambda::{LONGEST_STEP, velocity};
 use crate::config::ModelConfig;
 use crate::error::ConfigError;
 use crate::model::{Features, NoProp};
-use crate::noise::{NoiseSource, Purpose, initial_latents};
+use crate::noise::{NoiseSource, ancestral_streams, initial_latents};
 use crate::schedule::{NoiseSchedule, SchedulePoint, even_times};
 
 /// Which sampler.
@@ -183,8 +183,38 @@ impl Sampling {
         first: usize,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
+        let noise = if self.kind == SamplerKind::Ancestral {
+            ancestral_streams(self.seed, first, features.len())
+        } else {
+            Vec::new()
+        };
+        self.walk(model, features, z_0, StepNoise::Streams(noise), observe)
+    }
+
+    /// As [`Self::run_from`], with the ancestral noise `noise` `[T, b, d]` instead of our own
+    /// generator's; the other samplers do not look at it. [`crate::noise::ancestral_noise`] is what
+    /// [`Self::run_from`] draws.
+    pub fn run_with_noise(
+        &self,
+        model: &NoProp,
+        features: &Features,
+        z_0: Tensor<2>,
+        noise: Tensor<3>,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Tensor<2> {
+        self.walk(model, features, z_0, StepNoise::Given(noise), observe)
+    }
+
+    fn walk(
+        &self,
+        model: &NoProp,
+        features: &Features,
+        z_0: Tensor<2>,
+        noise: StepNoise,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Tensor<2> {
         let stepper = self.kind.stepper(&model.schedule);
-        let mut walk = Walk::new(model, features, *self, first);
+        let mut walk = Walk::new(model, features, *self, noise);
         let mut z = z_0;
         for k in 0..self.steps {
             z = stepper.step(&mut walk, k, z);
@@ -192,6 +222,14 @@ impl Sampling {
         }
         z
     }
+}
+
+/// Where ancestral noise comes from.
+enum StepNoise {
+    /// One stream per image.
+    Streams(Vec<NoiseSource>),
+    /// That of all steps, `[T, b, d]`.
+    Given(Tensor<3>),
 }
 
 /// What every step needs: the model, the features, and the process at the times t_k.
@@ -203,21 +241,18 @@ struct Walk<'a> {
     /// Fields `[T + 1, 1]`.
     grid: SchedulePoint,
     steps: usize,
-    /// One stream of ancestral noise per image.
-    noise: Vec<NoiseSource>,
+    noise: StepNoise,
     device: Device,
 }
 
 impl<'a> Walk<'a> {
-    fn new(model: &'a NoProp, features: &'a Features, sampling: Sampling, first: usize) -> Self {
+    fn new(
+        model: &'a NoProp,
+        features: &'a Features,
+        sampling: Sampling,
+        noise: StepNoise,
+    ) -> Self {
         let device = features.fused.device();
-        let noise = if sampling.kind == SamplerKind::Ancestral {
-            let stream =
-                |i| NoiseSource::new(sampling.seed, Purpose::Ancestral, (first + i) as u64);
-            (0..features.len()).map(stream).collect()
-        } else {
-            Vec::new()
-        };
         let times = sampling
             .kind
             .times(&model.schedule, sampling.steps, &device);
@@ -243,17 +278,18 @@ impl<'a> Walk<'a> {
         field.clone().narrow(0, k, 1)
     }
 
-    /// Standard normal noise `[b, d]`, each image from its own stream.
-    fn draw(&mut self, dim: usize) -> Tensor<2> {
-        let values: Vec<f32> = self
-            .noise
-            .iter_mut()
-            .flat_map(|source| source.normal(dim))
-            .collect();
-        Tensor::from_data(
-            TensorData::new(values, [self.noise.len(), dim]),
-            &self.device,
-        )
+    /// Standard normal noise `[b, dim]` of the step from t_k.
+    fn draw(&mut self, k: usize, dim: usize) -> Tensor<2> {
+        match &mut self.noise {
+            StepNoise::Given(noise) => noise.clone().narrow(0, k, 1).squeeze_dim(0),
+            StepNoise::Streams(streams) => {
+                let values: Vec<f32> = streams
+                    .iter_mut()
+                    .flat_map(|source| source.normal(dim))
+                    .collect();
+                Tensor::from_data(TensorData::new(values, [streams.len(), dim]), &self.device)
+            }
+        }
     }
 }
 

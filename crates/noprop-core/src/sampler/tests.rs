@@ -237,3 +237,22 @@ proptest! {
         prop_assert!((a * a / (2.0 * c) / half_difference - 1.0).abs() < 2e-3);
     }
 }
+
+#[test]
+fn given_ancestral_noise_makes_the_same_walk() {
+    let model = constant_model();
+    let device = Device::flex();
+    let features = model.prepare(Tensor::zeros([3, 8], &device));
+    let sampling = Sampling {
+        kind: SamplerKind::Ancestral,
+        steps: 5,
+        seed: 2,
+    };
+    let z_0 = sampling.initial(&model, 4, 3);
+    let drawn = sampling.run_from(&model, &features, z_0.clone(), 4, &mut |_, _| {});
+    let noise = crate::noise::ancestral_noise(2, 4, 3, 5, CLASSES);
+    let noise = Tensor::from_data(TensorData::new(noise, [5, 3, CLASSES]), &device);
+    let given = sampling.run_with_noise(&model, &features, z_0, noise, &mut |_, _| {});
+    // No tolerance: the same numbers in the same operations.
+    assert_eq!(number((drawn - given).abs().max().unsqueeze()), 0.0);
+}

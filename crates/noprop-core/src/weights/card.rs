@@ -10,7 +10,10 @@ use crate::error::WeightsError;
 const LEAST_BYTES: f64 = 2.0;
 
 /// Checks a card against the length of its file in bytes.
-pub(super) fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
+///
+/// # Errors
+/// When the card asks for a model that the file cannot hold, or contradicts itself.
+pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
     let least = least_parameters(&card.model);
     if least * LEAST_BYTES > file as f64 {
         return Err(WeightsError::Mismatch(format!(

@@ -2,6 +2,7 @@
 
 mod batch;
 mod fit;
+mod start;
 mod state;
 
 use burn::module::Module;
@@ -13,7 +14,7 @@ use noprop_core::objective::{Batch, HostDraws, Loss};
 use noprop_core::sampler::Sampling;
 use noprop_data::{Dataset, DeviceSplit, holdout};
 
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::Progress;
 use crate::config::Recipe;
 use crate::error::TrainError;
 use crate::evaluation::Evaluator;
@@ -21,6 +22,7 @@ use crate::event::{Flow, LossValues, TrainEvent};
 use crate::gradients::{self, Shard, Statistics};
 use crate::workers::Workers;
 use crate::{ema, optimizer, prototypes};
+use start::Start;
 
 /// Steps between two reads of the loss from the device.
 pub const LOG_INTERVAL: usize = 20;
@@ -43,17 +45,13 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer for `recipe` on `dataset`, from scratch or from `checkpoint`. `device` is the
-    /// plain device; `threads` shards each batch on the CPU.
-    ///
-    /// # Errors
-    /// When the recipe is invalid, does not fit the dataset, or is not that of the checkpoint.
-    pub fn new(
+    /// A trainer whose weights begin as `start` says.
+    fn start(
         recipe: Recipe,
         dataset: &Dataset,
         device: &Device,
         threads: usize,
-        checkpoint: Option<Checkpoint>,
+        start: Start,
     ) -> Result<Self, TrainError> {
         recipe.validate()?;
         fit::check(&recipe, dataset)?;
@@ -84,7 +82,7 @@ impl Trainer {
             held_out.insert(0, ("validation", upload(&validation, device)));
         }
 
-        let model = NoProp::new(&recipe.model, seed, &tracked)?;
+        let model = start.apply(NoProp::new(&recipe.model, seed, &tracked)?)?;
         // Dropout draws from one generator of the device, which threads would share.
         let threads = if recipe.model.backbone.is_stochastic() {
             1
@@ -109,9 +107,9 @@ impl Trainer {
             train,
             pending: None,
         };
-        match checkpoint {
-            Some(checkpoint) => trainer.restore(checkpoint)?,
-            None => {
+        match start {
+            Start::Checkpoint(checkpoint) => trainer.restore(*checkpoint)?,
+            Start::Random | Start::Backbone(_) => {
                 trainer.model =
                     prototypes::initialise(trainer.model, &train_split, &trainer.train, seed);
                 trainer.average = trainer

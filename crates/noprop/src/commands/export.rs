@@ -1,33 +1,30 @@
-//! `noprop export`: the weights of a run, to publish.
+//! `noprop export`: the weights of a run, to publish or for PyTorch.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use burn::tensor::Device;
 use noprop_core::weights::{self, Precision};
 
-use crate::cli::ExportArgs;
-use crate::run_folder::{self, write_atomically};
+use crate::cli::{ExportArgs, ExportFormat};
+use crate::run_folder::{self, write_new_file};
 
 pub fn run(args: &ExportArgs) -> Result<()> {
-    if args.out.is_dir() {
-        bail!(
-            "{} is a folder; --out takes the name of a file",
-            args.out.display()
-        );
-    }
     let (model, card, _) = run_folder::load_model(&args.run, &Device::flex())?;
+    if args.half && args.to == ExportFormat::Pytorch {
+        bail!("--to pytorch writes 32 bits, so that what comes back is the same; leave out --half");
+    }
     let precision = if args.half {
         Precision::Half
     } else {
         Precision::Full
     };
-    let bytes = weights::to_bytes(&model, &card, precision)?;
-    if let Some(parent) = args.out.parent().filter(|p| *p != Path::new("")) {
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("{} cannot be created", parent.display()))?;
-    }
-    write_atomically(&args.out, &bytes)?;
-    println!("{} ({} bytes)", args.out.display(), bytes.len());
+    let (bytes, names) = match args.to {
+        ExportFormat::Noprop => (weights::to_bytes(&model, &card, precision)?, String::new()),
+        ExportFormat::Pytorch => {
+            let (bytes, layout) = noprop_pytorch::export(&model, &card)?;
+            (bytes, format!(", names of {layout}"))
+        }
+    };
+    write_new_file(&args.out, &bytes)?;
+    println!("{} ({} bytes{names})", args.out.display(), bytes.len());
     Ok(())
 }

@@ -6,5 +6,7 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod export;
+pub mod import;
 pub mod predict;
+pub mod trace;
 pub mod train;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use noprop_core::SamplerKind;
+use noprop_core::weights::Tensors;
 use noprop_data::Dataset;
 use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
 
@@ -15,6 +16,7 @@ use crate::adapters;
 use crate::choice::Choice;
 use crate::cli::TrainArgs;
 use crate::commands::eval::{Plan, Table};
+use crate::commands::import;
 use crate::progress::Console;
 use crate::run_folder::RunFolder;
 
@@ -28,6 +30,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         }
         None => (Choice::of(args)?, None),
     };
+    if let Some(file) = &args.init_backbone {
+        choice.recipe.train.init_backbone = Some(file.display().to_string());
+    }
     choice.recipe.validate()?;
     if args.show_recipe {
         print!("{}", toml::to_string_pretty(&choice.recipe)?);
@@ -44,13 +49,19 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         None => (None, None),
     };
     // The trainer refuses what does not fit before a folder is made or replaced.
-    let mut trainer = Trainer::new(
-        recipe.clone(),
-        &dataset,
-        &chosen.device,
-        threads,
-        checkpoint,
-    )?;
+    let mut trainer = match (checkpoint, &recipe.train.init_backbone) {
+        (None, Some(file)) => {
+            let weights = backbone(Path::new(file), &recipe)?;
+            Trainer::with_backbone(recipe.clone(), &dataset, &chosen.device, threads, weights)?
+        }
+        (checkpoint, _) => Trainer::new(
+            recipe.clone(),
+            &dataset,
+            &chosen.device,
+            threads,
+            checkpoint,
+        )?,
+    };
     let folder = match folder {
         Some(folder) => folder,
         None => {
@@ -90,6 +101,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         folder.path().join("model.safetensors").display()
     );
     Ok(())
+}
+
+/// What the backbone starts from.
+fn backbone(file: &Path, recipe: &Recipe) -> Result<Tensors> {
+    let state = import::read(file)?;
+    noprop_pytorch::backbone_tensors(state, &recipe.model)
+        .with_context(|| format!("the backbone cannot start from {}", file.display()))
 }
 
 /// Runs the loop with its consumers; `false` when Ctrl-C stopped it.

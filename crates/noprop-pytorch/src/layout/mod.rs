@@ -1,0 +1,229 @@
+//! Models whose parameter names are known. A new one is one file with a table of names and, where
+//! its shapes tell the configuration, a function that reads it off; and one arm in [`Layout`].
+
+mod mnist;
+mod names;
+mod reference;
+mod resnet;
+mod simple;
+
+use core::fmt;
+use core::str::FromStr;
+
+use burn::tensor::Device;
+use noprop_core::weights::{self, ModelCard, Precision, Tensors};
+use noprop_core::{ModelConfig, NoProp};
+
+use crate::error::PytorchError;
+use crate::fit::fit;
+use crate::state_dict::{CARD_KEY, StateDict};
+use names::Names;
+
+/// Whose parameter names a state dict has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Ours, as in `model.safetensors` and the PyTorch port in `benchmarks/peer`.
+    Ours,
+    /// yhgon/NoProp, `nopropct_mnist.py`.
+    ReferenceMnist,
+    /// yhgon/NoProp, `noprop_simple.py`.
+    ReferenceSimple,
+    /// A ResNet of torchvision: a backbone alone.
+    Torchvision,
+}
+
+/// A model from a state dict.
+#[derive(Debug)]
+pub struct Imported {
+    /// The model, on the CPU.
+    pub model: NoProp,
+    /// Whose names it had.
+    pub layout: Layout,
+}
+
+impl Layout {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Ours,
+        Self::ReferenceMnist,
+        Self::ReferenceSimple,
+        Self::Torchvision,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::ReferenceMnist => "reference-mnist",
+            Self::ReferenceSimple => "reference-simple",
+            Self::Torchvision => "torchvision",
+        }
+    }
+
+    /// A parameter that this model has and no other.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Ours => "denoiser.head.fc1.weight",
+            Self::ReferenceMnist => "z_enc.net.0.weight",
+            Self::ReferenceSimple => "label_enc.fc1.weight",
+            Self::Torchvision => "layer1.0.conv1.weight",
+        }
+    }
+
+    /// The model that `tensors` are of, by their names.
+    ///
+    /// # Errors
+    /// When they are of none that is known.
+    pub fn detect(tensors: &Tensors) -> Result<Self, PytorchError> {
+        let is_there = |layout: &Self| tensors.contains_key(layout.mark());
+        Self::ALL.into_iter().find(is_there).ok_or_else(|| {
+            let first: Vec<&str> = tensors.keys().take(3).map(String::as_str).collect();
+            PytorchError::Content(format!(
+                "the tensors {first:?}, … are of no model that is known: neither ours, nor \
+                 yhgon/NoProp's two, nor a ResNet of torchvision"
+            ))
+        })
+    }
+
+    /// Names of others by names of ours; nothing where they are the same.
+    fn names(self) -> Names {
+        match self {
+            Self::Ours => Names(&[]),
+            Self::ReferenceMnist => mnist::NAMES,
+            Self::ReferenceSimple => simple::NAMES,
+            Self::Torchvision => Names(&[("backbone.", "")]),
+        }
+    }
+
+    /// `tensors` under our names and in our shapes.
+    pub(crate) fn to_ours(self, tensors: Tensors) -> Tensors {
+        let names = self.names();
+        let renamed = tensors.into_iter().map(|(name, mut tensor)| {
+            let name = names.ours(&name).unwrap_or(name);
+            // γ₀ and γ₁ have no dimensions there.
+            if tensor.shape.is_empty() {
+                tensor.shape = vec![1];
+            }
+            (name, tensor)
+        });
+        let mut tensors: Tensors = renamed.collect();
+        if self == Self::ReferenceMnist {
+            mnist::add_embedding(&mut tensors);
+        }
+        tensors
+    }
+
+    /// The configuration that the shapes of `tensors`, under our names, tell, for images of
+    /// `height` × `width`.
+    fn config(self, tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig, PytorchError> {
+        match self {
+            Self::ReferenceMnist => mnist::config(tensors, size),
+            Self::ReferenceSimple => simple::config(tensors, size),
+            Self::Ours => Err(PytorchError::Content(
+                "shapes alone do not tell the configuration of our models; name their recipe with --recipe"
+                    .into(),
+            )),
+            Self::Torchvision => Err(PytorchError::Content(
+                "this is a ResNet of torchvision, a backbone without the rest of a model; start a \
+                 training from it with `noprop train --init-backbone FILE`"
+                    .into(),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Layout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |layout: &Self| layout.name() == text;
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("no kind of model is called {text:?}, expected one of {names}")
+        })
+    }
+}
+
+/// The model in `state`, on the CPU. `layout` is told by the names where it is not given, and the
+/// configuration by the shapes, which do not know the images' `size`, height and width.
+///
+/// # Errors
+/// When the tensors are of no model that is known, or do not fit the configuration.
+pub fn import(
+    state: StateDict,
+    layout: Option<Layout>,
+    config: Option<ModelConfig>,
+    size: [usize; 2],
+) -> Result<Imported, PytorchError> {
+    let layout = match layout {
+        Some(layout) => layout,
+        None => Layout::detect(&state.tensors)?,
+    };
+    let tensors = layout.to_ours(state.tensors);
+    let config = match config {
+        Some(config) if layout != Layout::Torchvision => config,
+        _ => layout.config(&tensors, size)?,
+    };
+    config.validate()?;
+    let card = nameless(&config);
+    let numbers: usize = tensors.values().map(|tensor| tensor.values.len()).sum();
+    weights::check_card(&card, 4 * numbers)?;
+    let device = Device::flex();
+    let expected = weights::parameters(&NoProp::new(&config, 0, &device)?)?;
+    fit(&tensors, &expected, "the model")?;
+    Ok(Imported {
+        model: weights::from_tensors(&tensors, &card, &device)?,
+        layout,
+    })
+}
+
+/// A card of a model of which no more is known.
+fn nameless(config: &ModelConfig) -> ModelCard {
+    ModelCard {
+        model: config.clone(),
+        mean: vec![0.0],
+        std: vec![1.0],
+        classes: (0..config.classes).map(|class| class.to_string()).collect(),
+        dataset: String::new(),
+    }
+}
+
+/// A safetensors file of `model` for PyTorch, and whose names it has: those of yhgon/NoProp's
+/// models where the configuration is exactly one of theirs, else ours, which `benchmarks/peer` loads.
+///
+/// # Errors
+/// When the tensors cannot be serialised.
+pub fn export(model: &NoProp, card: &ModelCard) -> Result<(Vec<u8>, Layout), PytorchError> {
+    let tensors = weights::parameters(model)?;
+    let [_, height, width] = card.model.input;
+    let is_it = |layout: &Layout| {
+        let config = layout.config(&tensors, [height, width]);
+        config.is_ok_and(|config| config == card.model)
+    };
+    let theirs = [Layout::ReferenceMnist, Layout::ReferenceSimple];
+    let Some(layout) = theirs.into_iter().find(is_it) else {
+        return Ok((
+            weights::to_bytes(model, card, Precision::Full)?,
+            Layout::Ours,
+        ));
+    };
+    let names = layout.names();
+    let renamed = tensors.into_iter().filter_map(|(name, mut tensor)| {
+        let name = names.theirs(&name)?;
+        if reference::is_scalar(&name) {
+            tensor.shape = Vec::new();
+        }
+        Some((name, tensor))
+    });
+    let card = serde_json::to_string(card).map_err(|e| PytorchError::Content(e.to_string()))?;
+    let bytes = weights::serialize(&renamed.collect(), &[(CARD_KEY, card)])?;
+    Ok((bytes, layout))
+}
+
+#[cfg(test)]
+mod tests;

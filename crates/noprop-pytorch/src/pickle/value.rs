@@ -1,0 +1,137 @@
+//! What a pickle builds. Values are handles into lists, so that a deep or circular structure
+//! neither overflows the stack nor leaks.
+
+use crate::number::Number;
+
+/// A handle.
+pub(crate) type Id = usize;
+
+/// Anything that may lie on the stack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Id),
+    /// A tuple or a list.
+    Sequence(Id),
+    Dict(Id),
+    Global(Global),
+    Storage(Id),
+    Tensor(Id),
+}
+
+/// The names that a pickle may refer to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Storage(Number),
+}
+
+impl Global {
+    pub(crate) fn find(module: &str, name: &str) -> Option<Self> {
+        match (module, name) {
+            ("collections", "OrderedDict") => Some(Self::OrderedDict),
+            ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
+            ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
+            ("torch", name) => Number::of_storage(name).map(Self::Storage),
+            _ => None,
+        }
+    }
+}
+
+/// Numbers in an entry of the archive.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Storage {
+    pub(crate) number: Number,
+    /// Name of the entry below `data/`.
+    pub(crate) key: String,
+    /// Count of numbers.
+    pub(crate) len: usize,
+}
+
+/// A view of a storage.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tensor {
+    pub(crate) storage: Id,
+    pub(crate) offset: usize,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) strides: Vec<usize>,
+}
+
+/// Everything that a pickle built.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    pub(crate) texts: Vec<String>,
+    pub(crate) sequences: Vec<Vec<Value>>,
+    pub(crate) dicts: Vec<Vec<(Value, Value)>>,
+    pub(crate) storages: Vec<Storage>,
+    pub(crate) tensors: Vec<Tensor>,
+}
+
+impl Objects {
+    pub(crate) fn text(&mut self, text: String) -> Value {
+        self.texts.push(text);
+        Value::Text(self.texts.len() - 1)
+    }
+
+    pub(crate) fn sequence(&mut self, items: Vec<Value>) -> Value {
+        self.sequences.push(items);
+        Value::Sequence(self.sequences.len() - 1)
+    }
+
+    pub(crate) fn dict(&mut self) -> Value {
+        self.dicts.push(Vec::new());
+        Value::Dict(self.dicts.len() - 1)
+    }
+
+    pub(crate) fn storage(&mut self, storage: Storage) -> Value {
+        self.storages.push(storage);
+        Value::Storage(self.storages.len() - 1)
+    }
+
+    pub(crate) fn tensor(&mut self, tensor: Tensor) -> Value {
+        self.tensors.push(tensor);
+        Value::Tensor(self.tensors.len() - 1)
+    }
+
+    pub(crate) fn as_text(&self, value: Value) -> Option<&str> {
+        match value {
+            Value::Text(id) => self.texts.get(id).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_sequence(&self, value: Value) -> Option<&[Value]> {
+        match value {
+            Value::Sequence(id) => self.sequences.get(id).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+        match value {
+            Value::Dict(id) => self.dicts.get(id).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+
+    /// A tuple of sizes, none negative.
+    pub(crate) fn as_sizes(&self, value: Value) -> Option<Vec<usize>> {
+        self.as_sequence(value)?
+            .iter()
+            .map(|&v| as_size(v))
+            .collect()
+    }
+}
+
+/// A number that is not negative.
+pub(crate) fn as_size(value: Value) -> Option<usize> {
+    match value {
+        Value::Int(n) => usize::try_from(n).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,303 @@
+//! The same numbers as PyTorch, on the files of `benchmarks/peer/make_fixtures.py`: features,
+//! estimates, walks of every sampler, and a whole training step.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use noprop_core::objective::{Batch, Draws};
+use noprop_core::sampler::Sampling;
+use noprop_core::weights::{self, Tensors};
+use noprop_core::{NoProp, ObjectiveConfig, SamplerKind, predicted_class};
+use noprop_pytorch::{StateDict, import};
+use noprop_tests::fixtures::state_dict;
+use noprop_train::{TrainConfig, build_optimizer};
+
+/// f32 sums of some hundred terms of order 1 in another order; measured differences are a tenth.
+const TOLERANCE: f32 = 1e-5;
+/// A walk repeats the network up to 80 times.
+const WALK_TOLERANCE: f32 = 1e-4;
+/// An entry of a gradient that is all rounding has no sign that two programs agree on, and AdamW's
+/// first step goes by the sign: below this share of the largest entry of its parameter's gradient
+/// an entry says nothing.
+const NOISE: f32 = 1e-4;
+/// Nor below this share of the largest entry of all: a bias before BatchNorm has no gradient but
+/// what rounding leaves.
+const NOISE_OF_ALL: f32 = 1e-6;
+
+const LR: f64 = 1e-3;
+
+/// A model, what it is given, and what PyTorch says.
+struct Case {
+    /// The weights as PyTorch named them.
+    state: StateDict,
+    model: NoProp,
+    expected: Tensors,
+}
+
+impl Case {
+    fn new(weights: &str, expected: &str) -> Self {
+        let state = state_dict(weights);
+        Self {
+            model: model(&state),
+            state,
+            expected: state_dict(expected).tensors,
+        }
+    }
+
+    fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let tensor = &self.expected[name];
+        let data = TensorData::new(tensor.values.clone(), tensor.shape.clone());
+        Tensor::from_data(data, &Device::flex())
+    }
+
+    /// Compares to the tolerance times the largest entry, or 1 if that is less.
+    fn compare<const D: usize>(&self, name: &str, ours: Tensor<D>, tolerance: f32) {
+        let theirs = &self.expected[name];
+        assert_eq!(ours.dims().to_vec(), theirs.shape, "{name}");
+        let ours: Vec<f32> = ours.into_data().try_to_vec().unwrap();
+        let scale = largest(&theirs.values).max(1.0);
+        let worst = difference(&ours, &theirs.values) / scale;
+        println!("{name}: {worst:.1e} of {scale:.1}");
+        assert!(worst <= tolerance, "{name} differs by {worst}");
+    }
+}
+
+/// The model in a state dict: by its card where it has one, else by its shapes.
+fn model(state: &StateDict) -> NoProp {
+    let config = state.card.as_ref().map(|card| card.model.clone());
+    import(state.clone(), None, config, [28, 28]).unwrap().model
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most, v| v.abs().max(most))
+}
+
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    let pairs = a.iter().zip(b);
+    // The first NaN stays, and no tolerance holds for it.
+    let worse = |most: f32, d: f32| if most.is_nan() || d <= most { most } else { d };
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, worse)
+}
+
+fn estimates(case: &Case) {
+    let features = case.model.features(case.tensor("images"));
+    let (z, t) = (case.tensor("z"), case.tensor::<2>("t"));
+    let estimate = case.model.denoise(&features, z, t.clone());
+    case.compare("features", features.values, TOLERANCE);
+    case.compare("logits", estimate.logits, TOLERANCE);
+    case.compare("u_hat", estimate.u_hat, TOLERANCE);
+    let alpha_bar = case.model.schedule.at(t).alpha_bar;
+    case.compare("alpha_bar", alpha_bar, TOLERANCE);
+}
+
+fn walks(case: &Case, kinds: &[SamplerKind]) {
+    let features = case.model.features(case.tensor("images"));
+    for &kind in kinds {
+        let name = format!("trajectory.{kind}");
+        let z_0: Tensor<2> = case.tensor("z");
+        let sampling = Sampling {
+            kind,
+            steps: case.expected[&name].shape[0] - 1,
+            seed: 0,
+        };
+        let mut latents = vec![z_0.clone()];
+        let mut observe = |_: usize, z: &Tensor<2>| latents.push(z.clone());
+        let z_1 = if kind == SamplerKind::Ancestral {
+            let noise = case.tensor("noise");
+            sampling.run_with_noise(&case.model, &features, z_0, noise, &mut observe)
+        } else {
+            sampling.run_from(&case.model, &features, z_0, 0, &mut observe)
+        };
+        case.compare::<3>(&name, Tensor::stack(latents, 0), WALK_TOLERANCE);
+
+        let scores = case.model.readout(&features, z_1);
+        let classes = scores.dims()[1];
+        let scores: Vec<f32> = scores.into_data().try_to_vec().unwrap();
+        let predictions = scores.chunks(classes).map(predicted_class);
+        let theirs = &case.expected[&format!("prediction.{kind}")].values;
+        assert_eq!(
+            predictions.map(|class| class as f32).collect::<Vec<_>>(),
+            *theirs
+        );
+    }
+}
+
+/// One step, as the trainer makes it: loss, gradients, optimiser.
+fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
+    let device = Device::flex().autodiff();
+    let tracked = |name: &str| Tensor::from_inner(case.tensor::<2>(name));
+    let labels: Vec<i64> = case.expected["step.labels"]
+        .values
+        .iter()
+        .map(|&l| l as i64)
+        .collect();
+    let batch = Batch {
+        images: Tensor::from_inner(case.tensor::<4>("step.images")),
+        labels: Tensor::<1, Int>::from_data(labels.as_slice(), &device),
+        draws: Draws {
+            t: tracked("step.t"),
+            noise: tracked("step.noise"),
+            noise_1: tracked("step.noise_1"),
+        },
+    };
+    // What was imported is frozen; the trainer's models are not.
+    let fresh = NoProp::new(case.model.config(), 0, &device).unwrap();
+    let model = fresh.load_record(case.model.clone().into_record());
+    let loss = objective.loss(&model, batch);
+    for (name, ours) in [
+        ("total", &loss.total),
+        ("ce", &loss.ce),
+        ("kl", &loss.kl),
+        ("denoise", &loss.denoise),
+    ] {
+        let theirs = case.expected[&format!("step.{name}")].values[0];
+        let ours = ours.clone().into_scalar::<f32>();
+        println!("{name}: {ours} {theirs}");
+        assert!(
+            (ours - theirs).abs() <= TOLERANCE * theirs.abs(),
+            "{name}: {ours}, not {theirs}"
+        );
+    }
+    let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
+    let after = build_optimizer(config).step(LR, model, gradients).valid();
+
+    let before = weights::parameters(&case.model).unwrap();
+    let after = weights::parameters(&after).unwrap();
+    let mut theirs = case.under("step.after.");
+    as_burn_counts(
+        &mut theirs,
+        &before,
+        &case.under("step.kept."),
+        &case.under("step.share."),
+    );
+    let gradients = case.under("step.gradient.");
+    let all = case
+        .expected
+        .iter()
+        .filter(|(name, _)| name.starts_with("step.gradient."));
+    let largest_of_all = all.map(|(_, g)| largest(&g.values)).fold(0.0, f32::max);
+    let mut compared_of_all = 0;
+    for (name, ours) in &after {
+        let (theirs, gradient) = (&theirs[name].values, &gradients[name].values);
+        let (top, floor) = (largest(gradient), NOISE_OF_ALL * largest_of_all);
+        let is_statistic = name.contains("running_");
+        // A kernel's tap that only meets padding has a gradient of exactly zero, and only decays.
+        let is_kernel = ours.shape.len() == 4;
+        let says_something = |&i: &usize| {
+            let g = gradient[i].abs();
+            is_statistic || g >= floor.max(NOISE * top) || (g == 0.0 && is_kernel)
+        };
+        let (mut worst, mut compared) = (0.0_f32, 0);
+        for i in (0..theirs.len()).filter(says_something) {
+            worst = worst.max((ours.values[i] - theirs[i]).abs());
+            compared += 1;
+        }
+        println!("{name}: {compared} of {}: {worst:.1e}", theirs.len());
+        compared_of_all += compared;
+        assert!(worst <= TOLERANCE, "{name} differs by {worst}");
+        // No entry moves further than AdamW's first step, whatever its sign.
+        let decayed = |w: f32| w.abs() * (LR * config.weight_decay) as f32;
+        for (new, old) in ours.values.iter().zip(&before[name].values) {
+            let bound = LR as f32 + decayed(*old) + 1e-6;
+            assert!(
+                is_statistic || (new - old).abs() <= bound,
+                "{name}: {old} became {new}"
+            );
+        }
+    }
+    let count: usize = after.values().map(|tensor| tensor.values.len()).sum();
+    println!("{compared_of_all} of {count} compared");
+    assert!(
+        compared_of_all * 4 > count * 3,
+        "most entries say something"
+    );
+}
+
+/// BatchNorm's running variance as Burn keeps it. PyTorch divides a batch's sum of squares by n − 1
+/// before it goes into the average, Burn by n; `shares` holds (n − 1)/n of each layer,
+/// `kept` the share of the old value in the new one.
+fn as_burn_counts(theirs: &mut Tensors, before: &Tensors, kept: &Tensors, shares: &Tensors) {
+    let variances = theirs
+        .iter_mut()
+        .filter(|(name, _)| name.ends_with("running_var"));
+    for (name, after) in variances {
+        for (i, value) in after.values.iter_mut().enumerate() {
+            let kept = kept[name].values[i] * before[name].values[i];
+            *value = kept + (*value - kept) * shares[name].values[i];
+        }
+    }
+}
+
+impl Case {
+    /// The tensors below `prefix`, under our names; those that are not there as in the model before.
+    fn under(&self, prefix: &str) -> Tensors {
+        let mut state = self.state.clone();
+        for (name, tensor) in &self.expected {
+            if let Some(name) = name.strip_prefix(prefix) {
+                state.tensors.insert(name.to_owned(), tensor.clone());
+            }
+        }
+        weights::parameters(&model(&state)).unwrap()
+    }
+}
+
+#[test]
+fn our_networks_say_what_pytorchs_say() {
+    for name in ["ours", "ours-cnn", "ours-bottleneck"] {
+        let expected = format!("{name}.expected.safetensors");
+        let case = Case::new(&format!("{name}.safetensors"), &expected);
+        println!("{name}");
+        estimates(&case);
+        walks(&case, &SamplerKind::ALL);
+    }
+}
+
+#[test]
+fn the_references_networks_say_what_pytorchs_say() {
+    for (name, ending) in [
+        ("reference-mnist", "pt"),
+        ("reference-simple", "safetensors"),
+    ] {
+        let expected = format!("{name}.expected.safetensors");
+        let case = Case::new(&format!("{name}.{ending}"), &expected);
+        println!("{name}");
+        estimates(&case);
+        walks(
+            &case,
+            &[SamplerKind::ReferenceEuler, SamplerKind::ReferenceHeun],
+        );
+    }
+}
+
+#[test]
+fn a_training_step_is_pytorchs() {
+    let case = Case::new("ours.safetensors", "ours.expected.safetensors");
+    let objective = ObjectiveConfig::Ct {
+        eta: 1.0,
+        max_weight: Some(1.0),
+    };
+    let config = TrainConfig {
+        weight_decay: 1e-2,
+        ..Default::default()
+    };
+    step(&case, &objective, &config);
+}
+
+#[test]
+fn a_training_step_of_the_reference_is_pytorchs() {
+    for (name, ending) in [
+        ("reference-mnist", "pt"),
+        ("reference-simple", "safetensors"),
+    ] {
+        let expected = format!("{name}.expected.safetensors");
+        let case = Case::new(&format!("{name}.{ending}"), &expected);
+        let config = TrainConfig {
+            weight_decay: 1e-3,
+            decay_all: true,
+            ..Default::default()
+        };
+        println!("{name}");
+        step(&case, &ObjectiveConfig::Reference { eta: 1.0 }, &config);
+    }
+}
