@@ -27,6 +27,7 @@ fn main() -> std::process::ExitCode {
         cli::Command::Predict(args) => commands::predict::run(&args),
         cli::Command::Check(args) => commands::check::run(&args),
         cli::Command::Export(args) => commands::export::run(&args),
+        cli::Command::Merge(args) => commands::merge::run(&args),
         cli::Command::Devices(args) => commands::devices::run(&args),
         cli::Command::Data(args) => commands::data::run(&args),
         cli::Command::Bench(args) => commands::bench::run(&args),

@@ -6,5 +6,6 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod export;
+pub mod merge;
 pub mod predict;
 pub mod train;
