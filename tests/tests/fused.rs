@@ -146,7 +146,7 @@ fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) ->
         ..Default::default()
     };
     let mut model = NoProp::new(&config, 4, &Device::flex()).unwrap();
-    model.denoiser = model.denoiser.map(&mut Scramble);
+    model.denoiser = model.denoiser.map(|denoiser| denoiser.map(&mut Scramble));
     model
 }
 

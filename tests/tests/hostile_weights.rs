@@ -36,6 +36,7 @@ fn good() -> &'static [u8] {
             std: vec![0.3],
             classes: ["a", "b", "c"].map(str::to_owned).into(),
             dataset: "folder".into(),
+            blocks: None,
         };
         let model = NoProp::new(&model, 0, &Device::flex()).unwrap();
         weights::to_bytes(&model, &card, Precision::Full).unwrap()
@@ -131,6 +132,7 @@ fn what_every_model_holds_is_not_more_than_it_holds() {
             std: vec![0.5],
             classes: (0..100).map(|i| i.to_string()).collect(),
             dataset: "cifar100".into(),
+            blocks: None,
         };
         let model = NoProp::new(&model, 0, &Device::flex()).unwrap();
         let file = weights::to_bytes(&model, &card, Precision::Half).unwrap();

@@ -83,6 +83,7 @@ fn weights_of(trainer: &Trainer) -> Weights {
         std: vec![1.0],
         classes: (0..10).map(|i| i.to_string()).collect(),
         dataset: "mnist".into(),
+        blocks: None,
     };
     let bytes = weights::to_bytes(&model, &card, Precision::Full).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

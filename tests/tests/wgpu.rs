@@ -39,6 +39,7 @@ fn to_bytes(model: &NoProp) -> Vec<u8> {
         std: vec![1.0],
         classes: (0..10).map(|i| i.to_string()).collect(),
         dataset: "mnist".into(),
+        blocks: None,
     };
     weights::to_bytes(model, &card, Precision::Full).unwrap()
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::BackboneConfig;
-use crate::embedding::ClassEmbeddingConfig;
+use crate::embedding::{ClassEmbeddingConfig, PrototypeSource};
 use crate::error::ConfigError;
 use crate::schedule::ScheduleConfig;
 
@@ -100,6 +100,11 @@ pub enum Readout {
 }
 
 impl ModelConfig {
+    /// T, where the model has a block for each step and walks in that many steps only (NoProp-DT).
+    pub fn blocks(&self) -> Option<usize> {
+        self.schedule.blocks()
+    }
+
     /// Dimension d of the latents z and of a class embedding u_y.
     pub fn latent_dim(&self) -> usize {
         self.class_embedding
@@ -157,6 +162,9 @@ impl ModelConfig {
                 "schedule kind \"flow\" ends at a class embedding; set model.readout to \"nearest\"".into(),
             ));
         }
+        if self.schedule.blocks().is_some() {
+            self.validate_blocks()?;
+        }
         if self.readout == Readout::ArgmaxZ && self.class_embedding != ClassEmbeddingConfig::OneHot
         {
             return Err(ConfigError::Combination(
@@ -164,6 +172,33 @@ impl ModelConfig {
                  it needs class_embedding kind \"one-hot\""
                     .into(),
             ));
+        }
+        Ok(())
+    }
+
+    /// What the blocks of NoProp-DT ask for.
+    fn validate_blocks(&self) -> Result<(), ConfigError> {
+        let refuse = |message: &str| Err(ConfigError::Combination(message.into()));
+        if self.readout != Readout::Linear {
+            return refuse(
+                "schedule kind \"cosine\" (NoProp-DT) reads the class off z_T with a head of its own; \
+                 set model.readout to \"linear\"",
+            );
+        }
+        if self.label_encoder != LabelEncoderConfig::Linear {
+            return refuse(
+                "the blocks of schedule kind \"cosine\" (NoProp-DT) have figure 6's label branch; \
+                 leave out model.label_encoder",
+            );
+        }
+        let random_features = ClassEmbeddingConfig::Prototype {
+            source: PrototypeSource::RandomFeatures,
+        };
+        if self.class_embedding == random_features {
+            return refuse(
+                "prototypes from random features need the one backbone that NoProp-DT does not have; \
+                 set class_embedding source to \"image\"",
+            );
         }
         Ok(())
     }

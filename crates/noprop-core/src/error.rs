@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::block_range::BlockRange;
+
 /// A model configuration that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
@@ -53,6 +55,19 @@ pub enum WeightsError {
     /// The tensors are not those of the configuration.
     #[error("the tensors do not fit the model configuration: {0}")]
     Mismatch(String),
+    /// Some blocks are trained elsewhere.
+    #[error(
+        "only blocks {trained} of 1-{all} are trained; join them with the other ones by `noprop merge`"
+    )]
+    Partial {
+        /// Those that are.
+        trained: BlockRange,
+        /// T.
+        all: usize,
+    },
+    /// Parts that do not make one model.
+    #[error("{0}")]
+    Merge(String),
     /// The configuration itself is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),

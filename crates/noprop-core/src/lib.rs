@@ -9,7 +9,8 @@
 //! | label → embedding u_y | [`embedding`] | §2.2.1 |
 //! | time → ᾱ(t), SNR(t), SNR′(t) | [`schedule`] | eq. 65–67 |
 //! | (features, z_t, t) → û | [`denoiser`], [`model`] | figure 6 |
-//! | û → loss | [`objective`] | eq. 9; eq. 10–13 for flow matching |
+//! | the same in NoProp-DT, a block for each step | [`block`] | figure 6, DT column |
+//! | û → loss | [`objective`] | eq. 8, 9; eq. 10–13 for flow matching |
 //! | z_0 → z_1 → class | [`sampler`] | eq. 3, §4.3 of the derivation in the README |
 //!
 //! Time runs from t = 0 (noise) to t = 1 (clean). Nothing here touches files, clocks, threads or
@@ -18,6 +19,8 @@
 
 mod accuracy;
 pub mod backbone;
+pub mod block;
+mod block_range;
 pub mod config;
 pub mod denoiser;
 pub mod embedding;
@@ -30,6 +33,7 @@ pub mod schedule;
 pub mod weights;
 
 pub use accuracy::{Accuracy, predicted_class};
+pub use block_range::BlockRange;
 pub use config::{ModelConfig, Readout};
 pub use error::{ConfigError, WeightsError};
 pub use model::{Estimate, Features, NoProp};

@@ -1,26 +1,31 @@
-//! The network: one backbone, one denoiser, class embeddings, a schedule and an output head.
+//! The network: one backbone and one denoiser, or T blocks; class embeddings, a schedule and an output
+//! head.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backbone::Backbone;
+use crate::block::Block;
 use crate::config::{ModelConfig, Readout};
 use crate::denoiser::Denoiser;
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
 use crate::schedule::NoiseSchedule;
 
-/// A NoProp network with one denoiser for all times: NoProp-CT, or with the schedule
-/// [`Flow`](NoiseSchedule::Flow) NoProp-FM.
+/// A NoProp network. The schedule says which: with one backbone and one denoiser for all times
+/// NoProp-CT, or NoProp-FM on the path [`Flow`](NoiseSchedule::Flow); with a block for each of T steps
+/// NoProp-DT, on the table [`Cosine`](NoiseSchedule::Cosine).
 ///
 /// Clone it freely: parameters are shared until they change.
 #[derive(Module, Debug)]
 pub struct NoProp {
-    /// Image → features.
-    pub backbone: Backbone,
-    /// (features, z_t, t) → class logits.
-    pub denoiser: Denoiser,
+    /// Image → features; absent in NoProp-DT.
+    pub backbone: Option<Backbone>,
+    /// (features, z_t, t) → class logits; absent in NoProp-DT.
+    pub denoiser: Option<Denoiser>,
+    /// The blocks of NoProp-DT in the order of the walk, T of them; else none.
+    pub blocks: Vec<Block>,
     /// W_Embed.
     pub class_embedding: ClassEmbedding,
     /// γ(t).
@@ -32,12 +37,13 @@ pub struct NoProp {
     config: ModelConfig,
 }
 
-/// What the image contributes to every step of a trajectory; computed once.
+/// What the image contributes to every step of a trajectory; computed once. In NoProp-DT what it
+/// contributes to each block, side by side: T times as wide.
 #[derive(Debug, Clone)]
 pub struct Features {
-    /// The backbone's output, `[b, embed_dim]`.
+    /// The backbone's output, `[b, embed_dim]`; in NoProp-DT `[b, T·embed_dim]`.
     pub values: Tensor<2>,
-    /// Their share of the denoiser's first layer, `[b, hidden]`.
+    /// Their share of the denoiser's first layer, `[b, hidden]`; in NoProp-DT `[b, T·hidden]`.
     pub fused: Tensor<2>,
 }
 
@@ -85,16 +91,28 @@ impl NoProp {
     /// When the configuration is invalid.
     pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self, ConfigError> {
         config.validate()?;
-        device.seed(seed);
         let (classes, d) = (config.classes, config.latent_dim());
         let values = config.class_embedding.initial_values(classes, d, seed);
         let anchored =
             config.schedule.is_flow() && config.class_embedding != ClassEmbeddingConfig::OneHot;
         let output_head = (config.readout == Readout::Linear || anchored)
             .then(|| inner_product_head(&values, classes, device));
+        let blocks: Vec<Block> = (0..config.blocks().unwrap_or(0))
+            .map(|t| {
+                // Weights of a block are a function of the seed and its place alone.
+                device.seed(seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let block = Block::new(config, device);
+                block.visit(&mut Draw);
+                block
+            })
+            .collect();
+        let shared = blocks.is_empty();
+        device.seed(seed);
+        let backbone = || config.backbone.init(config.input, config.embed_dim, device);
         let model = Self {
-            backbone: config.backbone.init(config.input, config.embed_dim, device),
-            denoiser: Denoiser::new(config, device),
+            backbone: shared.then(backbone),
+            denoiser: shared.then(|| Denoiser::new(config, device)),
+            blocks,
             class_embedding: config.class_embedding.init(values, classes, device),
             schedule: config.schedule.init(seed, device),
             output_head,
@@ -127,18 +145,56 @@ impl NoProp {
 
     /// Normalised images `[b, c, h, w]` → features, once per image, never per step.
     pub fn features(&self, images: Tensor<4>) -> Features {
-        self.prepare(self.backbone.forward(images))
+        self.prepare(match &self.backbone {
+            Some(backbone) => backbone.forward(images),
+            None => side_by_side(&self.blocks, |_, block| block.features(images.clone())),
+        })
     }
 
-    /// Features from the backbone's output `[b, embed_dim]`.
+    /// Features from the backbone's output `[b, embed_dim]`; in NoProp-DT from those of all blocks,
+    /// `[b, T·embed_dim]`.
     pub fn prepare(&self, values: Tensor<2>) -> Features {
-        Features {
-            fused: self.denoiser.fuse_features(values.clone()),
-            values,
+        let fused = match &self.denoiser {
+            Some(denoiser) => denoiser.fuse_features(values.clone()),
+            None => side_by_side(&self.blocks, |t, block| {
+                let width = self.config.embed_dim;
+                block.fuse_features(values.clone().narrow(1, t * width, width))
+            }),
+        };
+        Features { values, fused }
+    }
+
+    /// û of block `block` (from 0) at its latents z_{t−1} `[b, d]`.
+    ///
+    /// # Panics
+    /// When there is no such block: see [`ModelConfig::blocks`].
+    pub fn denoise_block(&self, features: &Features, block: usize, z: Tensor<2>) -> Estimate {
+        let hidden = self.config.head.hidden[0];
+        let fused = features.fused.clone().narrow(1, block * hidden, hidden);
+        self.estimate(self.blocks[block].forward(fused, z))
+    }
+
+    /// The same from images `[b, c, h, w]`, with the one block that it takes: a step of training.
+    ///
+    /// # Panics
+    /// When there is no such block.
+    pub fn train_block(&self, images: Tensor<4>, block: usize, z: Tensor<2>) -> Estimate {
+        let block = &self.blocks[block];
+        let fused = block.fuse_features(block.features(images));
+        self.estimate(block.forward(fused, z))
+    }
+
+    fn estimate(&self, logits: Tensor<2>) -> Estimate {
+        Estimate {
+            u_hat: self.class_embedding.expectation(logits.clone()),
+            logits,
         }
     }
 
     /// û at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all.
+    ///
+    /// # Panics
+    /// In NoProp-DT, which has a block for each step: see [`Self::denoise_block`].
     pub fn denoise(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Estimate {
         if self.schedule.is_flow() {
             let velocity = self.velocity(features, z.clone(), t.clone());
@@ -148,18 +204,21 @@ impl NoProp {
                 u_hat,
             };
         }
-        let logits = self.denoiser.forward(features.fused.clone(), z, t);
-        Estimate {
-            u_hat: self.class_embedding.expectation(logits.clone()),
-            logits,
-        }
+        self.estimate(self.logits_at(features, z, t))
     }
 
     /// v = logits·W_Embed of a flow-matching network (the paper's “unrestricted weights”), shapes
     /// as in [`Self::denoise`] → `[b, d]`.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
-        let weights = self.denoiser.forward(features.fused.clone(), z, t);
-        self.class_embedding.combine(weights)
+        self.class_embedding.combine(self.logits_at(features, z, t))
+    }
+
+    /// What the one denoiser for all times says.
+    fn logits_at(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        match &self.denoiser {
+            Some(denoiser) => denoiser.forward(features.fused.clone(), z, t),
+            None => unreachable!("NoProp-DT has no denoiser for all times"),
+        }
     }
 
     /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
@@ -177,9 +236,18 @@ impl NoProp {
 
     /// The denoiser's estimate at t = 0 from `z` alone, without a trajectory: `[b, m]` logits.
     pub fn one_step(&self, features: &Features, z: Tensor<2>) -> Tensor<2> {
+        if self.denoiser.is_none() {
+            return self.denoise_block(features, 0, z).logits;
+        }
         let zero = Tensor::from_data(TensorData::zeros::<f32, _>([1, 1]), &z.device());
         self.denoise(features, z, zero).logits
     }
+}
+
+/// What `of` gives for each block, `[b, n]` each, as `[b, T·n]`.
+fn side_by_side(blocks: &[Block], of: impl Fn(usize, &Block) -> Tensor<2>) -> Tensor<2> {
+    let parts = blocks.iter().enumerate().map(|(t, block)| of(t, block));
+    Tensor::cat(parts.collect(), 1)
 }
 
 /// Burn draws a parameter when it is first used; drawn in the order of the modules, at once, the

@@ -23,6 +23,8 @@ pub enum Purpose {
     Initialising,
     /// What happens to each training image; counted by step.
     Augmenting,
+    /// Which block of NoProp-DT a step trains; counted by step.
+    Blocks,
 }
 
 /// A stream of uniform and normal deviates.

@@ -5,7 +5,10 @@
 //! `[out, in]`), so Python reads the file as it is.
 
 mod card;
+mod merge;
 mod tensors;
+
+pub use merge::merge;
 
 use burn::module::Module;
 use burn::store::{
@@ -15,6 +18,7 @@ use burn::store::{
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::block_range::BlockRange;
 use crate::config::ModelConfig;
 use crate::error::WeightsError;
 use crate::model::NoProp;
@@ -41,6 +45,22 @@ pub struct ModelCard {
     pub classes: Vec<String>,
     /// Name of the dataset.
     pub dataset: String,
+    /// The blocks that are trained, where some of NoProp-DT's are not; [`merge`] brings them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<BlockRange>,
+}
+
+impl ModelCard {
+    /// Whether the model can be used.
+    ///
+    /// # Errors
+    /// When some of its blocks are trained elsewhere.
+    pub fn check_complete(&self) -> Result<(), WeightsError> {
+        match (self.blocks, self.model.blocks()) {
+            (Some(trained), Some(all)) => Err(WeightsError::Partial { trained, all }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Precision of the tensors in a file; in memory they are always f32.
@@ -177,6 +197,7 @@ mod tests {
             std: vec![0.3081],
             classes: (0..10).map(|i| i.to_string()).collect(),
             dataset: "mnist".into(),
+            blocks: None,
         };
         (NoProp::new(&model, 3, &Device::flex()).unwrap(), card)
     }

@@ -41,6 +41,12 @@ pub enum GpuError {
          use the plain-tensor sampler"
     )]
     Flow,
+    /// NoProp-DT has a denoiser for each step.
+    #[error(
+        "the fused solver walks with one denoiser for all times, and this model (NoProp-DT) has a block \
+         for each step; use the plain-tensor sampler"
+    )]
+    Blocks,
     /// A sampler without a kernel.
     #[error("the fused solver has no {0}, only ddim, euler and heun; use the plain-tensor sampler")]
     Sampler(SamplerKind),

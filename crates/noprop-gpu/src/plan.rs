@@ -64,7 +64,10 @@ impl Plan {
         let columns = vec![point.alpha_bar, point.sigma_squared, point.log_snr, unused];
         let hidden = model.config().head.hidden[0];
         let steps = times.dims()[0] - 1;
-        let share = model.denoiser.time_share(times);
+        let Some(denoiser) = &model.denoiser else {
+            return Err(GpuError::Blocks);
+        };
+        let share = denoiser.time_share(times);
         Ok(Self {
             steps,
             sampler: DDIM,

@@ -25,11 +25,14 @@ impl SolverWeights {
     /// Reads the weights from the device of `model`, which must be off the autodiff device.
     ///
     /// # Errors
-    /// When the model is of flow matching, or the device fails.
+    /// When the model is of flow matching or of NoProp-DT, or the device fails.
     pub async fn from_model(model: &NoProp) -> Result<Self, GpuError> {
         if model.schedule.is_flow() {
             return Err(GpuError::Flow);
         }
+        let Some(denoiser) = &model.denoiser else {
+            return Err(GpuError::Blocks);
+        };
         let config = model.config();
         let sizes = Sizes {
             latent: config.latent_dim(),
@@ -38,7 +41,7 @@ impl SolverWeights {
             second: config.head.hidden[1],
             classes: config.classes,
         };
-        let folded = model.denoiser.folded();
+        let folded = denoiser.folded();
         let mut pack = Pack::default();
         pack.add("LABEL_WEIGHT", folded.label_weight, 0.0).await?;
         pack.add("LABEL_BIAS", folded.label_bias, 0.0).await?;

@@ -17,6 +17,9 @@ pub struct Progress {
     pub step: usize,
     /// Sum of the losses of the current epoch, weighted by steps.
     pub loss_sum: LossValues,
+    /// Steps whose losses are in that sum: in NoProp-DT those that train a block of this run.
+    #[serde(default)]
+    pub loss_steps: usize,
     /// The recipe, to refuse a checkpoint of another run.
     pub recipe: Recipe,
 }

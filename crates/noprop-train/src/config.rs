@@ -1,10 +1,13 @@
 //! A recipe: everything that determines a run.
 
-use noprop_core::{ConfigError, ModelConfig, ObjectiveConfig, SamplerKind};
+use noprop_core::embedding::ClassEmbeddingConfig;
+use noprop_core::sampler::Sampling;
+use noprop_core::{BlockRange, ConfigError, ModelConfig, ObjectiveConfig, SamplerKind};
 use noprop_data::augment::AugmentConfig;
 use noprop_data::{DatasetName, FolderOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::block_order::BlockOrder;
 use crate::learning_rate::LrSchedule;
 
 /// What is trained, on what, and how; the content of a recipe file.
@@ -84,6 +87,13 @@ pub struct TrainConfig {
     /// Decay of the exponential moving average of the weights; none when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
+    /// In which order the blocks of NoProp-DT are trained; the paper's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_order: Option<BlockOrder>,
+    /// The blocks of NoProp-DT that this run trains; all when absent. The others are trained elsewhere,
+    /// and merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<BlockRange>,
     /// Shards that a batch is split into on the CPU, one thread each; 0 takes one per core.
     /// BatchNorm then sees a shard, not the batch.
     pub threads: usize,
@@ -104,6 +114,8 @@ impl Default for TrainConfig {
             decay_all: false,
             clip_norm: None,
             ema_decay: None,
+            block_order: None,
+            blocks: None,
             threads: 0,
         }
     }
@@ -153,7 +165,8 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
         self.objective.validate(&self.model)?;
-        self.eval.sampler.check(&self.model)?;
+        self.eval.sampling().check(&self.model)?;
+        self.validate_blocks()?;
         let rotation = self.data.augment.rotation;
         check(
             "data.augment.rotation",
@@ -196,6 +209,65 @@ impl Recipe {
             )?;
         }
         Ok(())
+    }
+
+    /// The blocks that the run trains, where there are blocks and it does not train all of them.
+    pub fn part(&self) -> Option<BlockRange> {
+        let count = self.model.blocks()?;
+        self.train
+            .blocks
+            .filter(|blocks| *blocks != BlockRange::all(count))
+    }
+
+    fn validate_blocks(&self) -> Result<(), ConfigError> {
+        let refuse = |message: String| Err(ConfigError::Combination(message));
+        let Some(count) = self.model.blocks() else {
+            return match (self.train.blocks, self.train.block_order) {
+                (None, None) => Ok(()),
+                _ => refuse(
+                    "train.blocks (--blocks) and train.block_order (--block-order) are about the blocks of \
+                     NoProp-DT, and this recipe has one network for all times; choose --recipe paper-dt"
+                        .into(),
+                ),
+            };
+        };
+        let Some(blocks) = self.train.blocks else {
+            return Ok(());
+        };
+        if blocks.last() > count {
+            return refuse(format!(
+                "blocks {blocks} were asked for (train.blocks, --blocks), and the model has blocks 1-{count}"
+            ));
+        }
+        if self.part().is_none() {
+            return Ok(());
+        }
+        if self.model.class_embedding != ClassEmbeddingConfig::OneHot {
+            return refuse(
+                "every block moves learned class embeddings, which all blocks use, so blocks cannot be trained \
+                 apart; set class_embedding kind \"one-hot\", or leave out train.blocks (--blocks)"
+                    .into(),
+            );
+        }
+        if self.train.clip_norm.is_some() {
+            return refuse(
+                "train.clip_norm bounds the gradient of all that a step trains together, so blocks cannot be \
+                 trained apart; leave it out, or leave out train.blocks (--blocks)"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl EvalConfig {
+    /// How to sample.
+    pub fn sampling(&self) -> Sampling {
+        Sampling {
+            kind: self.sampler,
+            steps: self.steps,
+            seed: self.seed,
+        }
     }
 }
 

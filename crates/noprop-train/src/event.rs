@@ -41,6 +41,9 @@ pub enum TrainEvent {
         epoch: usize,
         /// Step within the epoch, from 1.
         step: usize,
+        /// The block of NoProp-DT that it is about, from 1, where it is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        block: Option<usize>,
         /// Learning rate of the step.
         lr: f64,
         /// Loss since the last report; read from the device now and then only.

@@ -39,6 +39,28 @@ pub(crate) fn average(model: &NoProp, shards: &mut [Shard]) -> GradientsParams {
     visitor.out
 }
 
+/// Sum of gradients of several losses, in their order; each holds what its loss reaches.
+pub(crate) fn sum(model: &NoProp, mut parts: Vec<GradientsParams>) -> GradientsParams {
+    struct Sum(Vec<GradientsParams>, GradientsParams);
+    impl ModuleVisitor for Sum {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let found = self
+                .0
+                .iter_mut()
+                .filter_map(|part| part.remove::<D>(param.id));
+            if let Some(sum) = found.reduce(|sum, gradient| sum + gradient) {
+                self.1.register::<D>(param.id, sum);
+            }
+        }
+    }
+    if parts.len() == 1 {
+        return parts.swap_remove(0);
+    }
+    let mut sum = Sum(parts, GradientsParams::new());
+    model.visit(&mut sum);
+    sum.1
+}
+
 /// Scales all gradients together so that their norm is at most `limit`, without reading back.
 pub(crate) fn clip(model: &NoProp, gradients: GradientsParams, limit: f64) -> GradientsParams {
     struct SquaredNorm<'a>(&'a GradientsParams, Option<Tensor<1>>);
@@ -83,8 +105,9 @@ pub(crate) fn clip(model: &NoProp, gradients: GradientsParams, limit: f64) -> Gr
 pub(crate) struct Statistics(GradientsParams);
 
 impl Statistics {
-    /// Those of `model`, which must be off the autodiff device.
-    pub fn of(model: &NoProp) -> Self {
+    /// Those of `model`, which must be off the autodiff device; where it has blocks, those of `blocks`
+    /// (from 0) alone: the others have not moved, and a mean of equals would round.
+    pub fn of(model: &NoProp, blocks: &[usize]) -> Self {
         struct Collect(GradientsParams, bool);
         impl ModuleVisitor for Collect {
             fn enter_module(&mut self, name: &str, _: &str) {
@@ -100,7 +123,13 @@ impl Statistics {
             }
         }
         let mut collect = Collect(GradientsParams::new(), false);
-        model.visit(&mut collect);
+        if model.blocks.is_empty() {
+            model.visit(&mut collect);
+        } else {
+            blocks
+                .iter()
+                .for_each(|&block| model.blocks[block].visit(&mut collect));
+        }
         Self(collect.0)
     }
 }

@@ -5,6 +5,7 @@
 //! and the tests are consumers of those.
 #![warn(missing_docs)]
 
+mod block_order;
 mod checkpoint;
 mod config;
 mod ema;
@@ -18,6 +19,7 @@ mod prototypes;
 mod trainer;
 mod workers;
 
+pub use block_order::BlockOrder;
 pub use checkpoint::{Checkpoint, Progress};
 pub use config::{DataConfig, EvalConfig, OptimizerKind, Recipe, TrainConfig};
 pub use error::TrainError;

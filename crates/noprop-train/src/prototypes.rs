@@ -40,7 +40,7 @@ pub(crate) fn initialise(
                     order.iter().take(CANDIDATES).map(|&i| members[i]).collect();
                 let untrained = model.valid();
                 rows(&chosen, |batch| {
-                    untrained.backbone.forward(on_device.batch(batch).0.inner())
+                    untrained.features(on_device.batch(batch).0.inner()).values
                 })
             }
         };

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use noprop_core::SamplerKind;
+use noprop_core::{BlockRange, SamplerKind};
 use noprop_data::{DatasetName, FolderOptions};
 use noprop_pytorch::Layout;
+use noprop_train::BlockOrder;
 
 use crate::adapters::DeviceChoice;
 use crate::commands::data::DataArgs;
@@ -55,6 +56,11 @@ pub enum Command {
         after_help = "Example:\n  noprop trace --weights runs/mnist-small --inputs in.safetensors --sampler heun --steps 20 --out out.safetensors\n\nInputs: images [n,c,h,w], already normalised; z [n,d], which is also z_0 of a walk; t [n,1]; for ancestral\nwalks, if wanted, noise [T,n,d].\nOutputs: features, logits, u_hat and alpha_bar; of a walk z_trajectory [T+1,n,d], prediction [n], and the noise."
     )]
     Trace(TraceArgs),
+    /// Join NoProp-DT models whose blocks were trained apart.
+    #[command(
+        after_help = "Example:\n  noprop train --recipe paper-dt --blocks 1-5 --out runs/a\n  noprop train --recipe paper-dt --blocks 6-10 --out runs/b      # elsewhere, at the same time\n  noprop merge runs/a runs/b --out dt.safetensors"
+    )]
+    Merge(MergeArgs),
     /// List compute devices and what `--device auto` takes.
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.
@@ -191,6 +197,12 @@ pub struct Overrides {
     /// Training images held out for validation.
     #[arg(long)]
     pub validation: Option<usize>,
+    /// The blocks of NoProp-DT to train here, as in 1-5; `noprop merge` joins them with the others.
+    #[arg(long, value_name = "A-B")]
+    pub blocks: Option<BlockRange>,
+    /// In which order the blocks of NoProp-DT are trained: paper, random or parallel.
+    #[arg(long, value_name = "ORDER")]
+    pub block_order: Option<BlockOrder>,
 }
 
 /// Arguments of `eval`.
@@ -198,11 +210,11 @@ pub struct Overrides {
 pub struct EvalArgs {
     /// A run folder or a .safetensors file.
     pub run: PathBuf,
-    /// Samplers, separated by commas.
-    #[arg(long, value_delimiter = ',', default_values_t = [SamplerKind::Ddim, SamplerKind::Heun])]
+    /// Samplers, separated by commas [default: ddim,heun; of a NoProp-DT model ddim,ancestral].
+    #[arg(long, value_delimiter = ',')]
     pub samplers: Vec<SamplerKind>,
-    /// Numbers of steps T, separated by commas.
-    #[arg(long, value_delimiter = ',', default_values_t = [2, 5, 10, 20, 40, 60, 100], value_parser = positive)]
+    /// Numbers of steps T, separated by commas [default: 2,5,10,20,40,60,100; of a NoProp-DT model its own].
+    #[arg(long, value_delimiter = ',', value_parser = positive)]
     pub steps: Vec<usize>,
     /// Noise seeds; more than one gives mean ± standard error.
     #[arg(long, default_value_t = 1, value_parser = positive)]
@@ -240,9 +252,9 @@ pub struct PredictArgs {
     /// Sampler.
     #[arg(long, default_value_t = SamplerKind::Ddim)]
     pub sampler: SamplerKind,
-    /// Steps T.
-    #[arg(long, default_value_t = 10, value_parser = positive)]
-    pub steps: usize,
+    /// Steps T [default: 10; of a NoProp-DT model its own].
+    #[arg(long, value_parser = positive)]
+    pub steps: Option<usize>,
     /// Noise seed.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -368,6 +380,17 @@ pub struct TraceArgs {
     /// Device.
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Run folders or .safetensors files that hold all blocks between them.
+    #[arg(required = true, num_args = 2.., value_name = "RUN|FILE")]
+    pub parts: Vec<PathBuf>,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `devices`.

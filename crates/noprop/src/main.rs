@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
         cli::Command::Export(args) => commands::export::run(&args),
         cli::Command::Import(args) => commands::import::run(&args),
         cli::Command::Trace(args) => commands::trace::run(&args),
+        cli::Command::Merge(args) => commands::merge::run(&args),
         cli::Command::Devices(args) => commands::devices::run(&args),
         cli::Command::Data(args) => commands::data::run(&args),
         cli::Command::Bench(args) => commands::bench::run(&args),

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use noprop_core::BlockRange;
 use noprop_train::{LossValues, TrainEvent};
 
 /// Time between two plain lines where standard error is not a terminal.
@@ -24,11 +25,13 @@ pub struct Console {
     loss: Option<LossValues>,
     epoch_loss: LossValues,
     validation: Option<f64>,
+    /// The blocks that are trained, where some are trained elsewhere.
+    part: Option<BlockRange>,
 }
 
 impl Console {
-    /// A console for a run with batches of `batch_size`.
-    pub fn new(batch_size: usize) -> Self {
+    /// A console for a run with batches of `batch_size`, of some blocks only where `part` says so.
+    pub fn new(batch_size: usize, part: Option<BlockRange>) -> Self {
         let now = Instant::now();
         Self {
             bar: None,
@@ -43,6 +46,7 @@ impl Console {
             loss: None,
             epoch_loss: LossValues::default(),
             validation: None,
+            part,
         }
     }
 
@@ -78,12 +82,22 @@ impl Console {
                 }
             }
             TrainEvent::Step {
-                epoch, step, loss, ..
-            } => self.step(*epoch, *step, *loss),
-            TrainEvent::Epoch { loss, .. } => {
+                epoch,
+                step,
+                block,
+                loss,
+                ..
+            } => self.step(*epoch, *step, *block, *loss),
+            TrainEvent::Epoch { epoch, loss, .. } => {
                 self.train_seconds = self.epoch_started.elapsed().as_secs_f64();
                 self.epoch_loss = *loss;
                 self.last_mark = Instant::now();
+                if let Some(part) = self.part {
+                    self.line(&format!(
+                        "Epoch {epoch:03} loss {:8.4} | train {:.1}s | blocks {part}",
+                        loss.total, self.train_seconds
+                    ));
+                }
             }
             TrainEvent::Evaluated {
                 epoch,
@@ -111,7 +125,7 @@ impl Console {
         }
     }
 
-    fn step(&mut self, epoch: usize, step: usize, loss: Option<LossValues>) {
+    fn step(&mut self, epoch: usize, step: usize, block: Option<usize>, loss: Option<LossValues>) {
         self.loss = loss.or(self.loss);
         let done = (step - self.epoch_first_step.min(step)) * self.batch_size;
         let rate = done as f64 / self.epoch_started.elapsed().as_secs_f64().max(1e-9);
@@ -121,8 +135,9 @@ impl Console {
                 loss.total, loss.ce, loss.kl, loss.denoise
             )
         });
+        let block = block.map(|t| format!(" block {t}")).unwrap_or_default();
         let text = format!(
-            "epoch {epoch}/{} step {step}/{}{} {rate:.0} images/s",
+            "epoch {epoch}/{}{block} step {step}/{}{} {rate:.0} images/s",
             self.epochs,
             self.steps_per_epoch,
             loss.unwrap_or_default()
@@ -150,6 +165,10 @@ impl Console {
             "Epoch {epoch:03} loss {:8.4} | train {:.1}s | Acc {accuracy:.2}% | infer {infer_seconds:.1}s{validation}",
             self.epoch_loss.total, self.train_seconds
         );
+        self.line(&line);
+    }
+
+    fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
             None => println!("{line}"),

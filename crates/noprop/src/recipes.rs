@@ -19,7 +19,7 @@ macro_rules! built_in {
 }
 
 /// Of a dataset, the first one whose name starts with it is its default.
-const BUILT_IN: [(&str, &str); 10] = built_in![
+const BUILT_IN: [(&str, &str); 11] = built_in![
     "mnist-small",
     "mnist-resnet18",
     "fashion-mnist-small",
@@ -28,6 +28,7 @@ const BUILT_IN: [(&str, &str); 10] = built_in![
     "cifar100-resnet18",
     "paper-ct",
     "paper-fm",
+    "paper-dt",
     "reference-mnist",
     "reference-simple"
 ];
@@ -132,6 +133,8 @@ impl Overrides {
         recipe.data.limit = self.limit.or(recipe.data.limit);
         recipe.train.lr = self.lr.unwrap_or(recipe.train.lr);
         recipe.train.seed = self.seed.unwrap_or(recipe.train.seed);
+        recipe.train.blocks = self.blocks.or(recipe.train.blocks);
+        recipe.train.block_order = self.block_order.or(recipe.train.block_order);
         if let Some(name) = &self.backbone {
             recipe.model.backbone = backbone(name, &recipe.model.backbone)?;
         }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use noprop_core::NoProp;
 use noprop_core::weights::{self, ModelCard, Precision};
+use noprop_core::{BlockRange, NoProp};
 use noprop_data::{Dataset, Normalization};
 use noprop_train::{Checkpoint, Recipe};
 
@@ -200,17 +200,23 @@ impl RunFolder {
         Ok(found)
     }
 
-    /// Writes `model.safetensors`.
+    /// Writes `model.safetensors`; `blocks` are those that are trained, where not all are.
     ///
     /// # Errors
     /// When the disk is full or not writable.
-    pub fn save_weights(&self, model: &NoProp, dataset: &Dataset) -> Result<()> {
+    pub fn save_weights(
+        &self,
+        model: &NoProp,
+        dataset: &Dataset,
+        blocks: Option<BlockRange>,
+    ) -> Result<()> {
         let card = ModelCard {
             model: model.config().clone(),
             mean: dataset.normalization.mean.clone(),
             std: dataset.normalization.std.clone(),
             classes: dataset.classes.clone(),
             dataset: dataset.name.to_string(),
+            blocks,
         };
         self.write(
             "model.safetensors",
@@ -239,6 +245,7 @@ pub fn read_weights(path: &Path) -> Result<Vec<u8>> {
 /// When there is none, or it cannot be read.
 pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, Normalization)> {
     let (model, card) = weights::from_bytes(read_weights(path)?, device)
+        .and_then(|(model, card)| card.check_complete().map(|()| (model, card)))
         .with_context(|| format!("{} cannot be used", weights_file(path).display()))?;
     let normalization = Normalization {
         mean: card.mean.clone(),
@@ -247,7 +254,8 @@ pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, No
     Ok((model, card, normalization))
 }
 
-fn weights_file(path: &Path) -> PathBuf {
+/// The weights file in a run folder, or that file itself.
+pub fn weights_file(path: &Path) -> PathBuf {
     if path.is_dir() {
         path.join("model.safetensors")
     } else {

@@ -79,6 +79,13 @@ impl Engine {
                     .into(),
             );
         }
+        if model.denoiser.is_none() {
+            return Err(
+                "this page shows continuous time, and these weights (NoProp-DT) have a block for each step; \
+                 choose weights of NoProp-CT"
+                    .into(),
+            );
+        }
         let normalization = Normalization {
             mean: card.mean.clone(),
             std: card.std.clone(),

@@ -1,4 +1,4 @@
-//! The paper's convolutional network (figure 6, CT/FM column: no BatchNorm).
+//! The paper's convolutional network (figure 6). No BatchNorm: in NoProp-DT it follows in the block.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -90,12 +90,17 @@ pub struct Cnn {
 impl Cnn {
     /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        relu(self.project(images))
+    }
+
+    /// The same before the last ReLU.
+    pub fn project(&self, images: Tensor<4>) -> Tensor<2> {
         let x = relu(self.conv1.forward(images));
         let x = self.dropout.forward(self.pool.forward(x));
         let x = self.dropout.forward(relu(self.conv2.forward(x)));
         let x = relu(self.conv3.forward(x));
         let x = self.dropout.forward(self.pool.forward(x));
-        relu(self.fc.forward(x.flatten::<2>(1, 3)))
+        self.fc.forward(x.flatten::<2>(1, 3))
     }
 }
 

@@ -84,4 +84,12 @@ impl Backbone {
             Self::Cnn(network) => network.forward(images),
         }
     }
+
+    /// The same before a last ReLU, where there is one: what a block of NoProp-DT normalises.
+    pub fn project(&self, images: Tensor<4>) -> Tensor<2> {
+        match self {
+            Self::Resnet(network) => network.forward(images),
+            Self::Cnn(network) => network.project(images),
+        }
+    }
 }

@@ -19,6 +19,9 @@ use crate::config::{LabelEncoderConfig, ModelConfig};
 
 pub use folded::FoldedDenoiser;
 
+/// What meets in the first layer of the head: features, label and time.
+const ENCODINGS: usize = 3;
+
 /// û_θ up to the logits.
 #[derive(Module, Debug)]
 pub struct Denoiser {
@@ -32,24 +35,13 @@ impl Denoiser {
         Self {
             label_encoder: LabelEncoder::new(config, device),
             time_encoder: TimeEncoder::new(config, device),
-            head: Head::new(config, device),
+            head: Head::new(config, ENCODINGS, device),
         }
     }
 
     /// The features' share of the first layer: `[b, embed_dim]` → `[b, hidden]`.
     pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
-        let width = features.dims()[1];
-        let bias = self
-            .head
-            .fc1
-            .bias
-            .as_ref()
-            .map(|bias| bias.val().unsqueeze::<2>());
-        let share = features.matmul(self.head.weight_rows(0, width));
-        match bias {
-            Some(bias) => share + bias,
-            None => share,
-        }
+        self.head.fuse_features(features)
     }
 
     /// Class logits `[b, m]` from the features' share `[b, hidden]`, latents `z` `[b, d]` and
@@ -125,8 +117,10 @@ pub fn sinusoidal_embedding(t: Tensor<2>, dim: usize) -> Tensor<2> {
     Tensor::cat(vec![angles.clone().sin(), angles.cos()], 1)
 }
 
+/// linear → ReLU → linear → ReLU → linear on encodings side by side, with BatchNorm where the
+/// configuration asks for it.
 #[derive(Module, Debug)]
-struct Head {
+pub(crate) struct Head {
     fc1: Linear,
     bn1: Option<BatchNorm>,
     fc2: Linear,
@@ -135,7 +129,8 @@ struct Head {
 }
 
 impl Head {
-    fn new(config: &ModelConfig, device: &Device) -> Self {
+    /// A head on `encodings` encodings of width `embed_dim`, the features first.
+    pub(crate) fn new(config: &ModelConfig, encodings: usize, device: &Device) -> Self {
         let [first, second] = config.head.hidden;
         let norm = |width| {
             config
@@ -144,7 +139,7 @@ impl Head {
                 .then(|| BatchNormConfig::new(width).init(device))
         };
         Self {
-            fc1: LinearConfig::new(3 * config.embed_dim, first).init(device),
+            fc1: LinearConfig::new(encodings * config.embed_dim, first).init(device),
             bn1: norm(first),
             fc2: LinearConfig::new(first, second).init(device),
             bn2: norm(second),
@@ -152,12 +147,23 @@ impl Head {
         }
     }
 
+    /// The features' share of the first layer: `[b, embed_dim]` → `[b, hidden]`.
+    pub(crate) fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
+        let width = features.dims()[1];
+        let share = features.matmul(self.weight_rows(0, width));
+        match &self.fc1.bias {
+            Some(bias) => share + bias.val().unsqueeze::<2>(),
+            None => share,
+        }
+    }
+
     /// Rows `start .. start + count` of the first layer's weight, `[count, hidden]`.
-    fn weight_rows(&self, start: usize, count: usize) -> Tensor<2> {
+    pub(crate) fn weight_rows(&self, start: usize, count: usize) -> Tensor<2> {
         self.fc1.weight.val().narrow(0, start, count)
     }
 
-    fn after_first(&self, x: Tensor<2>) -> Tensor<2> {
+    /// Logits `[b, m]` from what the first layer gives, `[b, hidden]`.
+    pub(crate) fn after_first(&self, x: Tensor<2>) -> Tensor<2> {
         let x = relu(normalise(&self.bn1, x));
         let x = relu(normalise(&self.bn2, self.fc2.forward(x)));
         self.fc3.forward(x)

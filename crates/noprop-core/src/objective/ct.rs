@@ -14,6 +14,7 @@ pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64, max_weight: Option<f6
         images,
         labels,
         draws,
+        ..
     } = batch;
     let device = images.device();
     let u_y = model.class_embedding.embed(labels.clone());

@@ -17,6 +17,7 @@ pub(super) fn loss(model: &NoProp, path: &FlowSchedule, batch: Batch, anchor: f6
         images,
         labels,
         draws,
+        ..
     } = batch;
     let (t, z_0) = (draws.t, draws.noise);
     let u_y = model.class_embedding.embed(labels.clone());

@@ -1,8 +1,11 @@
 //! What is minimised. A new objective is one file here and one arm in the enum.
 
 mod ct;
+mod dt;
 mod fm;
 mod reference;
+
+pub use dt::readout_loss;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -29,6 +32,12 @@ pub enum ObjectiveConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_weight: Option<f64>,
     },
+    /// Discrete-time diffusion with a block for each step (eq. 8).
+    Dt {
+        /// Weight η of the denoising term; 0.1 in the paper.
+        #[serde(default = "tenth")]
+        eta: f64,
+    },
     /// Flow matching (eq. 10–13).
     Fm {
         /// Weight of the cross-entropy at z̃_1 where embeddings are learned; 1 in the paper.
@@ -45,6 +54,10 @@ pub enum ObjectiveConfig {
 
 fn one() -> f64 {
     1.0
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 impl Default for ObjectiveConfig {
@@ -65,6 +78,8 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The random numbers of this batch.
     pub draws: Draws,
+    /// The block that is trained, from 0; only NoProp-DT has more than one.
+    pub block: usize,
 }
 
 /// Random numbers of a batch, drawn on the host so that they do not depend on the device.
@@ -72,9 +87,9 @@ pub struct Batch {
 pub struct Draws {
     /// Times, uniform in [0, 1), `[b, 1]`.
     pub t: Tensor<2>,
-    /// ε of z_t, `[b, d]`.
+    /// ε of z_t, `[b, d]`; in NoProp-DT of z_{t−1}.
     pub noise: Tensor<2>,
-    /// ε′ of z_1, `[b, d]`.
+    /// ε′ of z_1, `[b, d]`; in NoProp-DT of z_T.
     pub noise_1: Tensor<2>,
 }
 
@@ -121,11 +136,12 @@ impl HostDraws {
 pub struct Loss {
     /// The sum, to be differentiated.
     pub total: Tensor<1>,
-    /// −log p̂_out(y | z_1); of z̃_1 in flow matching.
+    /// −log p̂_out(y | z_1); of z_T in NoProp-DT, of z̃_1 in flow matching.
     pub ce: Tensor<1>,
     /// KL(q(z_0|y) ‖ N(0, I)); flow matching has none.
     pub kl: Tensor<1>,
-    /// ½ η SNR′(t) ‖û − u_y‖²; in flow matching ‖v − (u_y − z_0)‖².
+    /// ½ η SNR′(t) ‖û − u_y‖², in NoProp-DT with T (SNR(t) − SNR(t−1)) for SNR′(t); in flow matching
+    /// ‖v − (u_y − z_0)‖².
     pub denoise: Tensor<1>,
 }
 
@@ -147,7 +163,9 @@ impl ObjectiveConfig {
     /// The first thing that does not fit.
     pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
         let (field, weight) = match self {
-            Self::Ct { eta, .. } | Self::Reference { eta } => ("objective.eta", eta),
+            Self::Ct { eta, .. } | Self::Dt { eta } | Self::Reference { eta } => {
+                ("objective.eta", eta)
+            }
             Self::Fm { anchor } => ("objective.anchor", anchor),
         };
         if !(weight.is_finite() && *weight > 0.0) {
@@ -156,6 +174,13 @@ impl ObjectiveConfig {
         if matches!(self, Self::Fm { .. }) != model.schedule.is_flow() {
             return Err(ConfigError::Combination(
                 "objective \"fm\" and schedule kind \"flow\" are the two halves of flow matching; \
+                 set both or neither"
+                    .into(),
+            ));
+        }
+        if matches!(self, Self::Dt { .. }) != model.blocks().is_some() {
+            return Err(ConfigError::Combination(
+                "objective \"dt\" and schedule kind \"cosine\" are the two halves of NoProp-DT; \
                  set both or neither"
                     .into(),
             ));
@@ -188,13 +213,17 @@ impl ObjectiveConfig {
     /// The loss of `batch`. The model's configuration must have passed [`Self::validate`].
     ///
     /// # Panics
-    /// When it has not, and flow matching meets the schedule of a diffusion.
+    /// When it has not, and flow matching or NoProp-DT meets the schedule of another process.
     pub fn loss(&self, model: &NoProp, batch: Batch) -> Loss {
         match *self {
             Self::Ct { eta, max_weight } => ct::loss(model, batch, eta, max_weight),
             Self::Fm { anchor } => match &model.schedule {
                 NoiseSchedule::Flow(path) => fm::loss(model, path, batch, anchor),
                 other => unreachable!("validated: flow matching on {other:?}"),
+            },
+            Self::Dt { eta } => match &model.schedule {
+                NoiseSchedule::Cosine(steps) => dt::loss(model, steps, batch, eta),
+                other => unreachable!("validated: NoProp-DT on {other:?}"),
             },
             Self::Reference { eta } => reference::loss(model, batch, eta),
         }

@@ -19,6 +19,7 @@ pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64) -> Loss {
         images,
         labels,
         draws,
+        ..
     } = batch;
     let u_y = model.class_embedding.embed(labels.clone());
     let features = model.features(images);

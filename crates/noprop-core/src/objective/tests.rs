@@ -49,6 +49,7 @@ pub(super) fn batch(config: &ModelConfig, device: &Device) -> Batch {
             device,
         ),
         draws: draws.upload(0..BATCH, device),
+        block: 0,
     }
 }
 

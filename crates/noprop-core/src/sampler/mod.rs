@@ -69,13 +69,20 @@ impl SamplerKind {
     ///
     /// # Errors
     /// When the model is of flow matching, which has no noise to sample and no ᾱ, and the sampler
-    /// needs them.
+    /// needs them; when it is of NoProp-DT, which has no times between its steps, and the sampler
+    /// asks for them.
     pub fn check(self, model: &ModelConfig) -> Result<(), ConfigError> {
         let walks_flows = matches!(self, Self::Ddim | Self::Euler | Self::Heun);
         if model.schedule.is_flow() && !walks_flows {
             return Err(ConfigError::Combination(format!(
                 "the sampler {self} walks a diffusion process, and this model is of flow matching; \
                  choose euler, heun or ddim"
+            )));
+        }
+        if model.blocks().is_some() && !matches!(self, Self::Ddim | Self::Ancestral) {
+            return Err(ConfigError::Combination(format!(
+                "the sampler {self} solves an equation in continuous time, and this model (NoProp-DT) has \
+                 a block for each step; choose ddim or ancestral"
             )));
         }
         Ok(())
@@ -158,6 +165,22 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Whether it can walk models of this configuration.
+    ///
+    /// # Errors
+    /// As [`SamplerKind::check`], and when a NoProp-DT model has another number of blocks than T.
+    pub fn check(&self, model: &ModelConfig) -> Result<(), ConfigError> {
+        self.kind.check(model)?;
+        match model.blocks() {
+            Some(blocks) if blocks != self.steps => Err(ConfigError::Combination(format!(
+                "this model (NoProp-DT) has {blocks} blocks, one for each step, so it walks in T = {blocks} \
+                 steps and no other number; T = {} was asked for",
+                self.steps
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// z_0 `[count, d]` of images `first .. first + count`, bit-identical on every device.
     pub fn initial(&self, model: &NoProp, first: usize, count: usize) -> Tensor<2> {
         let d = model.config().latent_dim();
@@ -175,6 +198,9 @@ impl Sampling {
     ///
     /// `model` must be off the autodiff device ([`burn::module::Module::valid`]). `first` is the
     /// index of the first image; ancestral noise depends on it.
+    ///
+    /// # Panics
+    /// When [`Self::check`] refuses the model.
     pub fn run_from(
         &self,
         model: &NoProp,
@@ -267,8 +293,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// û(z, t_k), `[b, d]`.
+    /// û(z, t_k), `[b, d]`; in NoProp-DT that of the block which makes step k.
     fn u_hat(&self, z: Tensor<2>, k: usize) -> Tensor<2> {
+        if !self.model.blocks.is_empty() {
+            return self.model.denoise_block(self.features, k, z).u_hat;
+        }
         let t = Self::at(&self.times, k);
         self.model.denoise(self.features, z, t).u_hat
     }

@@ -39,7 +39,7 @@ fn constant_model() -> NoProp {
         ..Default::default()
     };
     let mut model = NoProp::new(&config, 1, &Device::flex()).unwrap();
-    model.denoiser = model.denoiser.map(&mut Zero);
+    model.denoiser = model.denoiser.map(|denoiser| denoiser.map(&mut Zero));
     model
 }
 

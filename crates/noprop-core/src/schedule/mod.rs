@@ -9,12 +9,13 @@
 //! SNR′(t) = −γ′(t) exp(−γ(t))
 //! ```
 //!
-//! Flow matching has a path of its own instead ([`FlowSchedule`]); a model's schedule thus says of
-//! which process the model is.
+//! Flow matching has a path of its own instead ([`FlowSchedule`]), and NoProp-DT a fixed table of T steps
+//! ([`CosineSchedule`]); a model's schedule thus says of which process the model is.
 //!
 //! γ̃ is a two-layer network with positive weights, hence increasing; its derivative is written
 //! out, so training needs first-order differentiation only.
 
+mod cosine;
 mod flow;
 mod learned;
 mod linear;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{at_least, value};
 use crate::error::ConfigError;
 
+pub use cosine::{CosineForm, CosineSchedule};
 pub use flow::FlowSchedule;
 pub use learned::LearnedSchedule;
 pub use linear::LinearSchedule;
@@ -79,6 +81,15 @@ pub enum ScheduleConfig {
         #[serde(default)]
         sigma: f64,
     },
+    /// The fixed cosine schedule of NoProp-DT, whose every step is a block of its own.
+    Cosine {
+        /// Steps T, and blocks.
+        #[serde(default = "default_steps")]
+        steps: usize,
+        /// Which cosine.
+        #[serde(default)]
+        form: CosineForm,
+    },
 }
 
 fn default_gamma_0() -> f64 {
@@ -86,6 +97,9 @@ fn default_gamma_0() -> f64 {
 }
 fn default_gamma_1() -> f64 {
     7.0
+}
+fn default_steps() -> usize {
+    10
 }
 fn default_hidden() -> usize {
     64
@@ -101,23 +115,34 @@ impl Default for ScheduleConfig {
     }
 }
 
+/// Most blocks that a model may have.
+const MOST_STEPS: usize = 1000;
+
 impl ScheduleConfig {
     /// Whether the process is flow matching, not diffusion.
     pub fn is_flow(&self) -> bool {
         matches!(self, Self::Flow { .. })
     }
 
+    /// T where the process has T discrete steps, each a block of its own (NoProp-DT).
+    pub fn blocks(&self) -> Option<usize> {
+        match *self {
+            Self::Cosine { steps, .. } => Some(steps),
+            _ => None,
+        }
+    }
+
     /// Hidden units of γ̃; 0 where it is not learned.
     pub(crate) fn hidden(&self) -> usize {
         match *self {
             Self::Learned { hidden, .. } | Self::Reference { hidden, .. } => hidden,
-            Self::Linear { .. } | Self::Flow { .. } => 0,
+            Self::Linear { .. } | Self::Flow { .. } | Self::Cosine { .. } => 0,
         }
     }
 
     fn ends(&self) -> (f64, f64) {
         match *self {
-            Self::Flow { .. } => (default_gamma_0(), default_gamma_1()),
+            Self::Flow { .. } | Self::Cosine { .. } => (default_gamma_0(), default_gamma_1()),
             Self::Learned {
                 gamma_0, gamma_1, ..
             }
@@ -150,6 +175,10 @@ impl ScheduleConfig {
                 "zero or a positive number",
             )),
             Self::Flow { .. } => Ok(()),
+            Self::Cosine { steps, .. } if !(2..=MOST_STEPS).contains(&steps) => {
+                Err(value("model.schedule.steps", steps, "from 2 to 1000"))
+            }
+            Self::Cosine { .. } => Ok(()),
             Self::Reference {
                 hidden,
                 clamp,
@@ -180,6 +209,7 @@ impl ScheduleConfig {
             }
             Self::Linear { .. } => NoiseSchedule::Linear(LinearSchedule { gamma_0, gamma_1 }),
             Self::Flow { sigma } => NoiseSchedule::Flow(FlowSchedule { sigma }),
+            Self::Cosine { steps, form } => NoiseSchedule::Cosine(CosineSchedule { steps, form }),
             Self::Reference {
                 hidden,
                 scale,
@@ -232,6 +262,8 @@ pub enum NoiseSchedule {
     Reference(ReferenceSchedule),
     /// See [`ScheduleConfig::Flow`].
     Flow(FlowSchedule),
+    /// See [`ScheduleConfig::Cosine`].
+    Cosine(CosineSchedule),
 }
 
 impl NoiseSchedule {
@@ -242,6 +274,7 @@ impl NoiseSchedule {
             Self::Linear(schedule) => schedule.at(t),
             Self::Reference(schedule) => schedule.at(t),
             Self::Flow(schedule) => schedule.at(t),
+            Self::Cosine(schedule) => schedule.at(t),
         }
     }
 

@@ -21,6 +21,14 @@ pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
         )));
     }
     card.model.validate()?;
+    if let Some(blocks) = card.blocks {
+        let count = card.model.blocks().unwrap_or(0);
+        if blocks.last() > count {
+            return Err(WeightsError::Metadata(format!(
+                "blocks {blocks} are trained, and the model has {count}"
+            )));
+        }
+    }
     let metadata = |message: String| Err(WeightsError::Metadata(message));
     let (named, classes) = (card.classes.len(), card.model.classes);
     if named != classes {
@@ -58,8 +66,14 @@ fn least_parameters(model: &ModelConfig) -> f64 {
         ClassEmbeddingConfig::Learned { dim: None, .. }
         | ClassEmbeddingConfig::Prototype { .. } => embed,
     };
+    let after_first = first * second + second * classes;
+    if let Some(blocks) = model.blocks() {
+        let label = latent * embed + 2.0 * embed * embed;
+        let block = backbone + label + 2.0 * embed * first + after_first;
+        return classes * latent + blocks as f64 * block;
+    }
     let encoders = latent * embed + model.time_dim as f64 * embed;
-    let head = 3.0 * embed * first + first * second + second * classes;
+    let head = 3.0 * embed * first + after_first;
     let schedule = 2.0 * model.schedule.hidden() as f64;
     backbone + classes * latent + encoders + head + schedule
 }

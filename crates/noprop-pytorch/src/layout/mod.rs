@@ -190,6 +190,7 @@ fn nameless(config: &ModelConfig) -> ModelCard {
         std: vec![1.0],
         classes: (0..config.classes).map(|class| class.to_string()).collect(),
         dataset: String::new(),
+        blocks: None,
     }
 }
 

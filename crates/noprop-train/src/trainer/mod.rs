@@ -4,14 +4,14 @@ mod batch;
 mod fit;
 mod start;
 mod state;
+mod step;
+mod tasks;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use noprop_core::NoProp;
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::objective::{Batch, HostDraws, Loss};
-use noprop_core::sampler::Sampling;
 use noprop_data::{Dataset, DeviceSplit, holdout};
 
 use crate::checkpoint::Progress;
@@ -19,9 +19,8 @@ use crate::config::Recipe;
 use crate::error::TrainError;
 use crate::evaluation::Evaluator;
 use crate::event::{Flow, LossValues, TrainEvent};
-use crate::gradients::{self, Shard, Statistics};
 use crate::workers::Workers;
-use crate::{ema, optimizer, prototypes};
+use crate::{optimizer, prototypes};
 use start::Start;
 
 /// Steps between two reads of the loss from the device.
@@ -101,6 +100,7 @@ impl Trainer {
                 step_in_epoch: 0,
                 step: 0,
                 loss_sum: LossValues::default(),
+                loss_steps: 0,
                 recipe: recipe.clone(),
             },
             recipe,
@@ -136,17 +136,19 @@ impl Trainer {
             parameters: self.model.num_params(),
             threads: self.workers.count(),
         });
+        let steps_per_pass = self.steps_per_pass();
         while self.progress.epoch < epochs {
-            let order = self.order_of_epoch();
-            for batch in order
-                .chunks_exact(batch_size)
-                .skip(self.progress.step_in_epoch)
-            {
-                let event = self.step(batch)?;
-                if listen(event) == Flow::Stop {
-                    self.read_losses()?;
-                    listen(self.checkpoint_event()?);
-                    return Ok(());
+            let begun = self.progress.step_in_epoch;
+            for pass in begun / steps_per_pass..self.passes() {
+                let order = self.order_of_pass(pass);
+                let done = begun.saturating_sub(pass * steps_per_pass);
+                for batch in order.chunks_exact(batch_size).skip(done) {
+                    let event = self.step(batch)?;
+                    if listen(event) == Flow::Stop {
+                        self.read_losses()?;
+                        listen(self.checkpoint_event()?);
+                        return Ok(());
+                    }
                 }
             }
             listen(self.end_epoch()?);
@@ -174,137 +176,15 @@ impl Trainer {
         &self.workers
     }
 
-    /// One optimiser step on the training images `indices`.
-    fn step(&mut self, indices: &[usize]) -> Result<TrainEvent, TrainError> {
-        let config = self.recipe.train.clone();
-        let step = self.progress.step;
-        let total = config.epochs * self.steps_per_epoch();
-        let lr = config
-            .lr_schedule
-            .at(step, total, config.warmup_steps, config.lr);
-
-        let (gradients, losses) = self.gradients(indices, step);
-        let gradients = match config.clip_norm {
-            Some(limit) => gradients::clip(&self.model, gradients, limit),
-            None => gradients,
-        };
-        self.model = self.optimizer.step(lr, self.model.clone(), gradients);
-        if let (Some(average), Some(decay)) = (self.average.take(), config.ema_decay) {
-            self.average = Some(ema::update(average, &self.model.valid(), decay));
-        }
-
-        self.progress.step += 1;
-        self.progress.step_in_epoch += 1;
-        self.pending = Some(match self.pending.take() {
-            Some((sum, steps)) => (sum + losses, steps + 1),
-            None => (losses, 1),
-        });
-        let loss = if self.progress.step_in_epoch.is_multiple_of(LOG_INTERVAL) {
-            self.read_losses()?
-        } else {
-            None
-        };
-        Ok(TrainEvent::Step {
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step_in_epoch,
-            lr,
-            loss,
-        })
-    }
-
-    /// Gradients and loss terms `[4]` of a batch, sharded over the workers.
-    fn gradients(&mut self, indices: &[usize], step: usize) -> (GradientsParams, Tensor<1>) {
-        let seed = self.recipe.train.seed;
-        let dim = self.recipe.model.latent_dim();
-        let mut source = NoiseSource::new(seed, Purpose::Training, step as u64);
-        let draws = HostDraws::new(&mut source, indices.len(), dim);
-        let changes = self.changes(indices.len(), step);
-        if self.recipe.model.backbone.is_stochastic() {
-            // Dropout's masks are a function of the step, so that a resumed run draws the same.
-            self.device
-                .seed(seed ^ (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        }
-
-        let count = self.workers.count().min(indices.len());
-        let bounds: Vec<_> = (0..=count).map(|i| i * indices.len() / count).collect();
-        let objective = &self.recipe.objective;
-        let run = |model: &NoProp, rows: core::ops::Range<usize>| {
-            let (images, labels) =
-                self.images(&indices[rows.clone()], rows.clone(), changes.as_ref());
-            let draws = draws.upload(rows, &self.device);
-            let loss = objective.loss(
-                model,
-                Batch {
-                    images,
-                    labels,
-                    draws,
-                },
-            );
-            let gradients = GradientsParams::from_grads(loss.total.backward(), model);
-            (gradients, terms(loss))
-        };
-        if count == 1 {
-            return run(&self.model, 0..indices.len());
-        }
-
-        // Each shard has running statistics of its own: shared ones would depend on timing.
-        let plain = self.model.valid();
-        let results = self.workers.map(count, |i| {
-            let rows = bounds[i]..bounds[i + 1];
-            let weight = rows.len() as f64 / indices.len() as f64;
-            let model = plain.valid().train();
-            let (gradients, losses) = run(&model, rows);
-            let statistics = Statistics::of(&model.valid());
-            (
-                Shard {
-                    gradients,
-                    statistics,
-                    weight,
-                },
-                losses.mul_scalar(weight),
-            )
-        });
-        let (mut shards, losses): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-        let gradients = gradients::average(&self.model, &mut shards);
-        self.model = gradients::merge_statistics(self.model.clone(), &mut shards);
-        let losses = Tensor::stack::<2>(losses, 0).sum_dim(0).flatten::<1>(0, 1);
-        (gradients, losses)
-    }
-
-    /// Reads the pending losses: their mean per step, or nothing when there are none.
-    fn read_losses(&mut self) -> Result<Option<LossValues>, TrainError> {
-        let Some((sum, steps)) = self.pending.take() else {
-            return Ok(None);
-        };
-        let sum: Vec<f32> = sum.into_data().iter::<f32>().collect();
-        let total = &mut self.progress.loss_sum;
-        total.total += sum[0];
-        total.ce += sum[1];
-        total.kl += sum[2];
-        total.denoise += sum[3];
-        if !sum[0].is_finite() {
-            return Err(TrainError::Diverged {
-                value: sum[0],
-                epoch: self.progress.epoch + 1,
-                step: self.progress.step_in_epoch,
-            });
-        }
-        let n = steps as f32;
-        Ok(Some(LossValues {
-            total: sum[0] / n,
-            ce: sum[1] / n,
-            kl: sum[2] / n,
-            denoise: sum[3] / n,
-        }))
-    }
-
     fn end_epoch(&mut self) -> Result<TrainEvent, TrainError> {
         self.read_losses()?;
-        let steps = self.progress.step_in_epoch.max(1) as f32;
+        let images = self.progress.step_in_epoch * self.recipe.train.batch_size;
+        let steps = self.progress.loss_steps.max(1) as f32;
         let sum = self.progress.loss_sum;
         self.progress.epoch += 1;
         self.progress.step_in_epoch = 0;
         self.progress.loss_sum = LossValues::default();
+        self.progress.loss_steps = 0;
         Ok(TrainEvent::Epoch {
             epoch: self.progress.epoch,
             loss: LossValues {
@@ -313,7 +193,7 @@ impl Trainer {
                 kl: sum.kl / steps,
                 denoise: sum.denoise / steps,
             },
-            images: steps as usize * self.recipe.train.batch_size,
+            images,
         })
     }
 
@@ -323,12 +203,12 @@ impl Trainer {
         if !epoch.is_multiple_of(config.every) && epoch != self.recipe.train.epochs {
             return;
         }
+        if self.recipe.part().is_some() {
+            // A walk needs all blocks.
+            return;
+        }
         let model = self.trained();
-        let sampling = Sampling {
-            kind: config.sampler,
-            steps: config.steps,
-            seed: config.seed,
-        };
+        let sampling = config.sampling();
         for (name, split) in &self.held_out {
             let accuracy = Evaluator::new(&model, split, &self.workers).accuracy(sampling);
             listen(TrainEvent::Evaluated {
@@ -349,18 +229,18 @@ impl Trainer {
         })
     }
 
-    fn steps_per_epoch(&self) -> usize {
+    fn steps_per_pass(&self) -> usize {
         self.train.len() / self.recipe.train.batch_size
     }
 
-    fn order_of_epoch(&self) -> Vec<usize> {
-        let epoch = self.progress.epoch as u64;
-        NoiseSource::new(self.recipe.train.seed, Purpose::Shuffling, epoch)
+    fn steps_per_epoch(&self) -> usize {
+        self.passes() * self.steps_per_pass()
+    }
+
+    /// The order of the training images in a pass of the current epoch.
+    fn order_of_pass(&self, pass: usize) -> Vec<usize> {
+        let pass = (self.progress.epoch * self.passes() + pass) as u64;
+        NoiseSource::new(self.recipe.train.seed, Purpose::Shuffling, pass)
             .permutation(self.train.len())
     }
-}
-
-/// Loss terms as one tensor, `[4]`: one read for all.
-fn terms(loss: Loss) -> Tensor<1> {
-    Tensor::cat(vec![loss.total.detach(), loss.ce, loss.kl, loss.denoise], 0).inner()
 }

@@ -21,9 +21,19 @@ pub(super) enum Start {
 impl Start {
     /// A fresh model on the autodiff device, with the backbone that it is to start from. What a
     /// checkpoint holds comes later, with the state of the optimiser.
+    ///
+    /// # Errors
+    /// When the weights do not fit, or the model has a backbone for each block.
     pub(super) fn apply(&self, mut model: NoProp) -> Result<NoProp, TrainError> {
         if let Self::Backbone(weights) = self {
-            model.backbone = load_backbone(model.backbone.valid(), weights)?.train();
+            let Some(backbone) = &model.backbone else {
+                return Err(TrainError::Data(
+                    "NoProp-DT has a backbone in each of its blocks, and the weights to start from are of \
+                     one; leave out --init-backbone or train CT or FM"
+                        .into(),
+                ));
+            };
+            model.backbone = Some(load_backbone(backbone.valid(), weights)?.train());
         }
         Ok(model)
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use noprop_core::sampler::Sampling;
-use noprop_core::{NoProp, SamplerKind};
+use noprop_core::{ModelConfig, NoProp, SamplerKind};
 use noprop_data::DeviceSplit;
 use noprop_train::{Accuracy, Evaluator, Workers};
 use serde::Serialize;
@@ -83,7 +83,7 @@ impl Table {
         // The first walk makes a GPU finish the features, and compiles the kernels of a step.
         evaluator.accuracy(Sampling {
             kind: SamplerKind::Ddim,
-            steps: 1,
+            steps: model.config().blocks().unwrap_or(1),
             seed: plan.seed,
         });
         let features_seconds = start.elapsed().as_secs_f64();
@@ -201,11 +201,35 @@ impl Row {
     }
 }
 
+/// The samplers of a table where none are asked for.
+fn default_samplers(model: &ModelConfig) -> Vec<SamplerKind> {
+    match model.blocks() {
+        Some(_) => vec![SamplerKind::Ddim, SamplerKind::Ancestral],
+        None => vec![SamplerKind::Ddim, SamplerKind::Heun],
+    }
+}
+
+/// `usual`, or the only T that the model walks in.
+pub fn default_steps(model: &ModelConfig, usual: &[usize]) -> Vec<usize> {
+    model.blocks().map_or(usual.to_vec(), |blocks| vec![blocks])
+}
+
 pub fn run(args: &EvalArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
-    for sampler in &args.samplers {
-        sampler.check(&card.model)?;
+    let (mut samplers, mut steps) = (args.samplers.clone(), args.steps.clone());
+    if samplers.is_empty() {
+        samplers = default_samplers(&card.model);
+    }
+    if steps.is_empty() {
+        steps = default_steps(&card.model, &[2, 5, 10, 20, 40, 60, 100]);
+    }
+    for (&kind, &steps) in samplers
+        .iter()
+        .flat_map(|kind| steps.iter().map(move |t| (kind, t)))
+    {
+        let seed = args.seed;
+        Sampling { kind, steps, seed }.check(&card.model)?;
     }
     let dataset = crate::dataset::for_weights(&card, &args.source, Some(&args.run))?;
     let test = match args.images {
@@ -216,8 +240,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let workers = Workers::new(chosen.threads(args.device.threads))?;
     eprintln!("device: {}", chosen.name);
     let plan = Plan {
-        samplers: &args.samplers,
-        steps: &args.steps,
+        samplers: &samplers,
+        steps: &steps,
         repeats: args.repeats,
         seed: args.seed,
         mistakes: args.mistakes,

@@ -109,5 +109,6 @@ fn card_of(data: &Published, model: ModelConfig) -> Result<ModelCard> {
         std: data.std.to_vec(),
         classes: data.classes.iter().map(|&class| class.to_owned()).collect(),
         dataset: data.key.to_owned(),
+        blocks: None,
     })
 }

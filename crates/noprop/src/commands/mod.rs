@@ -7,6 +7,7 @@ pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod import;
+pub mod merge;
 pub mod predict;
 pub mod trace;
 pub mod train;

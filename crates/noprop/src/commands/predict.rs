@@ -12,13 +12,21 @@ use crate::adapters;
 use crate::cli::PredictArgs;
 use crate::run_folder;
 
+/// T where none is asked for.
+const STEPS: usize = 10;
+
 /// Classes in the table.
 const COLUMNS: usize = 10;
 
 pub fn run(args: &PredictArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
-    args.sampler.check(&card.model)?;
+    let sampling = Sampling {
+        kind: args.sampler,
+        steps: args.steps.or(card.model.blocks()).unwrap_or(STEPS),
+        seed: args.seed,
+    };
+    sampling.check(&card.model)?;
     // A grey dataset on a three-channel model is one channel, repeated.
     let [_, height, width] = card.model.input;
     let shape = [card.mean.len(), height, width];
@@ -30,11 +38,6 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let split = DeviceSplit::new(&split, &normalization, card.model.input[0], &chosen.device);
 
     let features = model.features(split.batch(&[0]).0);
-    let sampling = Sampling {
-        kind: args.sampler,
-        steps: args.steps,
-        seed: args.seed,
-    };
     let z_0 = sampling.initial(&model, 0, 1);
     let mut latents = vec![z_0.clone()];
     sampling.run_from(&model, &features, z_0, 0, &mut |_, z| {
@@ -48,7 +51,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let probabilities: Vec<f32> = Tensor::cat(rows, 0).into_data().iter::<f32>().collect();
     let rows: Vec<&[f32]> = probabilities.chunks(card.classes.len()).collect();
 
-    let last = rows[args.steps];
+    let last = rows[sampling.steps];
     let best = predicted_class(last);
     if args.json {
         let mut out = json!({
@@ -57,7 +60,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             "classes": card.classes,
             "probabilities": last,
             "sampler": args.sampler,
-            "steps": args.steps,
+            "steps": sampling.steps,
             "seed": args.seed,
         });
         if args.trajectory {
@@ -67,7 +70,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         return Ok(());
     }
     println!("{} ({:.2} %)", card.classes[best], 100.0 * last[best]);
-    let shown = if args.trajectory { 0 } else { args.steps };
+    let shown = if args.trajectory { 0 } else { sampling.steps };
     print_table(&card.classes, &rows[shown..], last);
     Ok(())
 }

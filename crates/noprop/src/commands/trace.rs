@@ -19,6 +19,11 @@ use crate::run_folder::{self, write_new_file};
 pub fn run(args: &TraceArgs) -> Result<()> {
     let chosen = adapters::choose(args.device.device)?;
     let (model, card, _) = run_folder::load_model(&args.weights, &chosen.device)?;
+    if card.model.blocks().is_some() {
+        bail!(
+            "trace asks one denoiser about any time t, and NoProp-DT has a block for each step; trace CT or FM"
+        );
+    }
     let inputs = Inputs::read(&args.inputs, &model)?;
     let count = inputs.count;
     let device = &chosen.device;

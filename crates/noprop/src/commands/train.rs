@@ -15,7 +15,7 @@ use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
 use crate::adapters;
 use crate::choice::Choice;
 use crate::cli::TrainArgs;
-use crate::commands::eval::{Plan, Table};
+use crate::commands::eval::{Plan, Table, default_steps};
 use crate::commands::import;
 use crate::progress::Console;
 use crate::run_folder::RunFolder;
@@ -85,11 +85,18 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
 
     let complete = train(&mut trainer, &recipe, &folder)?;
-    folder.save_weights(&trainer.trained(), &dataset)?;
+    folder.save_weights(&trainer.trained(), &dataset, recipe.part())?;
     if !complete {
         println!(
             "stopped; continue with: noprop train --resume {}",
             folder.path().display()
+        );
+        return Ok(());
+    }
+    if let (Some(part), Some(all)) = (recipe.part(), recipe.model.blocks()) {
+        println!(
+            "weights of blocks {part} of 1-{all}: {}; join them with the others by `noprop merge`",
+            folder.path().join("model.safetensors").display()
         );
         return Ok(());
     }
@@ -123,7 +130,7 @@ fn train(trainer: &mut Trainer, recipe: &Recipe, folder: &RunFolder) -> Result<b
     })
     .context("Ctrl-C cannot be handled")?;
 
-    let mut console = Console::new(recipe.train.batch_size);
+    let mut console = Console::new(recipe.train.batch_size, recipe.part());
     let mut log = folder.metrics()?;
     let start = Instant::now();
     let mut failure = None;
@@ -173,7 +180,7 @@ fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
     let plan = Plan {
         mistakes: false,
         samplers: &samplers,
-        steps: &[1, 2, 5, 10, 20, 40, 60, 100],
+        steps: &default_steps(&recipe.model, &[1, 2, 5, 10, 20, 40, 60, 100]),
         repeats: 1,
         seed: recipe.eval.seed,
         classes: &[],

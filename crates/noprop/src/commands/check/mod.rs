@@ -5,9 +5,9 @@ mod numbers;
 mod report;
 
 use anyhow::{Context, Result, bail};
-use noprop_core::SamplerKind;
 use noprop_core::sampler::Sampling;
 use noprop_core::weights;
+use noprop_core::{ModelConfig, SamplerKind};
 use noprop_data::Split;
 
 use crate::adapters::{self, Chosen, DeviceChoice};
@@ -16,7 +16,8 @@ use crate::run_folder::{self, write_atomically};
 use numbers::Numbers;
 use report::Report;
 
-/// Samplers that are compared, with T: the default, and the one of evaluation after each epoch.
+/// Samplers that are compared, with T: the default, and the one of evaluation after each epoch. Of a
+/// NoProp-DT model both that it has, with its T.
 const WALKS: [(SamplerKind, usize); 3] = [
     (SamplerKind::Ddim, 10),
     (SamplerKind::Euler, 40),
@@ -38,7 +39,9 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         Some(path) => run_folder::read_weights(path)?,
         None => crate::assets::MNIST_WEIGHTS.to_vec(),
     };
-    let card = weights::read_card(&weights).context("these weights cannot be used")?;
+    let card = weights::read_card(&weights)
+        .and_then(|card| card.check_complete().map(|()| card))
+        .context("these weights cannot be used")?;
     let dataset = crate::dataset::for_weights(&card, &args.source, args.weights.as_deref())?;
     let name = dataset.name;
     if dataset.test.len() < args.images {
@@ -47,9 +50,9 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     let task = Task {
         weights,
         images: dataset.test.take(args.images),
-        walks: WALKS
-            .iter()
-            .map(|&(kind, steps)| Sampling {
+        walks: walks(&card.model)
+            .into_iter()
+            .map(|(kind, steps)| Sampling {
                 kind,
                 steps,
                 seed: args.seed,
@@ -81,6 +84,15 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         bail!("some numbers differ from the CPU's beyond tolerance");
     }
     Ok(())
+}
+
+fn walks(model: &ModelConfig) -> Vec<(SamplerKind, usize)> {
+    match model.blocks() {
+        Some(blocks) => [SamplerKind::Ddim, SamplerKind::Ancestral]
+            .map(|kind| (kind, blocks))
+            .to_vec(),
+        None => WALKS.to_vec(),
+    }
 }
 
 /// The CPU first, since the others are compared with it; then what was asked for, or all there is.

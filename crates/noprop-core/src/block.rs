@@ -1,0 +1,145 @@
+//! A block of NoProp-DT (figure 6, DT column): one step of the walk, with weights of its own.
+//!
+//! ```text
+//! image: backbone → BatchNorm                                                    (no ReLU)
+//! z_{t−1}: linear → BatchNorm → ReLU = h;  h + BatchNorm(linear(ReLU(BatchNorm(linear h))))
+//! head: both side by side → linear → ReLU → linear → ReLU → linear → logits
+//! ```
+//!
+//! The head has BatchNorm after its hidden layers where `head.batch_norm` asks for it; figure 6 does.
+//! The features' share of the first layer does not depend on z and is computed apart, as in
+//! [`Denoiser`](crate::denoiser::Denoiser).
+
+use burn::module::Module;
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+
+use crate::backbone::Backbone;
+use crate::config::ModelConfig;
+use crate::denoiser::Head;
+
+/// What meets in the first layer of the head: features and label.
+const ENCODINGS: usize = 2;
+
+/// û_{θ_t} up to the logits, its image branch included.
+#[derive(Module, Debug)]
+pub struct Block {
+    backbone: Backbone,
+    norm: BatchNorm,
+    label_branch: LabelBranch,
+    head: Head,
+}
+
+impl Block {
+    pub(crate) fn new(config: &ModelConfig, device: &Device) -> Self {
+        Self {
+            backbone: config.backbone.init(config.input, config.embed_dim, device),
+            norm: BatchNormConfig::new(config.embed_dim).init(device),
+            label_branch: LabelBranch::new(config.latent_dim(), config.embed_dim, device),
+            head: Head::new(config, ENCODINGS, device),
+        }
+    }
+
+    /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        self.norm.forward(self.backbone.project(images))
+    }
+
+    /// The features' share of the head's first layer: `[b, embed_dim]` → `[b, hidden]`.
+    pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
+        self.head.fuse_features(features)
+    }
+
+    /// Class logits `[b, m]` from the features' share `[b, hidden]` and latents z_{t−1} `[b, d]`.
+    pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>) -> Tensor<2> {
+        let label = self.label_branch.forward(z);
+        let width = label.dims()[1];
+        let share = label.matmul(self.head.weight_rows(width, width));
+        self.head.after_first(fused + share)
+    }
+}
+
+/// z_{t−1} → its encoding, with a connection that skips the last two layers.
+#[derive(Module, Debug)]
+struct LabelBranch {
+    fc1: Linear,
+    bn1: BatchNorm,
+    fc2: Linear,
+    bn2: BatchNorm,
+    fc3: Linear,
+    bn3: BatchNorm,
+}
+
+impl LabelBranch {
+    fn new(latent: usize, width: usize, device: &Device) -> Self {
+        let linear = |from| LinearConfig::new(from, width).init(device);
+        let norm = || BatchNormConfig::new(width).init(device);
+        Self {
+            fc1: linear(latent),
+            bn1: norm(),
+            fc2: linear(width),
+            bn2: norm(),
+            fc3: linear(width),
+            bn3: norm(),
+        }
+    }
+
+    fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        let h = relu(self.bn1.forward(self.fc1.forward(z)));
+        let x = relu(self.bn2.forward(self.fc2.forward(h.clone())));
+        self.bn3.forward(self.fc3.forward(x)) + h
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::{BackboneConfig, CnnConfig};
+    use crate::config::HeadConfig;
+
+    #[test]
+    fn parameter_count_is_the_papers() {
+        let config = ModelConfig {
+            backbone: BackboneConfig::Cnn(CnnConfig::default()),
+            head: HeadConfig {
+                batch_norm: true,
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let block = Block::new(&config, &Device::flex());
+        // Running means and variances of 256, 3 · 256, 256 and 128 channels are no parameters.
+        let statistics = 2 * (256 + 3 * 256 + 256 + 128);
+        // One block of figure 6 with padding 1 on MNIST with one-hot labels.
+        assert_eq!(block.num_params() - statistics, 2_001_290);
+    }
+
+    #[test]
+    fn splitting_the_first_layer_changes_nothing() {
+        let device = Device::flex();
+        let config = ModelConfig {
+            input: [1, 8, 8],
+            embed_dim: 6,
+            backbone: BackboneConfig::Cnn(CnnConfig {
+                width: 2,
+                dropout: 0.0,
+            }),
+            ..Default::default()
+        };
+        let block = Block::new(&config, &device);
+        let random = |shape: [usize; 2]| {
+            Tensor::<2>::random(shape, burn::tensor::Distribution::Normal(0.0, 1.0), &device)
+        };
+        let (features, z) = (random([5, 6]), random([5, 10]));
+        let split = block.forward(block.fuse_features(features.clone()), z.clone());
+        let label = block.label_branch.forward(z);
+        let weight = block.head.weight_rows(0, 12);
+        let joined = Tensor::cat(vec![features, label], 1).matmul(weight);
+        let bias = block.head.fuse_features(Tensor::zeros([1, 6], &device));
+        let whole = block.head.after_first(joined + bias);
+        let difference = (split - whole).abs().max().into_scalar::<f32>();
+        // The same 12 products in another order of summation.
+        assert!(difference < 1e-5, "{difference}");
+    }
+}

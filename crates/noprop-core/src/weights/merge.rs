@@ -1,0 +1,178 @@
+//! One model from parts whose blocks were trained apart.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use super::ModelCard;
+use crate::block_range::BlockRange;
+use crate::error::WeightsError;
+use crate::model::NoProp;
+
+/// A part: its name for messages, the model and its card.
+pub type Part = (String, NoProp, ModelCard);
+
+/// The model that has each block from the part that trained it, and its card.
+///
+/// Nothing but blocks differs between the parts: fixed embeddings and schedule are the configuration's,
+/// and every part took the same steps of the output head
+/// ([`readout_loss`](crate::objective::readout_loss)). That is checked, to the bit: parts from other
+/// seeds or recipes do not pass.
+///
+/// # Errors
+/// When the parts are of different configurations, when their output heads differ, when two parts have
+/// the same block, and when a block is missing.
+pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
+    let refuse = |message: String| Err(WeightsError::Merge(message));
+    let Some((first_name, first, card)) = parts.first() else {
+        return refuse("there is nothing to merge".into());
+    };
+    let Some(count) = card.model.blocks() else {
+        return refuse(format!(
+            "{first_name} has one network for all times, not blocks; only NoProp-DT models can be merged"
+        ));
+    };
+    let complete = ModelCard {
+        blocks: None,
+        ..card.clone()
+    };
+    let shared = Shared::of(first);
+    let mut owners: Vec<Option<usize>> = vec![None; count];
+    for (index, (name, model, card)) in parts.iter().enumerate() {
+        let comparable = ModelCard {
+            blocks: None,
+            ..card.clone()
+        };
+        if comparable != complete {
+            return refuse(format!(
+                "{first_name} and {name} have different configurations; only parts of one model can be merged"
+            ));
+        }
+        if Shared::of(model) != shared {
+            return refuse(format!(
+                "{first_name} and {name} have different output heads, so they were not trained from the same \
+                 recipe, seed and number of threads; train them alike but for --blocks"
+            ));
+        }
+        for block in card.blocks.unwrap_or(BlockRange::all(count)).indices() {
+            if let Some(owner) = owners[block].replace(index) {
+                return refuse(format!(
+                    "block {} is in both {} and {name}; each block must be in one part only",
+                    block + 1,
+                    parts[owner].0
+                ));
+            }
+        }
+    }
+    let mut merged = first.clone();
+    for (block, owner) in owners.into_iter().enumerate() {
+        let Some(owner) = owner else {
+            return refuse(format!(
+                "block {} of {count} is in no part; train it with --blocks {0}",
+                block + 1
+            ));
+        };
+        merged.blocks[block] = parts[owner].1.blocks[block].clone();
+    }
+    Ok((merged, complete))
+}
+
+/// The values of everything that is not a block.
+#[derive(Default, PartialEq)]
+struct Shared(Vec<u32>);
+
+impl Shared {
+    fn of(model: &NoProp) -> Self {
+        let mut shared = Self::default();
+        model.output_head.visit(&mut shared);
+        model.class_embedding.visit(&mut shared);
+        shared
+    }
+}
+
+impl ModuleVisitor for Shared {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = param.val().into_data();
+        self.0.extend(values.iter::<f32>().map(f32::to_bits));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::backbone::{BackboneConfig, CnnConfig};
+    use crate::config::ModelConfig;
+    use crate::schedule::ScheduleConfig;
+
+    fn part(name: &str, blocks: &str) -> Part {
+        let model = ModelConfig {
+            input: [1, 4, 4],
+            embed_dim: 4,
+            backbone: BackboneConfig::Cnn(CnnConfig {
+                width: 2,
+                dropout: 0.0,
+            }),
+            schedule: ScheduleConfig::Cosine {
+                steps: 4,
+                form: Default::default(),
+            },
+            ..Default::default()
+        };
+        let card = ModelCard {
+            model: model.clone(),
+            mean: vec![0.0],
+            std: vec![1.0],
+            classes: (0..10).map(|i| i.to_string()).collect(),
+            dataset: "mnist".into(),
+            blocks: Some(blocks.parse().unwrap()),
+        };
+        let model = NoProp::new(&model, 0, &Device::flex()).unwrap();
+        (name.into(), model, card)
+    }
+
+    fn refusal(parts: Vec<Part>) -> String {
+        merge(parts).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_block_comes_from_its_owner() {
+        let parts = vec![part("a", "2-4"), part("b", "1")];
+        let ids = |model: &NoProp, block: usize| {
+            let mut shared = Shared::default();
+            model.blocks[block].visit(&mut shared);
+            shared.0
+        };
+        let owners = [1, 0, 0, 0].map(|owner| parts[owner].1.clone());
+        let (merged, card) = merge(parts).unwrap();
+        assert_eq!(card.blocks, None);
+        for (block, owner) in owners.iter().enumerate() {
+            assert!(ids(&merged, block) == ids(owner, block));
+        }
+    }
+
+    #[test]
+    fn parts_that_make_no_model_are_refused() {
+        let overlap = refusal(vec![part("a", "1-3"), part("b", "3-4")]);
+        assert!(overlap.contains("block 3 is in both a and b"), "{overlap}");
+        let missing = refusal(vec![part("a", "1-2"), part("b", "4")]);
+        assert!(missing.contains("block 3 of 4 is in no part"), "{missing}");
+
+        let mut other = part("b", "3-4");
+        other.2.model.time_dim = 32;
+        let message = refusal(vec![part("a", "1-2"), other]);
+        assert!(message.contains("different configurations"), "{message}");
+
+        let mut other = part("b", "3-4");
+        other.1.output_head = other.1.output_head.map(|mut head| {
+            head.weight = head.weight.map(|weight| weight + 1.0);
+            head
+        });
+        let message = refusal(vec![part("a", "1-2"), other]);
+        assert!(message.contains("different output heads"), "{message}");
+
+        let mut ct = part("a", "1");
+        ct.2.model.schedule = ScheduleConfig::default();
+        assert!(refusal(vec![ct]).contains("only NoProp-DT"));
+    }
+}
