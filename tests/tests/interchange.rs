@@ -202,7 +202,11 @@ fn what_cannot_be_known_is_asked_for() {
     import("checkpoint.pt", "", &["no model that is known"]);
     import("ours.safetensors", "--recipe mnist-small", &["do not fit"]);
     import("names.json", "", &["neither a .pt nor a .safetensors"]);
-    import("reference-mnist.pt", "--as reference-simple", &["do"]);
+    import(
+        "reference-mnist.pt",
+        "--as reference-simple --dataset mnist",
+        &["is missing"],
+    );
     import(
         "reference-mnist.pt",
         "--as vgg",

@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod case;
+mod parity;
 mod peer;
 mod report;
 mod side;
@@ -28,6 +29,9 @@ pub struct BenchArgs {
     /// Seconds until 97, 98 and 99 % of MNIST's test images are right, too: hours
     #[arg(long)]
     long: bool,
+    /// Only compare numbers: features, estimates and walks at full ResNet-18 size, from the same weights
+    #[arg(long, conflicts_with_all = ["quick", "long"])]
+    parity: bool,
     /// A Python that has the packages of benchmarks/peer/requirements.txt [default: a virtual
     /// environment in the target folder, made where there is none]
     #[arg(long, value_name = "PROGRAM")]
@@ -52,6 +56,15 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         None => peer::environment()?,
     };
     let ours = build()?;
+    let performance = process::workspace_root().join("docs/performance.md");
+    let numbers = parity::measure(&ours, &python)?;
+    println!("{numbers}");
+    if !args.dry_run {
+        report::write_numbers(&performance, &numbers)?;
+    }
+    if args.parity {
+        return Ok(());
+    }
     let cores = std::thread::available_parallelism()?.get();
     let threads = args.threads.unwrap_or(cores).clamp(1, cores);
     let turns = args.turns.unwrap_or(if args.quick { 3 } else { 5 }).max(1);
@@ -87,7 +100,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     }
     println!("\n{}", report.text());
     if !args.dry_run {
-        report.write(&process::workspace_root().join("docs/performance.md"))?;
+        report.write(&performance)?;
     }
     Ok(())
 }

@@ -13,8 +13,15 @@ use super::case::REFERENCE_IMAGES;
 use crate::process;
 
 /// What is between these lines is written by `cargo xtask bench`; the rest by people.
-const BEGIN: &str = "<!-- written by cargo xtask bench: begin -->";
-const END: &str = "<!-- written by cargo xtask bench: end -->";
+const TIMES: [&str; 2] = [
+    "<!-- written by cargo xtask bench: begin -->",
+    "<!-- written by cargo xtask bench: end -->",
+];
+/// The same for the comparison of numbers.
+const NUMBERS: [&str; 2] = [
+    "<!-- numbers, written by cargo xtask bench: begin -->",
+    "<!-- numbers, written by cargo xtask bench: end -->",
+];
 
 /// Markdown in the making.
 pub struct Report(String);
@@ -144,13 +151,7 @@ impl Report {
     /// # Errors
     /// When the file cannot be read or written, or has no marks.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let old = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let Some(new) = between_marks(&old, &self.0) else {
-            bail!("{} lacks the lines {BEGIN:?} and {END:?}", path.display());
-        };
-        fs::write(path, new).with_context(|| path.display().to_string())?;
-        println!("written to {}", path.display());
-        Ok(())
+        put(path, TIMES, &self.0)
     }
 
     fn head(&mut self, title: &str, columns: &[&str]) {
@@ -165,10 +166,29 @@ impl Report {
     }
 }
 
-fn between_marks(text: &str, tables: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{tables}{END}{after}"))
+/// Puts the comparison of numbers between its two marks in `path`.
+///
+/// # Errors
+/// As [`Report::write`].
+pub fn write_numbers(path: &Path, table: &str) -> Result<()> {
+    let text = format!("Command: `cargo xtask bench --parity`, {}\n{table}", date());
+    put(path, NUMBERS, &text)
+}
+
+fn put(path: &Path, marks: [&str; 2], tables: &str) -> Result<()> {
+    let old = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let Some(new) = between(marks, &old, tables) else {
+        bail!("{} lacks the lines {marks:?}", path.display());
+    };
+    fs::write(path, new).with_context(|| path.display().to_string())?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+fn between([begin, end]: [&str; 2], text: &str, tables: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n{tables}{end}{after}"))
 }
 
 fn time(seconds: f64) -> String {
@@ -215,10 +235,13 @@ mod tests {
 
     #[test]
     fn tables_replace_those_between_the_marks() {
-        let old = format!("before\n{BEGIN}\nold\n{END}\nafter");
-        let new = between_marks(&old, "new\n").expect("both marks are there");
-        assert_eq!(new, format!("before\n{BEGIN}\nnew\n{END}\nafter"));
-        assert_eq!(between_marks("nothing", "new"), None);
+        for marks in [TIMES, NUMBERS] {
+            let [begin, end] = marks;
+            let old = format!("before\n{begin}\nold\n{end}\nafter");
+            let new = between(marks, &old, "new\n").expect("both marks are there");
+            assert_eq!(new, format!("before\n{begin}\nnew\n{end}\nafter"));
+            assert_eq!(between(marks, "nothing", "new"), None);
+        }
     }
 
     #[test]

@@ -228,7 +228,13 @@ impl Sampling {
         noise: Tensor<3>,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        self.walk(model, features, z_0, StepNoise::Given(noise), observe)
+        self.walk(
+            model,
+            features,
+            z_0,
+            StepNoise::Given(Box::new(noise)),
+            observe,
+        )
     }
 
     fn walk(
@@ -255,7 +261,7 @@ enum StepNoise {
     /// One stream per image.
     Streams(Vec<NoiseSource>),
     /// That of all steps, `[T, b, d]`.
-    Given(Tensor<3>),
+    Given(Box<Tensor<3>>),
 }
 
 /// What every step needs: the model, the features, and the process at the times t_k.
@@ -310,7 +316,7 @@ impl<'a> Walk<'a> {
     /// Standard normal noise `[b, dim]` of the step from t_k.
     fn draw(&mut self, k: usize, dim: usize) -> Tensor<2> {
         match &mut self.noise {
-            StepNoise::Given(noise) => noise.clone().narrow(0, k, 1).squeeze_dim(0),
+            StepNoise::Given(noise) => (**noise).clone().narrow(0, k, 1).squeeze_dim(0),
             StepNoise::Streams(streams) => {
                 let values: Vec<f32> = streams
                     .iter_mut()

@@ -1,7 +1,7 @@
 use super::*;
 
 fn refusal(bytes: &[u8]) -> String {
-    run(bytes).err().expect("a refusal").to_string()
+    run(bytes).expect_err("a refusal").to_string()
 }
 
 #[test]

@@ -1,0 +1,116 @@
+"""The same numbers at full ResNet-18 size? `cargo xtask bench` calls this twice:
+
+    python parity.py make DIR       random weights, inputs and what PyTorch computes from them
+    python parity.py compare DIR    the largest differences from what `noprop trace` wrote, as JSON
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from make_fixtures import card, contiguous, unsettled
+from noprop_torch import reference, sampler, weights
+from noprop_torch.model import NoProp
+
+IMAGES = 16
+# The model of recipes/mnist-resnet18.toml.
+OURS = {
+    "classes": 10,
+    "input": [1, 28, 28],
+    "embed_dim": 256,
+    "time_dim": 64,
+    "time_scale": 1000.0,
+    "backbone": {"kind": "resnet", "depth": 18, "stem": "imagenet", "width": 64},
+    "class_embedding": {"kind": "one-hot"},
+    "label_encoder": "linear",
+    "head": {"hidden": [256, 128], "batch_norm": False},
+    "schedule": {"kind": "learned", "gamma_0": -5.0, "gamma_1": 4.0, "hidden": 64},
+    "readout": "linear",
+}
+# Traces of each model, by the names of the files: sampler and T.
+WALKS = {"ours": [("ddim", 10), ("heun", 40)], "reference": [("reference-heun", 40)]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("make", "compare"))
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    {"make": make, "compare": compare}[args.what](args.folder)
+
+
+@torch.no_grad()
+def make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    ours = unsettled(NoProp(OURS))
+    weights.save(str(folder / "ours.safetensors"), ours, card(OURS))
+    given = inputs(1, ours.latent_dim)
+    features = ours.features(given["images"])
+    estimate = ours.denoise(features, given["z"], given["t"])
+    point = ours.schedule(given["t"])
+    expected = estimates(features, estimate.logits, estimate.u_hat, point.alpha_bar)
+    for kind, steps in WALKS["ours"]:
+        expected[kind] = sampler.trajectory(ours, features, given["z"], kind, steps)
+    save(folder, "ours", given, expected)
+
+    theirs = unsettled(reference.Mnist("resnet18"))
+    torch.save(theirs.state_dict(), folder / "reference.pt")
+    given = inputs(3, theirs.latent_dim)
+    features = theirs.backbone(given["images"])
+    logits = theirs.denoise(features, given["z"], given["t"])
+    expected = estimates(features, logits, theirs.u_hat(logits), theirs.alpha_bar(given["t"]))
+    for kind, steps in WALKS["reference"]:
+        heun = kind == "reference-heun"
+        walk = reference.sample(theirs, given["images"], steps, heun, once=True, z_0=given["z"])
+        expected[kind] = walk.trajectory
+    save(folder, "reference", given, expected)
+
+
+def inputs(channels: int, dim: int) -> dict[str, Tensor]:
+    return {
+        "images": torch.randn(IMAGES, channels, 28, 28),
+        "z": torch.randn(IMAGES, dim),
+        "t": torch.linspace(0, 1, IMAGES)[:, None],
+    }
+
+
+def estimates(*values: Tensor) -> dict[str, Tensor]:
+    return dict(zip(("features", "logits", "u_hat", "alpha_bar"), values, strict=True))
+
+
+def save(folder: Path, name: str, given: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    save_file(contiguous(given), str(folder / f"{name}.in.safetensors"))
+    save_file(contiguous(expected), str(folder / f"{name}.expected.safetensors"))
+
+
+def compare(folder: Path) -> None:
+    rows = []
+    for name, walks in WALKS.items():
+        expected = load_file(str(folder / f"{name}.expected.safetensors"))
+        for index, (kind, steps) in enumerate(walks):
+            traced = load_file(str(folder / f"{name}.{kind}.safetensors"))
+            pairs = [(f"{kind}, T = {steps}: z_0 … z_T", "z_trajectory", kind)]
+            if index == 0:
+                same = ("features", "logits", "u_hat", "alpha_bar")
+                pairs = [(what, what, what) for what in same] + pairs
+            for what, ours, theirs in pairs:
+                theirs = expected[theirs]
+                rows.append(
+                    {
+                        "model": name,
+                        "what": what,
+                        "largest": theirs.abs().max().item(),
+                        "difference": (traced[ours] - theirs).abs().max().item(),
+                    }
+                )
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
