@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use noprop_tests::command_line::{CPU, json, noprop, refuses};
+use noprop_tests::command_line::{CPU, json, noprop, refuses, succeeds};
 use noprop_tests::mnist_subset;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -181,4 +181,95 @@ fn a_wrong_file_is_explained() {
     fs::write(at.join("text.png"), "no picture").unwrap();
     refuses(at, &format!("predict {out} data {CPU}"), &["directory"]);
     refuses(at, &format!("predict {out} text.png {CPU}"), &["picture"]);
+}
+
+const BLOCKS: &str = r#"
+[model]
+embed_dim = 8
+[model.backbone]
+kind = "cnn"
+width = 2
+dropout = 0.2
+[model.head]
+hidden = [8, 8]
+batch_norm = true
+[model.schedule]
+kind = "cosine"
+steps = 3
+[objective]
+kind = "dt"
+[data]
+limit = 128
+validation = 0
+[train]
+epochs = 1
+batch_size = 64
+[eval]
+sampler = "ancestral"
+steps = 3
+"#;
+
+#[test]
+fn blocks_are_trained_apart_and_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("dt.toml"), BLOCKS).unwrap();
+    let train = |flags: &str| {
+        let args = format!("train --recipe dt.toml --offline {CPU} {flags}");
+        succeeds(at, &args).0
+    };
+    train("--out whole");
+    assert!(train("--blocks 1 --out a").contains("noprop merge"));
+    train("--blocks 2-3 --out b");
+    succeeds(at, "merge b a --out dt.safetensors");
+    let bytes = |path: &str| fs::read(at.join(path)).unwrap();
+    // To the bit, and the metadata, too.
+    assert!(bytes("dt.safetensors") == bytes("whole/model.safetensors"));
+
+    let table = json(
+        at,
+        &format!("eval dt.safetensors --json --images 20 --offline {CPU}"),
+    );
+    let rows = table["rows"].as_array().unwrap();
+    let names: Vec<_> = rows
+        .iter()
+        .map(|row| (&row["sampler"], &row["steps"]))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (&"ddim".into(), &3.into()),
+            (&"ancestral".into(), &3.into())
+        ]
+    );
+
+    let eval = |flags: &str| format!("eval dt.safetensors --offline {CPU} {flags}");
+    refuses(
+        at,
+        &eval("--steps 3,40"),
+        &["3 blocks", "T = 40 was asked for"],
+    );
+    refuses(at, &eval("--samplers heun"), &["ddim or ancestral"]);
+    refuses(
+        at,
+        &format!("eval a --offline {CPU}"),
+        &["only blocks 1-1 of 1-3", "noprop merge"],
+    );
+    refuses(at, "merge a a --out c", &["block 1 is in both a and a"]);
+    refuses(at, "merge a whole --out c", &["block 1 is in both"]);
+    train("--blocks 3 --out late");
+    refuses(at, "merge a late --out c", &["block 2 of 3 is in no part"]);
+    train("--blocks 2-3 --lr 0.5 --out other");
+    refuses(at, "merge a other --out c", &["different recipes"]);
+    refuses(
+        at,
+        "merge a other/model.safetensors --out c",
+        &["different output heads"],
+    );
+    refuses(at, "merge a --out c", &["2 values required"]);
+    assert!(!at.join("c").exists());
+    let wrong = |flags: &str| format!("train --recipe {flags} --offline {CPU}");
+    refuses(at, &wrong("dt.toml --blocks 2-4"), &["blocks 1-3"]);
+    refuses(at, &wrong("dt.toml --blocks 0-1"), &["counted from 1"]);
+    refuses(at, &wrong("mnist-small --blocks 1-2"), &["paper-dt"]);
 }

@@ -104,6 +104,25 @@ fn without_a_graph_a_convolution_is_the_same() {
 }
 
 #[test]
+fn a_bias_is_added_and_gets_its_gradient() {
+    let device = Device::flex().autodiff();
+    let mut layer = conv([3, 5], 3, 1, 1, &device);
+    layer.bias = Some(Param::from_tensor(numbers([5], 9, &device)));
+    let run = |forward: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+        let y = forward(numbers([4, 3, 7, 7], 3, &device));
+        let weights = numbers(y.dims(), 11, &device);
+        let gradients = (y.clone() * weights).sum().backward();
+        let bias = layer.bias.as_ref().unwrap().val();
+        (y.inner(), bias.grad(&gradients).unwrap())
+    };
+    let ours = run(&|x| noprop_cpu::conv2d(&layer, x));
+    let burns = run(&|x| layer.forward(x));
+    // Sums of 4·7·7 numbers below 1, in another order.
+    assert_close(ours.0, burns.0, 1e-5, "output");
+    assert_close(ours.1, burns.1, 1e-5, "gradient of the bias");
+}
+
+#[test]
 fn what_is_not_supported_runs_as_burns() {
     let device = Device::flex();
     let x = numbers([2, 4, 6, 6], 3, &device);

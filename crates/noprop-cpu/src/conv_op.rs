@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use crate::conv::Convolution;
 use crate::cpu_tensor::{CpuTensor, FlexTensor, TrackedTensor};
 
-/// What `layer` does to `x`, where this module can do it.
+/// What `layer` does to `x` but for its bias, where this module can do it.
 pub(crate) fn plan(layer: &Conv2d, x: &Tensor<4>) -> Option<Convolution> {
     let padding = match layer.padding {
         PaddingConfig2d::Valid => [0, 0],
@@ -21,7 +21,7 @@ pub(crate) fn plan(layer: &Conv2d, x: &Tensor<4>) -> Option<Convolution> {
         }
         _ => return None,
     };
-    let plain = layer.bias.is_none() && layer.groups == 1 && layer.dilation == [1, 1];
+    let plain = layer.groups == 1 && layer.dilation == [1, 1];
     let weight = layer.weight.shape().dims();
     (plain && CpuTensor::holds(x))
         .then(|| Convolution::new(x.dims(), weight, layer.stride, padding))

@@ -35,7 +35,14 @@ use burn::tensor::activation::relu;
 pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
     if let Some(plan) = conv_op::plan(layer, &x) {
-        return conv_op::forward(plan, layer, x);
+        let y = conv_op::forward(plan, layer, x);
+        return match &layer.bias {
+            Some(bias) => {
+                let channels = bias.dims()[0];
+                y + bias.val().reshape([1, channels, 1, 1])
+            }
+            None => y,
+        };
     }
     layer.forward(x)
 }

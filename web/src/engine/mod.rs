@@ -79,6 +79,7 @@ impl Engine {
                     .into(),
             );
         }
+        card.check_complete().map_err(|e| e.to_string())?;
         if model.denoiser.is_none() {
             return Err(
                 "this page shows continuous time, and these weights (NoProp-DT) have a block for each step; \

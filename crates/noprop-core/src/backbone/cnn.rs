@@ -6,6 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use noprop_cpu::conv2d;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{at_least, value};
@@ -95,10 +96,10 @@ impl Cnn {
 
     /// The same before the last ReLU.
     pub fn project(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = relu(self.conv1.forward(images));
+        let x = relu(conv2d(&self.conv1, images));
         let x = self.dropout.forward(self.pool.forward(x));
-        let x = self.dropout.forward(relu(self.conv2.forward(x)));
-        let x = relu(self.conv3.forward(x));
+        let x = self.dropout.forward(relu(conv2d(&self.conv2, x)));
+        let x = relu(conv2d(&self.conv3, x));
         let x = self.dropout.forward(self.pool.forward(x));
         self.fc.forward(x.flatten::<2>(1, 3))
     }

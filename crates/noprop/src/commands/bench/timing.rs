@@ -132,7 +132,8 @@ impl Bench<'_> {
         let (model, split) = self.model(images)?;
         let sampling = Sampling {
             kind: self.recipe.eval.sampler,
-            steps,
+            // NoProp-DT walks in as many steps as it has blocks.
+            steps: self.recipe.model.blocks().unwrap_or(steps),
             seed: 0,
         };
         let evaluator = Evaluator::new(&model, &split, &self.workers);
@@ -142,7 +143,7 @@ impl Bench<'_> {
         let whole = self.repeat(|| {
             Evaluator::new(&model, &split, &self.workers).accuracy(sampling);
         });
-        let walk = format!("{}, T={steps}", sampling.kind);
+        let walk = format!("{}, T={}", sampling.kind, sampling.steps);
         Ok(vec![
             self.timing(&format!("{walk}, with features"), images, whole),
             self.timing(&format!("{walk}, walks alone"), images, walks),

@@ -1,0 +1,285 @@
+//! NoProp-DT in training: resumption, what a step leaves alone, and blocks that are trained apart.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::Device;
+use noprop_core::backbone::{BackboneConfig, CnnConfig};
+use noprop_core::config::HeadConfig;
+use noprop_core::embedding::ClassEmbeddingConfig;
+use noprop_core::schedule::{CosineForm, ScheduleConfig};
+use noprop_core::weights::{self, ModelCard, Precision};
+use noprop_core::{ModelConfig, ObjectiveConfig, SamplerKind};
+use noprop_data::augment::AugmentConfig;
+use noprop_tests::mnist_subset;
+use noprop_train::{
+    BlockOrder, Checkpoint, DataConfig, EvalConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer,
+};
+
+const STEPS: usize = 3;
+const ORDERS: [BlockOrder; 3] = [BlockOrder::Paper, BlockOrder::Random, BlockOrder::Parallel];
+
+/// Dropout draws from the device's one generator, so trainings take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static DEVICE: Mutex<()> = Mutex::new(());
+    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// 2 steps a pass, 3 blocks; dropout where asked for, which takes one thread.
+fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
+    Recipe {
+        model: ModelConfig {
+            embed_dim: 8,
+            backbone: BackboneConfig::Cnn(CnnConfig { width: 2, dropout }),
+            head: HeadConfig {
+                hidden: [8, 8],
+                batch_norm: true,
+            },
+            schedule: ScheduleConfig::Cosine {
+                steps: STEPS,
+                form: CosineForm::Shifted,
+            },
+            ..Default::default()
+        },
+        objective: ObjectiveConfig::Dt { eta: 0.1 },
+        data: DataConfig {
+            limit: Some(66),
+            validation: 0,
+            augment: AugmentConfig {
+                translation: 2,
+                ..Default::default()
+            },
+            ..Default::default()
+        },
+        train: TrainConfig {
+            epochs: 2,
+            batch_size: 33,
+            block_order: Some(order),
+            ..Default::default()
+        },
+        eval: EvalConfig {
+            sampler: SamplerKind::Ancestral,
+            steps: STEPS,
+            ..Default::default()
+        },
+    }
+}
+
+fn trainer(recipe: &Recipe, threads: usize, checkpoint: Option<Checkpoint>) -> Trainer {
+    let dataset = mnist_subset(20).unwrap();
+    Trainer::new(
+        recipe.clone(),
+        &dataset,
+        &Device::flex(),
+        threads,
+        checkpoint,
+    )
+    .unwrap()
+}
+
+fn card(recipe: &Recipe) -> ModelCard {
+    ModelCard {
+        model: recipe.model.clone(),
+        mean: vec![0.0],
+        std: vec![1.0],
+        classes: (0..10).map(|i| i.to_string()).collect(),
+        dataset: "mnist".into(),
+        blocks: recipe.part(),
+    }
+}
+
+fn file_of(trainer: &Trainer, recipe: &Recipe) -> Vec<u8> {
+    weights::to_bytes(&trainer.trained(), &card(recipe), Precision::Full).unwrap()
+}
+
+fn trained(recipe: &Recipe, threads: usize) -> Vec<u8> {
+    let mut trainer = trainer(recipe, threads, None);
+    trainer.run(&mut |_| Flow::Continue).unwrap();
+    file_of(&trainer, recipe)
+}
+
+/// Bytes of each tensor, by name.
+fn tensors(file: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let file = safetensors::SafeTensors::deserialize(file).unwrap();
+    let tensors = file.tensors().into_iter();
+    tensors
+        .map(|(name, tensor)| (name, tensor.data().to_vec()))
+        .collect()
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one() {
+    let _alone = alone();
+    for order in ORDERS {
+        let mut recipe = recipe(order, 0.2);
+        recipe.train.ema_decay = Some(0.9);
+        let whole = trained(&recipe, 1);
+        // In the second pass of the first epoch, where there is one.
+        let last = if order == BlockOrder::Parallel { 1 } else { 3 };
+        let mut checkpoint = None;
+        trainer(&recipe, 1, None)
+            .run(&mut |event| match event {
+                TrainEvent::Step { step, .. } if step == last => Flow::Stop,
+                TrainEvent::Checkpointed { checkpoint: c, .. } => {
+                    checkpoint = Some(*c);
+                    Flow::Continue
+                }
+                _ => Flow::Continue,
+            })
+            .unwrap();
+        let mut resumed = trainer(&recipe, 1, checkpoint);
+        resumed.run(&mut |_| Flow::Continue).unwrap();
+        // No tolerance: the same operations in the same order.
+        assert!(file_of(&resumed, &recipe) == whole, "{order}");
+    }
+}
+
+#[test]
+fn a_step_leaves_the_other_blocks_alone() {
+    let _alone = alone();
+    // Two threads and uneven shards: running statistics of the other blocks must not be averaged.
+    let mut recipe = recipe(BlockOrder::Paper, 0.0);
+    recipe.train.weight_decay = 0.1;
+    let start = tensors(&file_of(&trainer(&recipe, 2, None), &recipe));
+    let mut trainer = trainer(&recipe, 2, None);
+    let mut seen = Vec::new();
+    trainer
+        .run(&mut |event| match event {
+            TrainEvent::Step { step, block, .. } => {
+                seen.push(block.unwrap());
+                if step == 3 {
+                    Flow::Stop
+                } else {
+                    Flow::Continue
+                }
+            }
+            _ => Flow::Continue,
+        })
+        .unwrap();
+    assert_eq!(seen, [1, 1, 2]);
+    for (name, bytes) in tensors(&file_of(&trainer, &recipe)) {
+        let same = start[&name] == bytes;
+        if name.starts_with("blocks.2.") || name.starts_with("class_embedding") {
+            assert!(same, "{name} has moved");
+        } else if name.ends_with("weight") || name.ends_with("running_mean") {
+            assert!(!same, "{name} has not moved");
+        }
+    }
+}
+
+#[test]
+fn every_order_trains_every_block() {
+    let _alone = alone();
+    for (order, steps) in [
+        (BlockOrder::Paper, 6),
+        (BlockOrder::Random, 6),
+        (BlockOrder::Parallel, 2),
+    ] {
+        let mut recipe = recipe(order, 0.0);
+        recipe.train.epochs = 4;
+        let mut blocks = [0; STEPS];
+        let mut epochs = 0;
+        trainer(&recipe, 1, None)
+            .run(&mut |event| {
+                match event {
+                    TrainEvent::Started {
+                        steps_per_epoch, ..
+                    } => assert_eq!(steps_per_epoch, steps),
+                    TrainEvent::Step {
+                        block: Some(block), ..
+                    } => blocks[block - 1] += 1,
+                    TrainEvent::Epoch { loss, images, .. } => {
+                        epochs += 1;
+                        assert_eq!(images, steps * 33);
+                        let sum = loss.ce + loss.kl + loss.denoise;
+                        assert!((loss.total - sum).abs() < 1e-4 * loss.total);
+                    }
+                    _ => {}
+                }
+                Flow::Continue
+            })
+            .unwrap();
+        assert_eq!(epochs, 4);
+        match order {
+            BlockOrder::Paper => assert_eq!(blocks, [8; STEPS]),
+            // 24 draws of 3: fewer than 2 of one of them has a probability below 0.3 %.
+            BlockOrder::Random => assert!(blocks.iter().all(|&n| n > 1), "{blocks:?}"),
+            BlockOrder::Parallel => assert_eq!(blocks, [0; STEPS]),
+        }
+    }
+}
+
+#[test]
+fn blocks_trained_apart_make_the_model_trained_together() {
+    let _alone = alone();
+    for (order, dropout, threads) in [
+        (BlockOrder::Paper, 0.2, 1),
+        (BlockOrder::Random, 0.2, 1),
+        (BlockOrder::Parallel, 0.2, 1),
+        (BlockOrder::Parallel, 0.0, 2),
+    ] {
+        let mut whole = recipe(order, dropout);
+        whole.train.ema_decay = Some(0.5);
+        let together = trained(&whole, threads);
+        let parts = ["2-3", "1"].map(|blocks| {
+            let mut part = whole.clone();
+            part.train.blocks = Some(blocks.parse().unwrap());
+            let file = trained(&part, threads);
+            let (model, card) = weights::from_bytes(file, &Device::flex()).unwrap();
+            assert!(card.check_complete().is_err());
+            (blocks.to_owned(), model, card)
+        });
+        let (model, card) = weights::merge(parts.into()).unwrap();
+        let merged = weights::to_bytes(&model, &card, Precision::Full).unwrap();
+        // No tolerance, and the card, too: whole files.
+        assert!(
+            merged == together,
+            "{order}, dropout {dropout}, {threads} threads"
+        );
+    }
+}
+
+#[test]
+fn parts_of_different_runs_are_refused() {
+    let _alone = alone();
+    let part = |blocks: &str, seed: u64| {
+        let mut recipe = recipe(BlockOrder::Paper, 0.0);
+        recipe.train.blocks = Some(blocks.parse().unwrap());
+        recipe.train.epochs = 1;
+        recipe.train.seed = seed;
+        let (model, card) = weights::from_bytes(trained(&recipe, 1), &Device::flex()).unwrap();
+        (blocks.to_owned(), model, card)
+    };
+    let result = weights::merge(vec![part("1", 0), part("2-3", 1)]);
+    let message = result.map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("seed"), "{message}");
+}
+
+#[test]
+fn nonsense_is_refused() {
+    let mut wrong = recipe(BlockOrder::Paper, 0.0);
+    wrong.train.blocks = Some("2-4".parse().unwrap());
+    let message = |recipe: &Recipe| recipe.validate().unwrap_err().to_string();
+    assert!(message(&wrong).contains("the model has blocks 1-3"));
+    wrong.train.blocks = Some("1-2".parse().unwrap());
+    wrong.validate().unwrap();
+    wrong.train.clip_norm = Some(1.0);
+    assert!(message(&wrong).contains("clip_norm"));
+    wrong.train.clip_norm = None;
+    wrong.model.class_embedding = ClassEmbeddingConfig::Learned {
+        dim: None,
+        init: Default::default(),
+    };
+    assert!(message(&wrong).contains("learned class embeddings"));
+    let mut ct = Recipe::default();
+    ct.validate().unwrap();
+    ct.train.blocks = Some("1".parse().unwrap());
+    assert!(message(&ct).contains("paper-dt"));
+    let mut walk = recipe(BlockOrder::Paper, 0.0);
+    walk.eval.steps = 4;
+    assert!(message(&walk).contains("T = 3"));
+    walk.eval.steps = STEPS;
+    walk.eval.sampler = SamplerKind::Heun;
+    assert!(message(&walk).contains("ddim or ancestral"));
+}
