@@ -140,6 +140,7 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
             noise: tracked("step.noise"),
             noise_1: tracked("step.noise_1"),
         },
+        block: None,
     };
     // What was imported is frozen; the trainer's models are not.
     let fresh = NoProp::new(case.model.config(), 0, &device).unwrap();
