@@ -64,7 +64,7 @@ fn nonsense_is_refused_without_a_panic() {
         refusal(bytes);
     }
     // A mark above what is left of the stack.
-    refusal(b"K\x01(\x85t.");
+    refusal(b"K\x01K\x02(\x86t.");
 }
 
 #[test]
