@@ -183,6 +183,9 @@ pub struct Overrides {
 pub struct EvalArgs {
     /// A run folder or a .safetensors file.
     pub run: PathBuf,
+    /// Another dataset than the one of training, with the same classes.
+    #[arg(long)]
+    pub dataset: Option<DatasetName>,
     /// Samplers, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [SamplerKind::Ddim, SamplerKind::Heun])]
     pub samplers: Vec<SamplerKind>,

@@ -39,7 +39,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         None => crate::assets::MNIST_WEIGHTS.to_vec(),
     };
     let card = weights::read_card(&weights).context("these weights cannot be used")?;
-    let dataset = crate::dataset::for_weights(&card, &args.source, args.weights.as_deref())?;
+    let dataset = crate::dataset::for_weights(&card, None, &args.source, args.weights.as_deref())?;
     let name = dataset.name;
     if dataset.test.len() < args.images {
         eprintln!("note: {name} has {} test images here", dataset.test.len());
