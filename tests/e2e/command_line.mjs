@@ -9,26 +9,37 @@ import { fileURLToPath } from "node:url";
 import { crc32, deflateSync } from "node:zlib";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const WEIGHTS = join(ROOT, "assets/mnist.safetensors");
 
-export const weightsBytes = () => readFileSync(WEIGHTS);
-export const weightsSha256 = () => createHash("sha256").update(weightsBytes()).digest("hex");
+// Where the page's datasets lie, their shape, and the flags that make `noprop eval` read the page's test images.
+const DATASETS = {
+  mnist: { weights: join(ROOT, "assets/mnist.safetensors"), shape: [1, 28, 28], source: ["--offline"] },
+  cifar10: {
+    weights: join(ROOT, "assets/cifar10.safetensors"),
+    shape: [3, 32, 32],
+    source: ["--dataset", "cifar10", "--data-root", join(ROOT, "assets/cifar10-subset"), "--allow-unverified"],
+  },
+};
+
+export const weightsBytes = (dataset = "mnist") => readFileSync(DATASETS[dataset].weights);
+export const weightsSha256 = (dataset = "mnist") => createHash("sha256").update(weightsBytes(dataset)).digest("hex");
 
 // Class probabilities after each step, `[T + 1][m]`.
-export function trajectory(pixels, { sampler, steps, seed }) {
+export function trajectory(pixels, { sampler, steps, seed }, dataset = "mnist") {
+  const { weights, shape } = DATASETS[dataset];
   return inFolder((folder) => {
-    const image = join(folder, "digit.png");
-    writeFileSync(image, png(pixels));
+    const image = join(folder, "picture.png");
+    writeFileSync(image, png(pixels, shape));
     const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed].map(String);
-    return noprop(folder, "predict", WEIGHTS, image, "--json", "--trajectory", "--device", "cpu", ...walk).trajectory;
+    return noprop(folder, "predict", weights, image, "--json", "--trajectory", "--device", "cpu", ...walk).trajectory;
   });
 }
 
-// Accuracy in percent over the embedded test images, which are those of the page.
-export function accuracy({ sampler, steps, seed }) {
+// Accuracy in percent over the page's test images.
+export function accuracy({ sampler, steps, seed }, dataset = "mnist") {
+  const { weights, source } = DATASETS[dataset];
   const walk = ["--samplers", sampler, "--steps", steps, "--seed", seed].map(String);
   return inFolder((folder) => {
-    const found = noprop(folder, "eval", WEIGHTS, "--offline", "--json", "--device", "cpu", ...walk);
+    const found = noprop(folder, "eval", weights, ...source, "--json", "--device", "cpu", ...walk);
     return { images: found.images, ...found.rows[0] };
   });
 }
@@ -79,13 +90,16 @@ function inFolder(act) {
   }
 }
 
-// A grey image of 28 × 28 pixels; every row begins with its filter, none.
-function png(pixels) {
-  const rows = Array.from({ length: 28 }, (_, y) => [0, ...pixels.slice(28 * y, 28 * (y + 1))]);
+// An image `[c, h, w]`, grey or RGB; every row begins with its filter, none.
+export function png(pixels, [channels, height, width]) {
+  const at = (y, x, c) => pixels[(c * height + y) * width + x];
+  const row = (y) => Array.from({ length: width * channels }, (_, i) => at(y, Math.floor(i / channels), i % channels));
+  const rows = Array.from({ length: height }, (_, y) => [0, ...row(y)]);
   const header = Buffer.alloc(13);
-  header.writeUInt32BE(28, 0);
-  header.writeUInt32BE(28, 4);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
   header.writeUInt8(8, 8);
+  header.writeUInt8(channels === 3 ? 2 : 0, 9);
   const chunks = [["IHDR", header], ["IDAT", deflateSync(Buffer.from(rows.flat()))], ["IEND", Buffer.alloc(0)]];
   return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), ...chunks.map(([name, data]) => chunk(name, data))]);
 }

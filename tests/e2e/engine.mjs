@@ -4,6 +4,7 @@ import { BASE } from "./browser.mjs";
 import { decodeResponse, encodeRequest } from "./protocol.mjs";
 
 export const WEIGHTS = "assets/mnist.safetensors";
+const CIFAR10_WEIGHTS = "assets/cifar10.safetensors";
 const EMPTY = `${BASE}engine-test.html`;
 
 export class Engine {
@@ -83,7 +84,12 @@ export class Engine {
 
   // The shipped model, made ready.
   async start(weightsSha256) {
-    return this.ask({ kind: "start", weightsUrl: WEIGHTS, weightsSha256, reason: "a test asks for it" }, "ready");
+    return this.ask({ kind: "start", weightsUrl: WEIGHTS, weightsSha256, images: "mnist", reason: "a test asks for it" }, "ready");
+  }
+
+  // The one of CIFAR-10.
+  async startCifar10(weightsSha256) {
+    return this.ask({ kind: "start", weightsUrl: CIFAR10_WEIGHTS, weightsSha256, images: "cifar10", reason: "" }, "ready");
   }
 
   async close() {

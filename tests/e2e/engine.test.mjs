@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { launch, SETUPS } from "./browser.mjs";
 import { accuracy, trajectory, weightsBytes, weightsSha256 } from "./command_line.mjs";
 import { Engine, WEIGHTS } from "./engine.mjs";
+import { cifarImage } from "./images.mjs";
 
 // Kernels sum in another order: 1e-5. A wrong kernel or another noise: 0.1 and more.
 const TOLERANCE = 1e-3;
@@ -37,6 +38,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
       assert.equal(ready.backend, backend);
       assert.equal(ready.reason, "a test asks for it");
       assert.equal(ready.weightsFrom, "network");
+      assert.deepEqual(ready.shape, [1, 28, 28]);
       assert.equal(ready.images.length, 1000 * 784);
       assert.equal(ready.labels.length, 1000);
       assert.equal(ready.embeddings.length, ready.classes.length * ready.latentDim);
@@ -196,6 +198,11 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
         assert.deepEqual(again.latents, before.latents);
       });
 
+      test("weights for other images are refused with a sentence", async () => {
+        const load = { kind: "load", bytes: [...weightsBytes("cifar10")], name: "photos.safetensors" };
+        assert.match(await failing(load), /MNIST has grey images of 28×28.*RGB images of 32×32.*CIFAR-10/);
+      });
+
       test("a user's own weights replace the model", async () => {
         const loaded = await engine.ask({ kind: "load", bytes: [...weightsBytes()], name: "mine.safetensors" }, "ready");
         assert.equal(loaded.weightsFrom, "mine.safetensors");
@@ -231,7 +238,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
           ["assets/none.safetensors", weightsSha256(), /none\.safetensors/],
         ]) {
           const other = await Engine.open(context, worker);
-          await other.send({ kind: "start", weightsUrl, weightsSha256: sha256, reason: "" });
+          await other.send({ kind: "start", weightsUrl, weightsSha256: sha256, images: "mnist", reason: "" });
           const { message, fatal } = await other.answer("error");
           assert.match(message, expected);
           assert.equal(fatal, true, "without a model nothing works");
@@ -244,11 +251,60 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
   });
 }
 
+for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
+  describe(`engine on CIFAR-10, ${setup}`, { timeout: 600_000 }, () => {
+    let browser, engine, ready;
+    before(async () => {
+      browser = await launch(args);
+      engine = await Engine.open(await browser.newContext(), worker);
+      ready = await engine.startCifar10(weightsSha256("cifar10"));
+    });
+    after(() => browser?.close());
+
+    test("has RGB images in the official order", () => {
+      assert.deepEqual(ready.shape, [3, 32, 32]);
+      assert.equal(ready.labels.length, 500);
+      assert.equal(ready.images.length, 500 * 3072);
+      for (const i of [0, 499]) {
+        const { label, pixels } = cifarImage(i);
+        assert.equal(ready.labels[i], label);
+        assert.deepEqual([...ready.images.slice(3072 * i, 3072 * (i + 1))], pixels);
+      }
+      // The first three test images of CIFAR-10 are a cat and two ships.
+      assert.deepEqual([0, 1, 2].map((i) => ready.classes[ready.labels[i]]), ["cat", "ship", "ship"]);
+      if (backend === "webgpu") assert.ok(ready.selfTest.passed && ready.selfTest.maxDifference <= TOLERANCE);
+    });
+
+    test("a walk has the command line's probabilities after each step", async (t) => {
+      const { pixels } = cifarImage(3);
+      const found = await engine.ask({ kind: "trace", id: 1, pixels, walk: DDIM, seeds: 1 }, "trace");
+      const expected = trajectory(pixels, DDIM, "cifar10").flat();
+      assert.equal(found.probabilities.length, expected.length);
+      const furthest = Math.max(...expected.map((p, k) => Math.abs(p - found.probabilities[k])));
+      t.diagnostic(`${setup}: largest difference from the command line ${furthest.toExponential(1)}`);
+      assert.ok(furthest <= TOLERANCE, `${furthest}`);
+    });
+
+    // In software it takes minutes, and the walk above has gone the same way.
+    if (!slow) {
+      test("accuracy is the command line's", async (t) => {
+        await engine.send({ kind: "accuracy", id: 2, walk: DDIM });
+        let found;
+        do found = await engine.answer("accuracy"); while (!found.finished);
+        const expected = accuracy(DDIM, "cifar10");
+        t.diagnostic(`${setup}: ${found.correct} of ${found.total} in ${found.ms.toFixed(0)} ms; command line ${expected.accuracy} %`);
+        assert.equal(found.total, expected.images);
+        assert.ok(Math.abs((100 * found.correct) / found.total - expected.accuracy) < 0.05, `${found.correct}`);
+      });
+    }
+  });
+}
+
 test("without an adapter the WebGPU engine says so", async () => {
   const browser = await launch([]);
   try {
     const engine = await Engine.open(await browser.newContext(), "worker-gpu");
-    await engine.send({ kind: "start", weightsUrl: WEIGHTS, weightsSha256: weightsSha256(), reason: "" });
+    await engine.send({ kind: "start", weightsUrl: WEIGHTS, weightsSha256: weightsSha256(), images: "mnist", reason: "" });
     const { message, fatal } = await engine.answer("error");
     assert.match(message, /WebGPU/);
     assert.equal(fatal, true);

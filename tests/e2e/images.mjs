@@ -1,15 +1,23 @@
-// The bundled test images.
+// The bundled test images, `[c, h, w]`.
 
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
-const FILE = join(dirname(fileURLToPath(import.meta.url)), "../../assets/mnist-subset/t10k-images.idx.gz");
+const ASSETS = join(dirname(fileURLToPath(import.meta.url)), "../../assets");
+const unpacked = (path) => gunzipSync(readFileSync(join(ASSETS, path)));
 // IDX: magic number and three dimensions, four bytes each.
 const HEADER = 16;
 
 export function testImage(index) {
   const start = HEADER + 784 * index;
-  return [...gunzipSync(readFileSync(FILE)).subarray(start, start + 784)];
+  return [...unpacked("mnist-subset/t10k-images.idx.gz").subarray(start, start + 784)];
+}
+
+// Of CIFAR-10: a byte of label, then three planes of 32 × 32 pixels.
+export function cifarImage(index) {
+  const start = 3073 * index;
+  const [label, ...pixels] = unpacked("cifar10-subset/test_batch.bin.gz").subarray(start, start + 3073);
+  return { label, pixels };
 }

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { BASE, launch, SETUPS } from "./browser.mjs";
-import { accuracy, otherWeights, trajectory, weightsBytes } from "./command_line.mjs";
-import { testImage } from "./images.mjs";
+import { accuracy, otherWeights, png, trajectory, weightsBytes } from "./command_line.mjs";
+import { cifarImage, testImage } from "./images.mjs";
 import { difference } from "./pictures.mjs";
 
 for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
@@ -104,7 +104,100 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       assert.deepEqual(errors, []);
     });
 
+    test("CIFAR-10 is another choice: its pictures, its classes, its weights", async () => {
+      await open("image=0");
+      await settled();
+      assert.equal(requested.some((url) => url.includes("cifar10")), false, "fetched before it was chosen");
+      await page.locator("#dataset").focus();
+      await page.keyboard.press("ArrowDown");
+      await until("label", /^[a-z]+$/);
+      await until("verdict", /% sure/);
+      const { pixels } = cifarImage(0);
+      const last = trajectory(pixels, { sampler: "ddim", steps: 20, seed: 0 }, "cifar10").at(-1);
+      const bars = await page.locator("#bars li").allInnerTexts();
+      assert.equal(bars.length, 10);
+      bars.forEach((shown, c) => {
+        const percent = Number(shown.match(/([\d.]+) %/)[1]);
+        assert.ok(Math.abs(percent - 100 * last[c]) <= 0.1, `${shown}, command line ${100 * last[c]}`);
+      });
+      assert.match(bars[0], /^airplane/);
+      const strip = await page.locator("#digits button").evaluateAll((all) => all.map((button) => button.title));
+      assert.ok(strip.length >= 30 && strip[0].startsWith("an airplane, test image "), strip[0]);
+      // What the page shows is what the file holds, in colour and in either theme.
+      const shown = await page.evaluate(() => {
+        const canvas = document.getElementById("picture");
+        return [canvas.width, canvas.height, ...canvas.getContext("2d").getImageData(0, 0, 32, 32).data.slice(0, 3)];
+      });
+      assert.deepEqual(shown, [32, 32, pixels[0], pixels[1024], pixels[2048]]);
+      assert.equal(await page.locator("#draw-open").isVisible(), false);
+      assert.equal(await page.locator("#banner").isVisible(), false);
+      assert.deepEqual(errors, []);
+    });
+
+    test("a link leads to CIFAR-10, and back to MNIST", async () => {
+      assert.ok((await page.evaluate(() => location.hash)).includes("dataset=cifar10"));
+      await page.reload();
+      await until("label", /^[a-z]+$/);
+      await until("verdict", /% sure/);
+      assert.equal(await page.locator("#dataset").inputValue(), "cifar10");
+      await page.evaluate((chosen) => { location.hash = `image=3&backend=${chosen}`; }, backend);
+      await settled();
+      assert.equal(await page.locator("#dataset").inputValue(), "mnist");
+      assert.equal(await page.locator("#draw-open").isVisible(), true);
+      assert.deepEqual(errors, []);
+    });
+
     if (backend === "cpu") {
+      test("a picture of one's own is classified, and a link carries it", async () => {
+        await open("dataset=cifar10&image=1&sampler=ddim&steps=10&seed=0");
+        await until("verdict", /% sure/);
+        const { pixels } = cifarImage(7);
+        const file = { name: "frog.png", mimeType: "image/png", buffer: png(pixels, [3, 32, 32]) };
+        await page.locator("#own-file").setInputFiles(file);
+        await page.waitForFunction(() => location.hash.includes("picture="));
+        const expected = trajectory(pixels, { sampler: "ddim", steps: 10, seed: 0 }, "cifar10").at(-1);
+        const best = expected.indexOf(Math.max(...expected));
+        const percent = (100 * expected[best]).toFixed(1);
+        // Nobody knows the right label, so none is spoken of.
+        await until("verdict", new RegExp(`^${percent.replace(".", "\\.")} % at step 10$`));
+        await page.reload();
+        await until("verdict", /% at step 10$/);
+        assert.match(await text("verdict"), new RegExp(`^${percent}`));
+        await page.locator("#own-file").setInputFiles({ name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+        await page.locator("#banner").waitFor({ state: "visible" });
+        assert.match(await text("banner"), /notes\.png cannot be read/);
+        assert.deepEqual(errors, []);
+      });
+
+      test("accuracy on CIFAR-10 is the command line's", async () => {
+        await open("dataset=cifar10&image=0&sampler=ddim&steps=10&seed=0");
+        await until("verdict", /% sure/);
+        assert.equal(await text("evaluate"), "Classify 500 test images");
+        await page.locator("#evaluate").click();
+        await page.locator("#confusion table").waitFor();
+        const expected = accuracy({ sampler: "ddim", steps: 10, seed: 0 }, "cifar10");
+        const shown = await text("accuracy");
+        assert.ok(shown.includes(`${expected.accuracy.toFixed(1)} % of ${expected.images} `), shown);
+        assert.ok(shown.includes(`the command line gave ${expected.accuracy.toFixed(1)} %`), shown);
+        assert.match(await page.locator("#confusion thead").innerText(), /airplane.*truck/s);
+        assert.deepEqual(errors, []);
+      });
+
+      test("weights for other pictures are a sentence, and the model stays", async () => {
+        await open("image=0");
+        await settled();
+        await page.evaluate((base64) => {
+          const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([data], "photos.safetensors"));
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }, weightsBytes("cifar10").toString("base64"));
+        await page.locator("#banner").waitFor({ state: "visible" });
+        assert.match(await text("banner"), /MNIST has grey images of 28×28.*choose CIFAR-10/);
+        await page.locator("#reroll").click();
+        await settled();
+      });
+
       test("accuracy is the command line's", async () => {
         await open("image=0&sampler=ddim&steps=10&seed=0");
         await settled();
@@ -171,6 +264,12 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
           await settled();
           const wide = await page.evaluate(() => document.documentElement.scrollWidth);
           assert.ok(wide <= width, `${wide}`);
+          await open("dataset=cifar10&image=0", { viewport: { width, height: 800 } });
+          await until("verdict", /% sure/);
+          await page.locator("#evaluate").click();
+          await page.locator("#confusion table").waitFor();
+          const wider = await page.evaluate(() => document.documentElement.scrollWidth);
+          assert.ok(wider <= width, `with words ${wider}`);
         });
       }
     }

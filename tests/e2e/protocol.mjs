@@ -3,13 +3,14 @@
 import { bool, decode, encode, f32, f64, list, names, option, string, struct, tuple, u8, uint, variants } from "./postcard.mjs";
 
 const backend = names("cpu", "webgpu");
+const bundled = names("mnist", "cifar10");
 const sampler = names("ddim", "euler", "heun", "ancestral", "reference-euler", "reference-heun");
 const walk = struct({ sampler, steps: uint, seed: uint, temperature: f32 });
 const pixels = list(u8);
 const floats = list(f32);
 
 const request = variants({
-  start: struct({ weightsUrl: string, weightsSha256: string, reason: string }),
+  start: struct({ weightsUrl: string, weightsSha256: string, images: option(bundled), reason: string }),
   load: struct({ bytes: list(u8), name: string }),
   trace: struct({ id: uint, pixels, walk, seeds: uint }),
   field: struct({ id: uint, pixels, t: f32, axes: floats, origin: floats, points: floats }),
@@ -24,7 +25,7 @@ const response = variants({
   listening: struct({}),
   loading: struct({ received: uint, total: option(uint) }),
   ready: struct({
-    backend, reason: string, classes: list(string), latentDim: uint, embeddings: floats, oneHot: bool,
+    backend, reason: string, classes: list(string), shape: tuple(uint, uint, uint), latentDim: uint, embeddings: floats, oneHot: bool,
     parameters: uint, weightsFrom: string, bundled: bool, logSnr: floats, selfTest: option(selfTest),
     images: pixels, labels: list(u8), loadMs: f64, warmUpMs: f64,
   }),

@@ -14,19 +14,20 @@ describe("the page as a whole", { timeout: 300_000 }, () => {
   });
   after(() => browser?.close());
 
-  const open = async (options, prepare = async () => {}, image = 0) => {
+  const open = async (options, prepare = async () => {}, picture = "image=0") => {
     const context = await browser.newContext(options);
     const page = await context.newPage();
     await prepare(context, page);
-    await page.goto(`${BASE}#image=${image}&backend=cpu`);
+    await page.goto(`${BASE}#${picture}&backend=cpu`);
     await page.waitForFunction(() => document.querySelectorAll("#bars li").length === 10);
     return page;
   };
 
-  for (const colorScheme of ["dark", "light"]) {
-    test(`axe finds nothing serious in the ${colorScheme} theme`, async () => {
-      // A 4: its colour is the darkest, and carries text.
-      const page = await open({ colorScheme, reducedMotion: "reduce" }, undefined, 4);
+  // A 4: its colour is the darkest, and carries text.
+  const looks = [["dark", "image=4"], ["light", "image=4"], ["dark", "dataset=cifar10&image=22"], ["light", "dataset=cifar10&image=22"]];
+  for (const [colorScheme, picture] of looks) {
+    test(`axe finds nothing serious in the ${colorScheme} theme with ${picture}`, async () => {
+      const page = await open({ colorScheme, reducedMotion: "reduce" }, undefined, picture);
       await page.locator("#evaluate").click();
       await page.locator("#confusion table").waitFor();
       await page.evaluate(AXE);

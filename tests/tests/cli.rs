@@ -273,3 +273,20 @@ fn blocks_are_trained_apart_and_merged() {
     refuses(at, &wrong("dt.toml --blocks 0-1"), &["counted from 1"]);
     refuses(at, &wrong("mnist-small --blocks 1-2"), &["paper-dt"]);
 }
+
+#[test]
+fn a_reader_that_stops_early_ends_the_program_quietly() {
+    for args in ["data list", "train --show-recipe", "data list --json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        // Nobody reads: the first write fails, whenever it comes.
+        drop(reader);
+        let output = std::process::Command::new(noprop_tests::program().unwrap())
+            .args(args.split_whitespace())
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(141), "{args}: {stderr}");
+        assert_eq!(stderr, "", "{args}");
+    }
+}

@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod bundled;
 #[cfg(feature = "cpu")]
 pub mod engine;
 pub mod logic;

@@ -8,6 +8,8 @@
 use noprop_core::SamplerKind;
 use serde::{Deserialize, Serialize};
 
+use crate::bundled::Bundled;
+
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +42,8 @@ pub enum Request {
         weights_url: String,
         /// Expected sha256 of the weights, lowercase hexadecimal.
         weights_sha256: String,
+        /// The test images to fetch with them; none for `noprop check`, which brings its own.
+        images: Option<Bundled>,
         /// Why this backend was chosen, to be shown with it.
         reason: String,
     },
@@ -54,7 +58,7 @@ pub enum Request {
     Trace {
         /// Echoed in the answer; the page drops answers that are out of date.
         id: u32,
-        /// The image as shown: `[28, 28]` pixels, 0 background.
+        /// The image, `[c, h, w]` of [`Ready::shape`].
         pixels: Vec<u8>,
         /// How.
         walk: Walk,
@@ -87,7 +91,7 @@ pub enum Request {
     Cancel,
     /// The numbers that `noprop check` compares.
     Check {
-        /// Normalisation is the model's; `[n, 28, 28]`.
+        /// `[n, c, h, w]`, c h w of [`Ready::shape`]; normalisation is the model's.
         pixels: Vec<u8>,
         /// Walks to compare; temperature 1.
         walks: Vec<Walk>,
@@ -135,6 +139,8 @@ pub struct Ready {
     pub reason: String,
     /// Names of the classes, m.
     pub classes: Vec<String>,
+    /// Shape of an image as it is sent: channels, height, width. One channel is grey, three are RGB.
+    pub shape: [u32; 3],
     /// d.
     pub latent_dim: u32,
     /// Class embeddings `[m, d]`.
@@ -149,9 +155,9 @@ pub struct Ready {
     pub bundled: bool,
     /// λ = log SNR at 101 times 0, 0.01, …, 1.
     pub log_snr: Vec<f32>,
-    /// This backend against the CPU on 16 images; absent on the CPU itself.
+    /// This backend against the CPU on 16 images; absent on the CPU itself, and without test images.
     pub self_test: Option<SelfTest>,
-    /// The bundled test images `[n, 28, 28]`; sent once, empty after [`Request::Load`].
+    /// The bundled test images `[n, c, h, w]`; sent once, empty after [`Request::Load`].
     pub images: Vec<u8>,
     /// Their labels, n.
     pub labels: Vec<u8>,

@@ -15,10 +15,11 @@ mod split;
 
 pub mod augment;
 pub mod catalog;
-pub mod formats;
 
 #[cfg(feature = "native")]
 mod native;
+
+pub use noprop_formats as formats;
 
 pub use dataset::{Dataset, DatasetName, Normalization, Source};
 pub use device::DeviceSplit;

@@ -210,6 +210,9 @@ pub struct Overrides {
 pub struct EvalArgs {
     /// A run folder or a .safetensors file.
     pub run: PathBuf,
+    /// Another dataset than the one of training, with the same classes.
+    #[arg(long)]
+    pub dataset: Option<DatasetName>,
     /// Samplers, separated by commas [default: ddim,heun; of a NoProp-DT model ddim,ancestral].
     #[arg(long, value_delimiter = ',')]
     pub samplers: Vec<SamplerKind>,

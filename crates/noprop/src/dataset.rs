@@ -11,13 +11,19 @@ use noprop_data::{Dataset, DatasetName, FolderOptions, LoadOptions, Progress, So
 use crate::cli::SourceArgs;
 use crate::run_folder::RunFolder;
 
-/// The dataset that weights were trained on, in their shape. `run` is where they came from: a run
-/// folder tells how a folder of images was read.
+/// The dataset that weights were trained on, or `other`, in the weights' shape. `run` is where they
+/// came from: a run folder tells how a folder of images was read.
 ///
 /// # Errors
-/// As [`load`], and when the dataset has other classes than the weights.
-pub fn for_weights(card: &ModelCard, source: &SourceArgs, run: Option<&Path>) -> Result<Dataset> {
-    let name: DatasetName = card.dataset.parse()?;
+/// As [`load`], and when the dataset has other classes or another shape than the weights.
+pub fn for_weights(
+    card: &ModelCard,
+    other: Option<DatasetName>,
+    source: &SourceArgs,
+    run: Option<&Path>,
+) -> Result<Dataset> {
+    let trained: DatasetName = card.dataset.parse()?;
+    let name = other.unwrap_or(trained);
     let base = run
         .and_then(|run| RunFolder::open(run).ok()?.recipe().ok())
         .map_or_else(FolderOptions::default, |recipe| recipe.data.folder);
@@ -29,6 +35,13 @@ pub fn for_weights(card: &ModelCard, source: &SourceArgs, run: Option<&Path>) ->
         ..source.folder(&base)
     };
     let dataset = load(name, source, &folder)?;
+    if dataset.classes != card.classes && name != trained {
+        bail!(
+            "the weights know the classes {}, but {name} has {}: choose a --dataset with the same classes",
+            card.classes.join(", "),
+            dataset.classes.join(", ")
+        );
+    }
     if dataset.classes != card.classes && name == DatasetName::Folder {
         bail!(
             "the weights know the classes {}, but {} has {}: give the folder that they were trained on",
@@ -37,7 +50,19 @@ pub fn for_weights(card: &ModelCard, source: &SourceArgs, run: Option<&Path>) ->
             dataset.classes.join(", ")
         );
     }
+    let (found, expected) = (dataset.test.shape, [card.mean.len(), height, width]);
+    if found != expected {
+        bail!(
+            "the weights take images of {}, but those of {name} are {}: choose a --dataset of that shape",
+            shape(expected),
+            shape(found)
+        );
+    }
     Ok(dataset)
+}
+
+fn shape([channels, height, width]: [usize; 3]) -> String {
+    format!("{channels}×{height}×{width}")
 }
 
 /// The dataset from the first source that has it.

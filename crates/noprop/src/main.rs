@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod contact_sheet;
 mod dataset;
+mod pipe;
 mod progress;
 mod recipes;
 mod run_folder;
@@ -14,6 +15,7 @@ mod run_folder;
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
+    pipe::end_quietly();
     let cli = cli::Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("NOPROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off"));

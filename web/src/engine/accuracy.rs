@@ -31,7 +31,7 @@ impl AccuracyRun {
         }
     }
 
-    /// Evaluates the next images of `images` `[n, 28, 28]`, `labels` `[n]`. Image i starts from the
+    /// Evaluates the next images of `images` `[n, c, h, w]`, `labels` `[n]`. Image i starts from the
     /// noise of image i, as on the command line.
     ///
     /// # Errors
@@ -46,7 +46,8 @@ impl AccuracyRun {
         let count = PIECE.min(labels.len() - first);
         let classes = engine.classes().len();
         if count > 0 {
-            let pixels = &images[first * 784..(first + count) * 784];
+            let size = engine.image_size();
+            let pixels = &images[first * size..(first + count) * size];
             let features = engine.features(pixels)?;
             let start = Start {
                 features: &features,

@@ -7,7 +7,7 @@ use crate::protocol::{CheckNumbers, Walk, WalkNumbers};
 const BATCH: usize = 250;
 
 impl Engine {
-    /// Features of `pixels` `[n, 28, 28]`, and where each walk ends.
+    /// Features of `pixels` `[n, c, h, w]`, and where each walk ends.
     ///
     /// # Errors
     /// When the device fails.
@@ -18,7 +18,7 @@ impl Engine {
             walks: walks.iter().map(|_| WalkNumbers::default()).collect(),
             ms: 0.0,
         };
-        for (i, pixels) in pixels.chunks(BATCH * 784).enumerate() {
+        for (i, pixels) in pixels.chunks(BATCH * self.image_size()).enumerate() {
             let features = self.features(pixels)?;
             let mut parts = Parts::default();
             parts.add(features.values.clone());

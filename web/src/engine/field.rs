@@ -21,7 +21,7 @@ pub struct Plane<'a> {
 }
 
 impl Engine {
-    /// dz/dλ at `t` in `plane`, for the image `pixels` `[28, 28]`.
+    /// dz/dλ at `t` in `plane`, for the image `pixels` `[c, h, w]`.
     ///
     /// # Errors
     /// When shapes do not fit, or the device fails.

@@ -62,17 +62,9 @@ impl Engine {
     /// The model in the bytes of a weights file.
     ///
     /// # Errors
-    /// When they are not weights of ours, or not for grey images of 28 × 28 pixels.
+    /// When they are not weights of ours, or of a method that the page does not show.
     pub fn new(bytes: Vec<u8>, backend: Backend, device: Device) -> Result<Self, Failure> {
         let (model, card) = weights::from_bytes(bytes, &device).map_err(|e| e.to_string())?;
-        let [_, height, width] = card.model.input;
-        if [height, width] != [28, 28] || card.mean.len() != 1 {
-            return Err(format!(
-                "this page shows grey images of 28×28 pixels, and these weights are for {width}×{height} \
-                 with {} channel(s); choose weights trained on MNIST",
-                card.mean.len()
-            ));
-        }
         if model.schedule.is_flow() {
             return Err(
                 "this page shows diffusion, and these weights are of flow matching; choose weights of NoProp-CT"
@@ -123,6 +115,17 @@ impl Engine {
         &self.card.classes
     }
 
+    /// Shape of an image: channels, height, width. Grey images stay grey for a model of three channels.
+    pub fn shape(&self) -> [usize; 3] {
+        let [_, height, width] = self.card.model.input;
+        [self.card.mean.len(), height, width]
+    }
+
+    /// Numbers of an image.
+    fn image_size(&self) -> usize {
+        self.shape().iter().product()
+    }
+
     /// What the page shows of the model.
     ///
     /// # Errors
@@ -150,11 +153,11 @@ impl Engine {
         })
     }
 
-    /// Features of `pixels`, one image or several `[n, 28, 28]`.
+    /// Features of `pixels`, one image or several `[n, c, h, w]`.
     fn features(&self, pixels: &[u8]) -> Result<Features, Failure> {
-        let n = pixels.len() / (28 * 28);
+        let n = pixels.len() / self.image_size();
         let split =
-            Split::new(pixels.to_vec(), vec![0; n], [1, 28, 28], 1).map_err(|e| e.to_string())?;
+            Split::new(pixels.to_vec(), vec![0; n], self.shape(), 1).map_err(|e| e.to_string())?;
         let channels = self.card.model.input[0];
         let split = DeviceSplit::new(&split, &self.normalization, channels, &self.device);
         let all: Vec<usize> = (0..n).collect();
@@ -163,9 +166,11 @@ impl Engine {
 
     /// Features of one image, from memory if it is the last one.
     fn features_of(&mut self, pixels: &[u8]) -> Result<Features, Failure> {
-        if pixels.len() != 28 * 28 {
+        if pixels.len() != self.image_size() {
+            let [channels, height, width] = self.shape();
             return Err(format!(
-                "an image has 784 pixels, {} were given",
+                "an image has {channels}×{height}×{width} = {} numbers, {} were given",
+                self.image_size(),
                 pixels.len()
             ));
         }

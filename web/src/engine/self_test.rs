@@ -16,7 +16,7 @@ const IMAGES: usize = 16;
 /// and more where one is wrong.
 const TOLERANCE: f32 = 1e-3;
 
-/// Compares `engine` with the CPU on the first images of `images` `[n, 28, 28]`.
+/// Compares `engine` with the CPU on the first images of `images` `[n, c, h, w]`.
 ///
 /// # Errors
 /// When either fails.
@@ -26,7 +26,7 @@ pub async fn self_test(
     images: &[u8],
 ) -> Result<SelfTest, Failure> {
     let mut cpu = Engine::new(weights, Backend::Cpu, Device::flex())?;
-    let pixels = &images[..images.len().min(IMAGES * 784)];
+    let pixels = &images[..images.len().min(IMAGES * engine.image_size())];
     let walk = Walk {
         sampler: SamplerKind::Ddim,
         steps: 10,
@@ -42,7 +42,7 @@ pub async fn self_test(
     let agreeing = rows
         .filter(|(a, b)| predicted_class(a) == predicted_class(b))
         .count() as u32;
-    let images = (pixels.len() / 784) as u32;
+    let images = (pixels.len() / engine.image_size()) as u32;
     Ok(SelfTest {
         images,
         max_difference,

@@ -8,7 +8,7 @@ use super::{Engine, Failure, Parts};
 use crate::protocol::{Trace, Walk};
 
 impl Engine {
-    /// Walks `pixels` `[28, 28]` from the noise of `seeds` images to labels. Times are left to
+    /// Walks `pixels` `[c, h, w]` from the noise of `seeds` images to labels. Times are left to
     /// the caller, who has a clock.
     ///
     /// # Errors

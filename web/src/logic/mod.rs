@@ -2,6 +2,8 @@
 
 pub mod centring;
 pub mod clock;
+pub mod names;
+pub mod packing;
 pub mod projection;
 pub mod recorded;
 pub mod settings;

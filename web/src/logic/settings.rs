@@ -2,14 +2,12 @@
 
 use noprop_core::SamplerKind;
 
+use super::packing;
+use crate::bundled::Bundled;
 use crate::protocol::{Backend, Walk};
 
-/// Pixels of an image.
-const PIXELS: usize = 28 * 28;
-/// Grey levels of a drawing are multiples of this, so that a link holds it exactly.
-const LEVEL: u8 = 17;
-/// base64url.
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// Pixels of a drawing.
+const DRAWING: usize = 28 * 28;
 
 /// A picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +16,20 @@ pub enum Picture {
     Test(usize),
     /// A drawing, `[28, 28]`, in 16 grey levels.
     Drawn(Vec<u8>),
+    /// A picture of the user's own, `[c, h, w]`.
+    Own(Vec<u8>),
+}
+
+impl Picture {
+    /// Whether it is one of `dataset`.
+    fn suits(&self, dataset: Bundled) -> bool {
+        let size: usize = dataset.shape().iter().product();
+        match self {
+            Self::Test(_) => true,
+            Self::Drawn(pixels) => dataset.is_drawn() && pixels.len() == size,
+            Self::Own(pixels) => !dataset.is_drawn() && pixels.len() == size,
+        }
+    }
 }
 
 /// What a second walk differs in.
@@ -32,6 +44,8 @@ pub enum Compare {
 /// The state of the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// The dataset: test images and, unless the user brings others, weights.
+    pub dataset: Bundled,
     /// The picture.
     pub picture: Picture,
     /// How it is walked.
@@ -45,6 +59,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            dataset: Bundled::default(),
             picture: Picture::Test(0),
             walk: Walk {
                 sampler: SamplerKind::Ddim,
@@ -56,14 +71,6 @@ impl Default for Settings {
             backend: None,
         }
     }
-}
-
-/// A drawing in 16 grey levels.
-pub fn quantise(pixels: &[u8]) -> Vec<u8> {
-    pixels
-        .iter()
-        .map(|&v| (v.saturating_add(LEVEL / 2) / LEVEL).min(15) * LEVEL)
-        .collect()
 }
 
 impl Settings {
@@ -85,7 +92,13 @@ impl Settings {
     pub fn to_hash(&self) -> String {
         let picture = match &self.picture {
             Picture::Test(index) => format!("image={index}"),
-            Picture::Drawn(pixels) => format!("drawing={}", pack(pixels)),
+            Picture::Drawn(pixels) => format!("drawing={}", packing::levels(pixels)),
+            Picture::Own(pixels) => format!("picture={}", packing::bytes(pixels)),
+        };
+        // Links without it are older than the second dataset.
+        let dataset = match self.dataset {
+            Bundled::Mnist => String::new(),
+            other => format!("dataset={}&", other.key()),
         };
         let Walk {
             sampler,
@@ -94,7 +107,7 @@ impl Settings {
             temperature,
         } = self.walk;
         let mut hash = format!(
-            "{picture}&sampler={sampler}&steps={steps}&seed={seed}&temperature={temperature}"
+            "{dataset}{picture}&sampler={sampler}&steps={steps}&seed={seed}&temperature={temperature}"
         );
         match self.compare {
             Some(Compare::Seed) => hash += "&compare=seed",
@@ -119,14 +132,22 @@ impl Settings {
             .filter_map(|pair| pair.split_once('='))
         {
             match key {
+                "dataset" => {
+                    settings.dataset = Bundled::from_key(value).unwrap_or(settings.dataset);
+                }
                 "image" => {
                     if let Ok(index) = value.parse() {
                         settings.picture = Picture::Test(index);
                     }
                 }
                 "drawing" => {
-                    if let Some(pixels) = unpack(value) {
+                    if let Some(pixels) = packing::read_levels(value, DRAWING) {
                         settings.picture = Picture::Drawn(pixels);
+                    }
+                }
+                "picture" => {
+                    if let Some(pixels) = packing::read_bytes(value) {
+                        settings.picture = Picture::Own(pixels);
                     }
                 }
                 "sampler" => walk.sampler = value.parse().unwrap_or(walk.sampler),
@@ -158,33 +179,11 @@ impl Settings {
                 _ => {}
             }
         }
+        if !settings.picture.suits(settings.dataset) {
+            settings.picture = Picture::Test(0);
+        }
         settings
     }
-}
-
-/// Three grey levels, twelve bits, in two digits.
-fn pack(pixels: &[u8]) -> String {
-    let mut text = String::new();
-    for three in pixels.chunks(3) {
-        let level = |i: usize| usize::from(three.get(i).copied().unwrap_or(0) / LEVEL);
-        let bits = level(0) << 8 | level(1) << 4 | level(2);
-        text.push(char::from(DIGITS[bits >> 6]));
-        text.push(char::from(DIGITS[bits & 63]));
-    }
-    text
-}
-
-fn unpack(text: &str) -> Option<Vec<u8>> {
-    let value = |byte: u8| DIGITS.iter().position(|&digit| digit == byte);
-    let mut pixels = Vec::with_capacity(PIXELS + 2);
-    for two in text.as_bytes().chunks(2) {
-        let &[high, low] = two else { return None };
-        let bits = value(high)? << 6 | value(low)?;
-        pixels.extend([bits >> 8, bits >> 4 & 15, bits & 15].map(|level| level as u8 * LEVEL));
-    }
-    let complete = text.len() == 2 * PIXELS.div_ceil(3);
-    pixels.truncate(PIXELS);
-    complete.then_some(pixels)
 }
 
 #[cfg(test)]
@@ -195,8 +194,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_link_is_read_as_it_was_written(
+            dataset in 0_usize..Bundled::ALL.len(),
             index in 0_usize..1000,
-            drawn in proptest::option::of(proptest::collection::vec(0_u8..=255, PIXELS)),
+            own in proptest::option::of(proptest::collection::vec(0_u8..=255, 3 * 32 * 32)),
             sampler in 0_usize..6,
             steps in 1_u32..=200,
             seed in any::<u64>(),
@@ -204,9 +204,13 @@ mod tests {
             compare in 0_usize..8,
             backend in 0_usize..3,
         ) {
+            let dataset = Bundled::ALL[dataset];
+            let size: usize = dataset.shape().iter().product();
             let settings = Settings {
-                picture: match drawn {
-                    Some(pixels) => Picture::Drawn(quantise(&pixels)),
+                dataset,
+                picture: match own {
+                    Some(pixels) if dataset.is_drawn() => Picture::Drawn(packing::quantise(&pixels[..size])),
+                    Some(pixels) => Picture::Own(pixels[..size].to_vec()),
                     None => Picture::Test(index),
                 },
                 walk: Walk {
@@ -233,15 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn quantising_keeps_what_is_quantised() {
-        let all: Vec<u8> = (0..=255).collect();
-        let once = quantise(&all);
-        assert_eq!(quantise(&once), once);
-        assert_eq!((once[0], once[255]), (0, 255));
-        assert!(
-            all.iter()
-                .zip(&once)
-                .all(|(a, b)| a.abs_diff(*b) <= LEVEL / 2 + 1)
-        );
+    fn a_picture_that_is_none_of_the_dataset_is_left_out() {
+        let drawing = format!("drawing={}", packing::levels(&[0; 28 * 28]));
+        let drawn = |hash: &str| Settings::from_hash(hash).picture != Picture::Test(0);
+        assert!(drawn(&drawing));
+        assert!(!drawn(&format!("dataset=cifar10&{drawing}")));
+        // In whatever order.
+        assert!(!drawn(&format!("{drawing}&dataset=cifar10")));
+        let own = format!("picture={}", packing::bytes(&[7; 3 * 32 * 32]));
+        assert!(drawn(&format!("dataset=cifar10&{own}")));
+        assert!(!drawn(&own));
+        let short = format!("dataset=cifar10&picture={}", packing::bytes(&[7; 12]));
+        assert!(!drawn(&short));
     }
 }

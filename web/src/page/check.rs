@@ -94,6 +94,7 @@ fn receive(response: Response) {
                 link.send(&Request::Start {
                     weights_url: CheckTask::WEIGHTS.into(),
                     weights_sha256: task.weights_sha256.clone(),
+                    images: None,
                     reason: link.reason().into(),
                 });
                 false

@@ -3,29 +3,31 @@
 use wasm_bindgen::JsCast;
 use web_sys::HtmlCanvasElement;
 
+use super::app::Samples;
 use super::{dom, with_app};
+use crate::bundled::Bundled;
+use crate::logic::names::with_article;
 use crate::logic::recorded;
 use crate::logic::settings::Picture;
 use crate::logic::strip::{Shown, strip};
 
-/// Fills the strip from `images` `[n, 28, 28]`.
-pub fn fill(images: &[u8], labels: &[u8], light: bool) {
+/// Fills the strip from the test images of `dataset`.
+pub fn fill(dataset: Bundled, samples: &Samples, light: bool) {
     let parent = dom::element("digits");
     parent.set_inner_html("");
-    for Shown { index, label, hard } in strip(labels, &recorded::mistakes()) {
+    for Shown { index, label, hard } in strip(&samples.labels, &recorded::mistakes(dataset)) {
         let button = dom::create("button", if hard { "digit hard" } else { "digit" });
         dom::set(&button, "type", "button");
         dom::set(&button, "role", "option");
         dom::set(&button, "tabindex", "-1");
         dom::set(&button, "data-index", &index.to_string());
         let often = if hard { ", hard to read" } else { "" };
-        let name = format!("a {label}, test image {index}{often}");
+        let class = with_article(samples.names.get(label).map_or("", String::as_str));
+        let name = format!("{class}, test image {index}{often}");
         dom::set(&button, "aria-label", &name);
         dom::set(&button, "title", &name);
         let canvas: HtmlCanvasElement = dom::create("canvas", "").unchecked_into();
-        canvas.set_width(28);
-        canvas.set_height(28);
-        dom::paint(&canvas, &images[index * 784..(index + 1) * 784], light);
+        dom::paint(&canvas, samples.image(index), samples.shape, light);
         let _ = button.append_child(&canvas);
         dom::on(&button, "click", move |_: web_sys::Event| {
             with_app(|app| app.pick(Picture::Test(index)));
@@ -34,11 +36,16 @@ pub fn fill(images: &[u8], labels: &[u8], light: bool) {
     }
 }
 
+/// Empties the strip.
+pub fn clear() {
+    dom::element("digits").set_inner_html("");
+}
+
 /// Marks the picture that is shown.
 pub fn mark(picture: &Picture) {
     let chosen = match picture {
         Picture::Test(index) => index.to_string(),
-        Picture::Drawn(_) => String::new(),
+        Picture::Drawn(_) | Picture::Own(_) => String::new(),
     };
     each(|button| {
         let here = button.get_attribute("data-index").as_deref() == Some(&chosen);
@@ -73,7 +80,7 @@ pub fn neighbour(picture: &Picture, by: i32) -> Option<usize> {
     });
     let here = match picture {
         Picture::Test(index) => all.iter().position(|other| other == index).unwrap_or(0),
-        Picture::Drawn(_) => 0,
+        Picture::Drawn(_) | Picture::Own(_) => 0,
     };
     let count = i32::try_from(all.len()).ok().filter(|count| *count > 0)?;
     let place = (here as i32 + by).rem_euclid(count);

@@ -114,16 +114,28 @@ pub fn fit(canvas: &HtmlCanvasElement) -> (f64, f64, f64) {
     (width, height, ratio)
 }
 
-/// Paints an image `[28, 28]`, ink white on black, or black on white where `light`.
-pub fn paint(canvas: &HtmlCanvasElement, pixels: &[u8], light: bool) {
-    let rgba: Vec<u8> = pixels
-        .iter()
-        .flat_map(|&v| {
-            let v = if light { 255 - v } else { v };
-            [v, v, v, 255]
-        })
+/// Paints an image of `shape` `[c, h, w]`. Grey is ink, white on black, or black on white where
+/// `light`; RGB is as it is.
+pub fn paint(
+    canvas: &HtmlCanvasElement,
+    pixels: &[u8],
+    [channels, height, width]: [usize; 3],
+    light: bool,
+) {
+    let size = height * width;
+    let value = |i: usize, channel: usize| match (channels, light) {
+        (1, true) => 255 - pixels[i],
+        (1, false) => pixels[i],
+        _ => pixels[channel * size + i],
+    };
+    let rgba: Vec<u8> = (0..size)
+        .flat_map(|i| [value(i, 0), value(i, 1), value(i, 2), 255])
         .collect();
-    if let Ok(data) = ImageData::new_with_u8_clamped_array(Clamped(&rgba), 28) {
+    if (canvas.width(), canvas.height()) != (width as u32, height as u32) {
+        canvas.set_width(width as u32);
+        canvas.set_height(height as u32);
+    }
+    if let Ok(data) = ImageData::new_with_u8_clamped_array(Clamped(&rgba), width as u32) {
         let _ = context(canvas).put_image_data(&data, 0.0, 0.0);
     }
 }

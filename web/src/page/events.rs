@@ -5,19 +5,22 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DragEvent, Event, File, HtmlElement, KeyboardEvent};
 
-use super::{digits, dom, pad, panels, theme, with_app};
+use super::{digits, dom, own, pad, panels, theme, with_app};
+use crate::bundled::Bundled;
 use crate::logic::clock::Clock;
 use crate::logic::settings::{Compare, Picture, Settings};
 
 /// Wires everything once.
 pub fn connect() {
     pad::connect();
+    own::connect();
+    dataset_control();
     walk_controls();
     view_controls();
     timeline();
     buttons();
     keys();
-    drop_weights();
+    drop_files();
     dom::on(&dom::window(), "resize", |_: Event| {
         with_app(|app| app.redraw())
     });
@@ -27,15 +30,24 @@ pub fn connect() {
     });
     dom::on(&dom::window(), "hashchange", |_: Event| {
         let hash = dom::window().location().hash().unwrap_or_default();
-        with_app(|app| {
-            let settings = Settings::from_hash(&hash);
-            // Our own writing comes back here, too.
-            if settings != app.settings {
-                app.settings = settings;
-                app.changed();
-            }
-        });
+        with_app(|app| app.follow(Settings::from_hash(&hash)));
     });
+}
+
+fn dataset_control() {
+    let select = dom::select("dataset");
+    for dataset in Bundled::ALL {
+        let option = dom::create("option", "");
+        dom::set(&option, "value", dataset.key());
+        option.set_text_content(Some(dataset.title()));
+        let _ = select.append_child(&option);
+    }
+    dom::on(&select, "change", |_: Event| {
+        if let Some(dataset) = Bundled::from_key(&dom::select("dataset").value()) {
+            with_app(|app| app.choose_dataset(dataset));
+        }
+    });
+    with_app(|app| show_settings(&app.settings));
 }
 
 fn walk_controls() {
@@ -220,8 +232,8 @@ fn choose(by: i32) {
     });
 }
 
-/// A weights file that is dropped on the page is used.
-fn drop_weights() {
+/// A weights file that is dropped on the page is used, and a picture is classified.
+fn drop_files() {
     dom::on(&dom::document(), "dragover", |event: DragEvent| {
         event.prevent_default()
     });
@@ -235,7 +247,11 @@ fn drop_weights() {
             panels::banner("Drop a model.safetensors file from a run folder.");
             return;
         };
-        spawn_local(async move { read(file).await });
+        if file.type_().starts_with("image/") {
+            own::show(file);
+        } else {
+            spawn_local(async move { read(file).await });
+        }
     });
 }
 
@@ -261,6 +277,10 @@ pub fn write_hash(settings: &Settings) {
 /// Shows the settings on their controls.
 pub fn show_settings(settings: &Settings) {
     let walk = &settings.walk;
+    let dataset = settings.dataset;
+    dom::select("dataset").set_value(dataset.key());
+    dom::element("draw-open").set_hidden(!dataset.is_drawn());
+    dom::element("own-open").set_hidden(dataset.is_drawn());
     dom::select("sampler").set_value(&walk.sampler.to_string());
     dom::input("steps").set_value(&walk.steps.to_string());
     dom::set_text("steps-value", &walk.steps.to_string());

@@ -9,6 +9,7 @@ mod digits;
 mod dom;
 mod events;
 mod link;
+mod own;
 mod pad;
 mod painter;
 mod panels;

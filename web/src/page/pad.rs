@@ -6,8 +6,8 @@ use std::rc::Rc;
 use web_sys::{Event, HtmlCanvasElement, HtmlDialogElement, PointerEvent};
 
 use super::{dom, theme, with_app};
-use crate::logic::centring::centre;
-use crate::logic::settings::quantise;
+use crate::logic::centring::{SIDE as SEEN, centre};
+use crate::logic::packing::quantise;
 
 /// Edge of the pad in pixels.
 const SIDE: usize = 280;
@@ -77,9 +77,10 @@ pub fn connect() {
 
 /// Shows what the network sees of the drawing.
 pub fn preview(pixels: Option<&[u8]>) {
-    let blank = [0; 784];
+    let blank = [0; SEEN * SEEN];
     let canvas = dom::get("preview");
-    dom::paint(&canvas, pixels.unwrap_or(&blank), theme::is_light());
+    let pixels = pixels.unwrap_or(&blank);
+    dom::paint(&canvas, pixels, [1, SEEN, SEEN], theme::is_light());
 }
 
 fn dialog() -> HtmlDialogElement {

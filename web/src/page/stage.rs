@@ -9,6 +9,7 @@ use super::app::App;
 use super::dom;
 use super::painter::Painter;
 use super::theme::{self, Theme};
+use crate::logic::names::is_word;
 use crate::logic::projection::Projection;
 use crate::protocol::Trace;
 
@@ -159,6 +160,15 @@ impl Scene<'_> {
         let _ = self.context.arc(x, y, radius, 0.0, TAU);
     }
 
+    /// A circle that is drawn out to both sides by `reach`.
+    fn pill(&self, (x, y): (f64, f64), reach: f64, radius: f64) {
+        self.context.begin_path();
+        let half = TAU / 4.0;
+        let _ = self.context.arc(x + reach, y, radius, -half, half);
+        let _ = self.context.arc(x - reach, y, radius, half, 3.0 * half);
+        self.context.close_path();
+    }
+
     fn disc(&self) {
         let context = &self.context;
         context.set_fill_style_str(&self.theme.paper);
@@ -277,17 +287,30 @@ impl Scene<'_> {
         for (k, (embedding, name)) in model.embeddings.chunks(d).zip(&model.classes).enumerate() {
             let (x, y) = self.place(self.projection.disc(embedding));
             let chosen = believed == Some(k);
-            let radius = if chosen { 17.0 } else { 13.0 };
+            // On a phone words would hide each other.
+            let narrow = self.radius < 180.0;
+            let (radius, size) = match (is_word(name), chosen, narrow) {
+                (false, false, _) => (13.0, 14),
+                (false, true, _) => (17.0, 18),
+                (true, false, true) => (8.0, 10),
+                (true, false, false) => (11.0, 12),
+                (true, true, true) => (11.0, 12),
+                (true, true, false) => (14.0, 15),
+            };
+            context.set_font(&format!("600 {size}px system-ui, sans-serif"));
+            // A disc around a number; a word makes it as long as it has to be.
+            let width = context.measure_text(name).map_or(0.0, |text| text.width());
+            let reach = if is_word(name) { width / 2.0 } else { 0.0 };
+            let edge = reach + radius + 2.0;
+            let x = x.clamp(edge, (2.0 * self.middle.0 - edge).max(edge));
             context.set_fill_style_str(theme::hue(k));
-            self.circle((x, y), radius);
+            self.pill((x, y), reach, radius);
             context.fill();
             if chosen {
                 context.set_stroke_style_str(&self.theme.ink);
                 context.set_line_width(2.5);
                 context.stroke();
             }
-            let size = if chosen { 18 } else { 14 };
-            context.set_font(&format!("600 {size}px system-ui, sans-serif"));
             context.set_fill_style_str(theme::ink_on(k));
             let _ = context.fill_text(name, x, y + 1.0);
         }

@@ -3,13 +3,14 @@
 use std::io::Read;
 
 use js_sys::{Reflect, Uint8Array};
-use noprop_data::formats::idx;
+use noprop_data::formats::{cifar, idx};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, ReadableStreamDefaultReader, Response as HttpResponse};
 
 use super::browser;
+use crate::bundled::{Bundled, TestImages};
 use crate::engine::Failure;
 use crate::protocol::Response;
 
@@ -44,23 +45,36 @@ pub async fn weights(url: &str, sha256: &str) -> Result<(Vec<u8>, String), Failu
     Ok((bytes, "network".into()))
 }
 
-/// The bundled test images `[n, 28, 28]` and their labels.
+/// The bundled test images of `dataset`, `[n, c, h, w]`, and their labels.
 ///
 /// # Errors
 /// When they cannot be fetched or are damaged.
-pub async fn test_images() -> Result<(Vec<u8>, Vec<u8>), Failure> {
-    let images = unpack(fetch("assets/mnist-subset/t10k-images.idx.gz", false).await?)?;
-    let labels = unpack(fetch("assets/mnist-subset/t10k-labels.idx.gz", false).await?)?;
-    let damaged = |e: idx::IdxError| format!("the test images cannot be used: {e}");
-    let images = idx::parse::<3>(&images).map_err(damaged)?;
-    let labels = idx::parse::<1>(&labels).map_err(damaged)?;
-    if images.dims[0] != labels.dims[0] || images.dims[1..] != [28, 28] {
+pub async fn test_images(dataset: Bundled) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+    let damaged = |e: &dyn std::fmt::Display| format!("the test images cannot be used: {e}");
+    let (images, labels) = match dataset.test_images() {
+        TestImages::Idx { images, labels } => {
+            let images = unpack(fetch(images, false).await?)?;
+            let labels = unpack(fetch(labels, false).await?)?;
+            let images = idx::parse::<3>(&images).map_err(|e| damaged(&e))?;
+            let labels = idx::parse::<1>(&labels).map_err(|e| damaged(&e))?;
+            (images.data.to_vec(), labels.data.to_vec())
+        }
+        TestImages::Cifar { records } => {
+            let records = unpack(fetch(records, false).await?)?;
+            let records = cifar::parse(&records, 1).map_err(|e| damaged(&e))?;
+            let (labels, images): (Vec<u8>, Vec<&[u8]>) = records.images().unzip();
+            (images.concat(), labels)
+        }
+    };
+    let size: usize = dataset.shape().iter().product();
+    if images.len() != size * labels.len() {
         return Err(format!(
-            "the test images cannot be used: {:?} images and {:?} labels",
-            images.dims, labels.dims
+            "the test images cannot be used: {} pixels for {} labels",
+            images.len(),
+            labels.len()
         ));
     }
-    Ok((images.data.to_vec(), labels.data.to_vec()))
+    Ok((images, labels))
 }
 
 /// Some servers unpack .gz files on the way, so a file may come either way.

@@ -1,6 +1,7 @@
 //! One worker's state: the engine, the test images, an evaluation under way.
 
 use super::{browser, device, files};
+use crate::bundled::Bundled;
 use crate::engine::{AccuracyRun, Engine, Failure, Plane, self_test};
 use crate::protocol::{Backend, Ready, Request, Response, SelfTest, Walk};
 
@@ -9,6 +10,7 @@ pub struct Session {
     backend: Backend,
     device: Option<burn::tensor::Device>,
     engine: Option<Engine>,
+    dataset: Option<Bundled>,
     images: Vec<u8>,
     labels: Vec<u8>,
     reason: String,
@@ -27,6 +29,7 @@ impl Session {
             backend,
             device: None,
             engine: None,
+            dataset: None,
             images: Vec::new(),
             labels: Vec::new(),
             reason: String::new(),
@@ -59,12 +62,16 @@ impl Session {
             Request::Start {
                 weights_url,
                 weights_sha256,
+                images,
                 reason,
             } => {
                 self.reason = reason;
                 let (bytes, from) = files::weights(&weights_url, &weights_sha256).await?;
-                let (images, labels) = files::test_images().await?;
-                (self.images, self.labels) = (images, labels);
+                self.dataset = images;
+                (self.images, self.labels) = match images {
+                    Some(dataset) => files::test_images(dataset).await?,
+                    None => (Vec::new(), Vec::new()),
+                };
                 let first = (self.images.clone(), self.labels.clone());
                 self.load(bytes, from, first, start).await
             }
@@ -157,6 +164,28 @@ impl Session {
         }
     }
 
+    /// Whether the test images can be shown to the model.
+    fn fits(&self, engine: &Engine) -> Result<(), Failure> {
+        let Some(dataset) = self.dataset else {
+            return Ok(());
+        };
+        if engine.shape() == dataset.shape() {
+            return Ok(());
+        }
+        let others = Bundled::ALL.into_iter();
+        let fitting = others.filter(|other| other.shape() == engine.shape());
+        let choose = fitting.map(Bundled::title).next().map_or_else(
+            || "choose weights for such images".to_owned(),
+            |title| format!("choose {title} first, or weights for such images"),
+        );
+        Err(format!(
+            "{} has {}, and these weights are for {}; {choose}",
+            dataset.title(),
+            described(dataset.shape()),
+            described(engine.shape())
+        ))
+    }
+
     /// Makes the model, tests the device, and says that it is ready.
     async fn load(
         &mut self,
@@ -171,6 +200,7 @@ impl Session {
         };
         self.device = Some(device.clone());
         let mut engine = Engine::new(bytes.clone(), self.backend, device)?;
+        self.fits(&engine)?;
         let description = engine.describe().await?;
         #[cfg(feature = "gpu")]
         if self.backend == Backend::WebGpu
@@ -181,6 +211,8 @@ impl Session {
         let loaded = browser::now();
         let test = match self.backend {
             Backend::Cpu => None,
+            // `noprop check` compares the device itself, on images of its own.
+            Backend::WebGpu if self.images.is_empty() => None,
             Backend::WebGpu => Some(self_test(&mut engine, bytes, &self.images).await?),
         };
         if let Some(
@@ -201,6 +233,7 @@ impl Session {
             backend: engine.backend(),
             reason: self.reason.clone(),
             classes: engine.classes().to_vec(),
+            shape: engine.shape().map(|n| n as u32),
             latent_dim: description.latent_dim as u32,
             embeddings: description.embeddings,
             one_hot: description.one_hot,
@@ -218,6 +251,16 @@ impl Session {
         browser::post(&Response::Ready(Box::new(ready)));
         Ok(())
     }
+}
+
+/// Shape of an image, in words.
+fn described([channels, height, width]: [usize; 3]) -> String {
+    let kind = match channels {
+        1 => "grey".to_owned(),
+        3 => "RGB".to_owned(),
+        n => format!("{n}-channel"),
+    };
+    format!("{kind} images of {width}×{height} pixels")
 }
 
 const NOT_READY: &str = "the model is not loaded yet";

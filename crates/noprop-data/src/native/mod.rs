@@ -12,7 +12,6 @@ mod npm;
 mod published;
 mod sources;
 mod stored;
-mod tar_gz;
 
 #[cfg(test)]
 mod test_server;

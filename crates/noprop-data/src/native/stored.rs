@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::DataError;
 use crate::catalog::{Download, PublishedFile};
+use crate::formats::tar_gz;
 use crate::native::checksum::{Checksum, LoadedFile};
-use crate::native::{files, tar_gz};
+use crate::native::files;
 
 /// Reads the files of `download` from `folder`; `None` if they are not there. How they compare
 /// with the published ones is noted in them.
@@ -76,8 +77,10 @@ pub(crate) fn unpack(
             .iter()
             .map(|file| format!("{}{}", download.folder, file.name))
             .collect();
-        tar_gz::read(bytes.as_slice(), &wanted).map_err(|problem| DataError::Archive {
-            why: problem.to_string(),
+        tar_gz::read(bytes.as_slice(), &wanted, files::MAX_BYTES).map_err(|problem| {
+            DataError::Archive {
+                why: problem.to_string(),
+            }
         })
     } else {
         files::maybe_gunzip(bytes).map(|bytes| vec![bytes])

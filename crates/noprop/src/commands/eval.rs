@@ -231,7 +231,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let seed = args.seed;
         Sampling { kind, steps, seed }.check(&card.model)?;
     }
-    let dataset = crate::dataset::for_weights(&card, &args.source, Some(&args.run))?;
+    let dataset = crate::dataset::for_weights(&card, args.dataset, &args.source, Some(&args.run))?;
     let test = match args.images {
         Some(n) => dataset.test.take(n),
         None => dataset.test,

@@ -26,7 +26,9 @@ impl App {
             Response::Accuracy(progress) => {
                 if progress.id == self.expected.accuracy {
                     let own = self.model.as_ref().is_some_and(|model| model.bundled);
-                    let recorded = own.then(|| recorded::accuracy(&self.evaluated)).flatten();
+                    let recorded = own
+                        .then(|| recorded::accuracy(self.settings.dataset, &self.evaluated))
+                        .flatten();
                     panels::accuracy(&progress, self.classes(), recorded);
                 }
             }

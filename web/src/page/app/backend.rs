@@ -5,15 +5,11 @@ use wasm_bindgen::JsValue;
 
 use super::super::link::{Gpu, Link};
 use super::super::painter::Painter;
-use super::super::{digits, dom, events, panels, theme, with_app};
-use super::{App, Expected};
+use super::super::{dom, events, panels, with_app};
+use super::{App, Expected, Samples};
 use crate::logic::projection::Projection;
 use crate::logic::settings::Picture;
 use crate::protocol::{Backend, Ready, Request};
-
-/// Weights that come with the page, and what they must be.
-const WEIGHTS: &str = "assets/mnist.safetensors";
-const WEIGHTS_SHA256: &str = include_str!("../../../../assets/mnist.safetensors.sha256");
 
 impl App {
     /// Takes WebGPU where it is faster, else the CPU; the user's choice goes first.
@@ -80,13 +76,11 @@ impl App {
 
     pub(super) fn send_start(&self) {
         if let Some(link) = &self.link {
+            let dataset = self.settings.dataset;
             link.send(&Request::Start {
-                weights_url: WEIGHTS.into(),
-                weights_sha256: WEIGHTS_SHA256
-                    .split_whitespace()
-                    .next()
-                    .unwrap_or("")
-                    .into(),
+                weights_url: dataset.weights().into(),
+                weights_sha256: dataset.weights_sha256().into(),
+                images: Some(dataset),
                 reason: link.reason().into(),
             });
         }
@@ -110,7 +104,7 @@ impl App {
         }
     }
 
-    /// Starts the engine once more, after the weights could not be had.
+    /// Starts the engine once more: the weights could not be had, or others are wanted.
     pub fn retry(&mut self) {
         let Some(link) = &self.link else { return };
         let (backend, reason) = (link.backend(), link.reason().to_owned());
@@ -119,17 +113,23 @@ impl App {
         self.open(backend, reason);
     }
 
-    pub(super) fn ready(&mut self, ready: Ready) {
+    pub(super) fn ready(&mut self, mut ready: Ready) {
         panels::loading_done();
         panels::chip(&ready);
         if !ready.images.is_empty() {
-            self.images.clone_from(&ready.images);
-            self.labels.clone_from(&ready.labels);
+            let samples = Samples {
+                images: std::mem::take(&mut ready.images),
+                labels: std::mem::take(&mut ready.labels),
+                names: ready.classes.clone(),
+                shape: ready.shape.map(|n| n as usize),
+            };
             // A link may name an image that is not there.
             if let Picture::Test(index) = &mut self.settings.picture {
-                *index = (*index).min(self.labels.len().saturating_sub(1));
+                *index = (*index).min(samples.len().saturating_sub(1));
             }
-            digits::fill(&self.images, &self.labels, theme::is_light());
+            panels::evaluation_of(samples.len());
+            self.samples = Some(samples);
+            self.fill_strip();
         }
         // The walk of another model does not fit this one's labels.
         self.trace = None;

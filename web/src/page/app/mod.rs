@@ -2,7 +2,9 @@
 
 mod answers;
 mod backend;
+mod dataset;
 mod requests;
+mod samples;
 
 use super::link::Link;
 use super::painter::Painter;
@@ -12,6 +14,8 @@ use crate::logic::clock::Clock;
 use crate::logic::projection::Projection;
 use crate::logic::settings::{Picture, Settings};
 use crate::protocol::{Field, Ready, Trace, Walk};
+
+pub use samples::Samples;
 
 /// Noise seeds of a cloud.
 const CLOUD: u32 = 64;
@@ -39,8 +43,8 @@ pub struct App {
     painter: Option<Painter>,
     /// Whether drawing the stage on WebGPU failed; its canvas is gone then.
     painter_failed: bool,
-    images: Vec<u8>,
-    labels: Vec<u8>,
+    /// The test images of the dataset; none while they are fetched.
+    samples: Option<Samples>,
     last_id: u32,
     /// Ids of the answers that are waited for.
     expected: Expected,
@@ -80,8 +84,7 @@ impl App {
             stage: Stage::new(),
             painter: None,
             painter_failed: false,
-            images: Vec::new(),
-            labels: Vec::new(),
+            samples: None,
             last_id: 0,
             expected: Expected::default(),
             latencies: Vec::new(),
@@ -95,23 +98,23 @@ impl App {
         self.model.as_ref().map_or(&[], |model| &model.classes)
     }
 
-    /// The picture's pixels, `[28, 28]`.
+    /// The picture's pixels, `[c, h, w]` of the dataset.
     pub fn pixels(&self) -> Option<Vec<u8>> {
         match &self.settings.picture {
             Picture::Test(index) => {
-                let count = self.labels.len();
-                let index = (*index).min(count.checked_sub(1)?);
-                Some(self.images[index * 784..(index + 1) * 784].to_vec())
+                let samples = self.samples.as_ref()?;
+                let index = (*index).min(samples.len().checked_sub(1)?);
+                Some(samples.image(index).to_vec())
             }
-            Picture::Drawn(pixels) => Some(pixels.clone()),
+            Picture::Drawn(pixels) | Picture::Own(pixels) => Some(pixels.clone()),
         }
     }
 
-    /// The right label, where it is known.
-    pub fn truth(&self) -> Option<usize> {
+    /// The right label and its name, where they are known.
+    pub fn truth(&self) -> Option<(usize, &str)> {
         match self.settings.picture {
-            Picture::Test(index) => self.labels.get(index).map(|&label| usize::from(label)),
-            Picture::Drawn(_) => None,
+            Picture::Test(index) => self.samples.as_ref()?.truth(index),
+            Picture::Drawn(_) | Picture::Own(_) => None,
         }
     }
 
@@ -207,12 +210,18 @@ impl App {
 
     /// The window has another size, or the theme changed.
     pub fn restyle(&mut self) {
-        digits::fill(&self.images, &self.labels, theme::is_light());
+        self.fill_strip();
         digits::mark(&self.settings.picture);
         if let Some(pixels) = self.pixels() {
-            panels::picture(&pixels);
+            panels::picture(&pixels, self.settings.dataset.shape());
         }
         self.redraw();
+    }
+
+    fn fill_strip(&self) {
+        if let Some(samples) = &self.samples {
+            digits::fill(self.settings.dataset, samples, theme::is_light());
+        }
     }
 
     /// The drawing pad has a picture.
@@ -224,7 +233,7 @@ impl App {
                 self.trace = None;
                 self.second = None;
                 self.expected.trace = 0;
-                panels::nothing();
+                panels::nothing("draw a digit");
                 self.draw_stage();
             }
         }

@@ -9,7 +9,7 @@ impl App {
         let (Some(pixels), true) = (self.pixels(), self.model.is_some()) else {
             return;
         };
-        panels::picture(&pixels);
+        panels::picture(&pixels, self.settings.dataset.shape());
         digits::mark(&self.settings.picture);
         let id = self.next_id();
         self.expected.trace = id;

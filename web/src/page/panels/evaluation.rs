@@ -3,7 +3,19 @@
 use std::fmt::Write;
 
 use super::super::dom;
+use crate::logic::names::is_word;
 use crate::protocol::AccuracyProgress;
+
+/// There are `count` images to classify, and none is yet.
+pub fn evaluation_of(count: usize) {
+    let thousands = match count {
+        0..1000 => count.to_string(),
+        _ => format!("{},{:03}", count / 1000, count % 1000),
+    };
+    dom::set_text("evaluate", &format!("Classify {thousands} test images"));
+    dom::element("confusion").set_inner_html("");
+    dom::set_text("accuracy", "");
+}
 
 /// An evaluation is under way.
 pub fn evaluation_began() {
@@ -48,11 +60,17 @@ pub fn accuracy(progress: &AccuracyProgress, classes: &[String], recorded: Optio
 
 fn confusion(progress: &AccuracyProgress, classes: &[String]) {
     let m = classes.len();
-    let mut html = String::from(
-        "<table><caption>Rows: the right label; columns: the prediction</caption><thead><tr><th></th>",
+    // Names that are words stand upright above narrow columns.
+    let kind = if classes.iter().any(|class| is_word(class)) {
+        "words"
+    } else {
+        "numbers"
+    };
+    let mut html = format!(
+        "<table class={kind}><caption>Rows: the right label; columns: the prediction</caption><thead><tr><td></td>",
     );
     for class in classes {
-        let _ = write!(html, "<th scope=col>{}</th>", escape(class));
+        let _ = write!(html, "<th scope=col><span>{}</span></th>", escape(class));
     }
     html += "</tr></thead><tbody>";
     for (row, class) in progress.confusion.chunks(m).zip(classes) {

@@ -5,7 +5,7 @@ mod inspector;
 mod status;
 mod step;
 
-pub use evaluation::{accuracy, evaluation_began, evaluation_ended};
+pub use evaluation::{accuracy, evaluation_began, evaluation_ended, evaluation_of};
 pub use status::{
     banner, banner_with_retry, chip, chip_busy, latency, loading, loading_done, progress,
 };

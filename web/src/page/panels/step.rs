@@ -1,5 +1,6 @@
 //! The present step: picture, verdict, bars, and the strip of all steps.
 
+use std::f64::consts::FRAC_PI_2;
 use std::fmt::Write;
 
 use noprop_core::predicted_class;
@@ -8,12 +9,16 @@ use web_sys::HtmlCanvasElement;
 use super::super::{dom, theme};
 use super::inspector;
 use crate::logic::clock::Clock;
+use crate::logic::names::{is_word, with_article};
 use crate::logic::settings::{Compare, Settings};
 use crate::protocol::{Ready, Trace};
 
-/// Shows the picture that the network sees.
-pub fn picture(pixels: &[u8]) {
-    dom::paint(&dom::get("picture"), pixels, theme::is_light());
+/// Height of names that are words, above the columns of the strip.
+const UPRIGHT: f64 = 74.0;
+
+/// Shows the picture that the network sees, `[c, h, w]` of `shape`.
+pub fn picture(pixels: &[u8], shape: [usize; 3]) {
+    dom::paint(&dom::get("picture"), pixels, shape, theme::is_light());
 }
 
 /// Where the cloud's seeds end.
@@ -49,7 +54,7 @@ pub fn step(
     second: Option<&Trace>,
     model: &Ready,
     clock: &Clock,
-    truth: Option<usize>,
+    truth: Option<(usize, &str)>,
     settings: &Settings,
 ) {
     let m = model.classes.len();
@@ -59,6 +64,11 @@ pub fn step(
     let best = predicted_class(row);
     let label = dom::element("label");
     dom::set_text("label", &model.classes[best]);
+    label.set_class_name(if is_word(&model.classes[best]) {
+        "word"
+    } else {
+        ""
+    });
     let _ = label.style().set_property("--hue", theme::hue(best));
 
     let percent = 100.0 * row[best];
@@ -78,13 +88,11 @@ pub fn step(
     // Spoken aloud, so only what is settled: the end of the walk.
     if !clock.playing {
         let verdict = match truth {
-            Some(truth) if k == steps && truth == best => {
+            Some((truth, _)) if k == steps && truth == best => {
                 format!("{percent:.1} % sure, and right")
             }
-            Some(truth) if k == steps => {
-                // A model of the user's own may know fewer classes than the test images have.
-                let name = model.classes.get(truth).map_or("", String::as_str);
-                format!("{percent:.1} % sure, but it is a {name}")
+            Some((_, name)) if k == steps => {
+                format!("{percent:.1} % sure, but it is {}", with_article(name))
             }
             _ => format!("{percent:.1} % at step {k}"),
         };
@@ -135,6 +143,8 @@ fn bars(row: &[f32], second: Option<&[f32]>, classes: &[String], best: usize) {
     let list = dom::element("bars");
     if list.child_element_count() as usize != classes.len() {
         list.set_inner_html("");
+        let words = classes.iter().any(|class| is_word(class));
+        dom::element("says").set_class_name(if words { "words" } else { "" });
         for (k, class) in classes.iter().enumerate() {
             let item = dom::create("li", "");
             item.set_inner_html("<span class=name></span><span class=track><span class=fill></span><span class=second></span></span><span class=value></span>");
@@ -177,18 +187,28 @@ fn strip(trace: &Trace, classes: &[String], step: usize) {
     context.clear_rect(0.0, 0.0, width, height);
     let m = classes.len();
     let rows = trace.times.len();
-    let (head, left) = (18.0, 4.0);
-    let (w, h) = (
-        (width - 2.0 * left) / m as f64,
-        (height - head - 2.0) / rows as f64,
-    );
+    let left = 4.0;
+    let w = (width - 2.0 * left) / m as f64;
     let theme = theme::Theme::read();
     context.set_font("12px system-ui, sans-serif");
-    context.set_text_align("center");
+    context.set_fill_style_str(&theme.quiet);
+    let upright = classes.iter().any(|class| is_word(class));
+    let head = if upright { UPRIGHT } else { 18.0 };
     for (k, class) in classes.iter().enumerate() {
-        context.set_fill_style_str(&theme.quiet);
-        let _ = context.fill_text(class, left + (k as f64 + 0.5) * w, 12.0);
+        let x = left + (k as f64 + 0.5) * w;
+        if upright {
+            context.save();
+            let _ = context.translate(x + 4.0, head - 5.0);
+            let _ = context.rotate(-FRAC_PI_2);
+            context.set_text_align("left");
+            let _ = context.fill_text_with_max_width(class, 0.0, 0.0, head - 7.0);
+            context.restore();
+        } else {
+            context.set_text_align("center");
+            let _ = context.fill_text(class, x, 12.0);
+        }
     }
+    let h = (height - head - 2.0) / rows as f64;
     for (row, probabilities) in trace.probabilities.chunks(m).enumerate() {
         for (k, &p) in probabilities.iter().enumerate() {
             context.set_fill_style_str(theme::hue(k));
@@ -209,11 +229,13 @@ fn strip(trace: &Trace, classes: &[String], step: usize) {
     );
 }
 
-/// An empty drawing: nothing is said of it.
-pub fn nothing() {
+/// No walk to speak of: an empty drawing, or no model yet.
+pub fn nothing(verdict: &str) {
     dom::set_text("label", "·");
-    dom::set_text("verdict", "draw a digit");
+    dom::element("label").set_class_name("");
+    dom::set_text("verdict", verdict);
     dom::set_text("caption", "");
+    dom::element("compared").set_hidden(true);
     forget();
     let strip: HtmlCanvasElement = dom::get("strip");
     let (width, height, _) = dom::fit(&strip);

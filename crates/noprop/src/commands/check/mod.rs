@@ -42,7 +42,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     let card = weights::read_card(&weights)
         .and_then(|card| card.check_complete().map(|()| card))
         .context("these weights cannot be used")?;
-    let dataset = crate::dataset::for_weights(&card, &args.source, args.weights.as_deref())?;
+    let dataset = crate::dataset::for_weights(&card, None, &args.source, args.weights.as_deref())?;
     let name = dataset.name;
     if dataset.test.len() < args.images {
         eprintln!("note: {name} has {} test images here", dataset.test.len());

@@ -1,15 +1,16 @@
 //! Files out of a `.tar.gz` in memory. Nothing is written to disk, and a file is taken only under
 //! the exact name that is asked for, so paths, links and devices in an archive can do no harm.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
+use flate2::Compression;
 use flate2::read::GzDecoder;
-
-use crate::native::files::MAX_BYTES;
+use flate2::write::GzEncoder;
 
 /// Why an archive gives no files, for a message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TarError {
+#[non_exhaustive]
+pub enum TarError {
     /// It cannot be decoded.
     #[error("is damaged ({0})")]
     Damaged(String),
@@ -18,15 +19,16 @@ pub(crate) enum TarError {
     Lacks(String),
 }
 
-/// The regular files at `wanted` (paths in the archive), in that order.
+/// The regular files at `wanted` (paths in the archive), in that order; of the decompressed archive at
+/// most `limit` bytes are read.
 ///
 /// # Errors
-/// Damage, more than 512 MiB decompressed, or a file that is not there.
-pub(crate) fn read(archive: impl Read, wanted: &[String]) -> Result<Vec<Vec<u8>>, TarError> {
+/// Damage, what is wanted beyond the limit, or a file that is not there.
+pub fn read(archive: impl Read, wanted: &[String], limit: u64) -> Result<Vec<Vec<u8>>, TarError> {
     let damaged = |error: io::Error| TarError::Damaged(error.to_string());
     let mut found: Vec<Option<Vec<u8>>> = vec![None; wanted.len()];
     // The limit is on everything that is decompressed, names and unwanted files included.
-    let mut archive = tar::Archive::new(GzDecoder::new(archive).take(MAX_BYTES));
+    let mut archive = tar::Archive::new(GzDecoder::new(archive).take(limit));
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let is_wanted = |name: &String| entry.path_bytes().as_ref() == name.as_bytes();
@@ -54,45 +56,68 @@ pub(crate) fn read(archive: impl Read, wanted: &[String]) -> Result<Vec<Vec<u8>>
         .collect()
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::io::Write;
+/// A `.tar.gz` of regular files, path and content each; the inverse of [`read`].
+///
+/// # Errors
+/// A path of more than 100 bytes.
+pub fn write(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for (path, content) in files {
+        bytes.extend(entry(tar::EntryType::Regular, path, content)?);
+    }
+    gzip(&close(bytes))
+}
 
-    use flate2::{Compression, write::GzEncoder};
+/// One entry. Its path is as given, `..` included, which the builder of `tar` would refuse.
+fn entry(kind: tar::EntryType, path: &str, content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    let name = header.as_old_mut().name.get_mut(..path.len());
+    let name = name.ok_or_else(|| io::Error::other(format!("{path} is longer than 100 bytes")))?;
+    name.copy_from_slice(path.as_bytes());
+    header.set_entry_type(kind);
+    header.set_size(content.len() as u64);
+    if kind.is_symlink() {
+        header.set_link_name("target")?;
+    }
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    Ok(bytes)
+}
+
+/// Two empty blocks end an archive.
+fn close(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    fn read(bytes: &[u8], wanted: &[String]) -> Result<Vec<Vec<u8>>, TarError> {
+        super::read(bytes, wanted, 1 << 20)
+    }
+
     fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
+        super::gzip(bytes).unwrap()
     }
 
-    /// Names as given, `..` included, which the builder's own methods would refuse.
     fn entry(kind: tar::EntryType, path: &str, content: &[u8]) -> Vec<u8> {
-        let mut header = tar::Header::new_gnu();
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        header.set_entry_type(kind);
-        header.set_size(content.len() as u64);
-        if kind.is_symlink() {
-            header.set_link_name("target").unwrap();
-        }
-        header.set_cksum();
-        let mut bytes = header.as_bytes().to_vec();
-        bytes.extend_from_slice(content);
-        bytes.resize(bytes.len().next_multiple_of(512), 0);
-        bytes
+        super::entry(kind, path, content).unwrap()
     }
 
-    /// A `.tar.gz` of regular files.
-    pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut bytes: Vec<u8> = files
-            .iter()
-            .flat_map(|(path, content)| entry(tar::EntryType::Regular, path, content))
-            .collect();
-        bytes.resize(bytes.len() + 1024, 0);
-        gzip(&bytes)
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        write(files).unwrap()
     }
 
     fn names(wanted: &[&str]) -> Vec<String> {
@@ -104,6 +129,19 @@ pub(crate) mod tests {
         let bytes = archive(&[("p/a", b"A"), ("p/other", b"?"), ("p/b", b"B")]);
         let files = read(&bytes[..], &names(&["p/b", "p/a"])).unwrap();
         assert_eq!(files, [b"B".to_vec(), b"A".to_vec()]);
+    }
+
+    #[test]
+    fn nothing_is_read_beyond_the_limit() {
+        let bytes = archive(&[("p/a", &[7; 5000])]);
+        let wanted = names(&["p/a"]);
+        assert!(matches!(
+            super::read(&bytes[..], &wanted, 5000),
+            Err(TarError::Damaged(_))
+        ));
+        // The header is 512 bytes.
+        assert_eq!(super::read(&bytes[..], &wanted, 5512).unwrap().len(), 1);
+        assert!(write(&[(&"x".repeat(101), b"")]).is_err());
     }
 
     #[test]
@@ -128,7 +166,7 @@ pub(crate) mod tests {
             tar::EntryType::Char,
         ] {
             let mut bytes = entry(kind, "p/a", b"");
-            bytes.resize(bytes.len() + 1024, 0);
+            bytes = close(bytes);
             assert_eq!(
                 read(&gzip(&bytes)[..], &names(&["p/a"])),
                 Err(TarError::Lacks("p/a".to_owned())),
@@ -165,7 +203,7 @@ pub(crate) mod tests {
                 entry(tar::EntryType::GNULongName, "p/b", b"p/long"),
                 entry(tar::EntryType::Regular, "p/b", b"B"),
             ].concat();
-            tar.resize(tar.len() + 1024, 0);
+            tar = close(tar);
             let mut compressed = gzip(&tar);
             let at = position % tar.len();
             tar[at] = value;
