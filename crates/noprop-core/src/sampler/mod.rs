@@ -194,6 +194,20 @@ impl Sampling {
         self.run_from(model, features, z_0, first, &mut |_, _| {})
     }
 
+    /// As [`Self::run`], but at every step the denoiser is given the latent of another image of the batch,
+    /// the one before. Where it does not look at z, nothing changes.
+    pub fn run_on_swapped_latents(
+        &self,
+        model: &NoProp,
+        features: &Features,
+        first: usize,
+    ) -> Tensor<2> {
+        let z_0 = self.initial(model, first, features.len());
+        let mut walk = Walk::new(model, features, *self, first);
+        walk.is_swapped = true;
+        self.walk(walk, z_0, &mut |_, _| {})
+    }
+
     /// Walks from `z_0` `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
     ///
     /// `model` must be off the autodiff device ([`burn::module::Module::valid`]). `first` is the
@@ -209,8 +223,16 @@ impl Sampling {
         first: usize,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        let stepper = self.kind.stepper(&model.schedule);
-        let mut walk = Walk::new(model, features, *self, first);
+        self.walk(Walk::new(model, features, *self, first), z_0, observe)
+    }
+
+    fn walk(
+        &self,
+        mut walk: Walk<'_>,
+        z_0: Tensor<2>,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Tensor<2> {
+        let stepper = self.kind.stepper(&walk.model.schedule);
         let mut z = z_0;
         for k in 0..self.steps {
             z = stepper.step(&mut walk, k, z);
@@ -232,6 +254,8 @@ struct Walk<'a> {
     /// One stream of ancestral noise per image.
     noise: Vec<NoiseSource>,
     device: Device,
+    /// Whether the denoiser is given the latents of other images.
+    is_swapped: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -255,16 +279,28 @@ impl<'a> Walk<'a> {
             steps: sampling.steps,
             noise,
             device,
+            is_swapped: false,
         }
     }
 
     /// û(z, t_k), `[b, d]`; in NoProp-DT that of the block which makes step k.
     fn u_hat(&self, z: Tensor<2>, k: usize) -> Tensor<2> {
+        let z = self.seen(z);
         if !self.model.blocks.is_empty() {
             return self.model.denoise_block(self.features, k, z).u_hat;
         }
         let t = Self::at(&self.times, k);
         self.model.denoise(self.features, z, t).u_hat
+    }
+
+    /// What the denoiser is given for the latents `z` `[b, d]`.
+    fn seen(&self, z: Tensor<2>) -> Tensor<2> {
+        let count = z.dims()[0];
+        if !self.is_swapped || count < 2 {
+            return z;
+        }
+        let last = z.clone().narrow(0, count - 1, 1);
+        Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
     }
 
     /// Entry k of a field of the grid, `[1, 1]`.

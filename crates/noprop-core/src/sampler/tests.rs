@@ -376,3 +376,23 @@ fn noprop_dt_walks_in_its_own_number_of_steps_only() {
         }
     }
 }
+
+#[test]
+fn swapped_latents_change_a_walk_only_where_the_denoiser_looks_at_them() {
+    let difference = |model: &NoProp, width: usize, steps: usize| {
+        let values = NoiseSource::new(3, Purpose::Initialising, 0).normal(3 * width);
+        let values = TensorData::new(values, [3, width]);
+        let features = model.prepare(Tensor::from_data(values, &Device::flex()));
+        let sampling = Sampling {
+            kind: SamplerKind::Ddim,
+            steps,
+            seed: 5,
+        };
+        let usual = sampling.run(model, &features, 0);
+        let swapped = sampling.run_on_swapped_latents(model, &features, 0);
+        (usual - swapped).abs().max().into_scalar::<f32>()
+    };
+    assert_eq!(difference(&constant_model(), 8, 5), 0.0);
+    let model = NoProp::new(&cosine(4), 1, &Device::flex()).unwrap();
+    assert!(difference(&model, 4 * 8, 4) > 1e-3);
+}

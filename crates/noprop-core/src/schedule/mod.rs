@@ -288,11 +288,19 @@ impl NoiseSchedule {
     /// γ has no closed inverse; between knots it is close enough to a line that λ(t_k) is even to
     /// about 1e-5, and whoever needs λ(t_k) asks [`Self::at`] for the exact one.
     pub fn times_even_in_log_snr(&self, steps: usize, device: &Device) -> Tensor<2> {
+        self.times_at_log_snr(even_times(steps, device)).0
+    }
+
+    /// The times at which λ is at the shares `share` `[n, 1]` of its way from λ(0) to λ(1), and dt/dshare
+    /// there; both `[n, 1]`. λ is taken as a line between knots, in both alike: for uniform shares the
+    /// second is the reciprocal of the density of the first, exactly.
+    pub fn times_at_log_snr(&self, share: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         const KNOTS: usize = 1024;
+        let device = &share.device();
         let knots = self.at(even_times(KNOTS, device)).log_snr;
         let first = knots.clone().narrow(0, 0, 1);
         let range = knots.clone().narrow(0, KNOTS, 1) - first.clone();
-        let wanted = first + range * even_times(steps, device);
+        let wanted = first + range.clone() * share;
 
         let below = wanted
             .clone()
@@ -306,8 +314,9 @@ impl NoiseSchedule {
         let right = knots.select(0, below.clone().add_scalar(1));
         // Where the reference's clamp makes λ flat, any time between the knots will do.
         let gap = (right - left.clone()).clamp_min(1e-9);
-        let part = ((wanted - left) / gap).clamp(0.0, 1.0);
-        (below.float().unsqueeze_dim::<2>(1) + part).div_scalar(KNOTS as f64)
+        let part = ((wanted - left) / gap.clone()).clamp(0.0, 1.0);
+        let t = (below.float().unsqueeze_dim::<2>(1) + part).div_scalar(KNOTS as f64);
+        (t, range / gap.mul_scalar(KNOTS as f64))
     }
 }
 
