@@ -7,6 +7,7 @@ mod ddim;
 mod flow;
 mod lambda;
 mod reference;
+mod walk;
 
 use core::fmt;
 use core::str::FromStr;
@@ -15,12 +16,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 pub use lambda::{LONGEST_STEP, velocity};
+use walk::Walk;
 
 use crate::config::ModelConfig;
 use crate::error::ConfigError;
 use crate::model::{Features, NoProp};
-use crate::noise::{NoiseSource, Purpose, initial_latents};
-use crate::schedule::{NoiseSchedule, SchedulePoint, even_times};
+use crate::noise::initial_latents;
+use crate::schedule::{NoiseSchedule, even_times};
 
 /// Which sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -242,85 +244,7 @@ impl Sampling {
     }
 }
 
-/// What every step needs: the model, the features, and the process at the times t_k.
-struct Walk<'a> {
-    model: &'a NoProp,
-    features: &'a Features,
-    /// `[T + 1, 1]`.
-    times: Tensor<2>,
-    /// Fields `[T + 1, 1]`.
-    grid: SchedulePoint,
-    steps: usize,
-    /// One stream of ancestral noise per image.
-    noise: Vec<NoiseSource>,
-    device: Device,
-    /// Whether the denoiser is given the latents of other images.
-    is_swapped: bool,
-}
-
-impl<'a> Walk<'a> {
-    fn new(model: &'a NoProp, features: &'a Features, sampling: Sampling, first: usize) -> Self {
-        let device = features.fused.device();
-        let noise = if sampling.kind == SamplerKind::Ancestral {
-            let stream =
-                |i| NoiseSource::new(sampling.seed, Purpose::Ancestral, (first + i) as u64);
-            (0..features.len()).map(stream).collect()
-        } else {
-            Vec::new()
-        };
-        let times = sampling
-            .kind
-            .times(&model.schedule, sampling.steps, &device);
-        Self {
-            model,
-            features,
-            grid: model.schedule.at(times.clone()),
-            times,
-            steps: sampling.steps,
-            noise,
-            device,
-            is_swapped: false,
-        }
-    }
-
-    /// û(z, t_k), `[b, d]`; in NoProp-DT that of the block which makes step k.
-    fn u_hat(&self, z: Tensor<2>, k: usize) -> Tensor<2> {
-        let z = self.seen(z);
-        if !self.model.blocks.is_empty() {
-            return self.model.denoise_block(self.features, k, z).u_hat;
-        }
-        let t = Self::at(&self.times, k);
-        self.model.denoise(self.features, z, t).u_hat
-    }
-
-    /// What the denoiser is given for the latents `z` `[b, d]`.
-    fn seen(&self, z: Tensor<2>) -> Tensor<2> {
-        let count = z.dims()[0];
-        if !self.is_swapped || count < 2 {
-            return z;
-        }
-        let last = z.clone().narrow(0, count - 1, 1);
-        Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
-    }
-
-    /// Entry k of a field of the grid, `[1, 1]`.
-    fn at(field: &Tensor<2>, k: usize) -> Tensor<2> {
-        field.clone().narrow(0, k, 1)
-    }
-
-    /// Standard normal noise `[b, d]`, each image from its own stream.
-    fn draw(&mut self, dim: usize) -> Tensor<2> {
-        let values: Vec<f32> = self
-            .noise
-            .iter_mut()
-            .flat_map(|source| source.normal(dim))
-            .collect();
-        Tensor::from_data(
-            TensorData::new(values, [self.noise.len(), dim]),
-            &self.device,
-        )
-    }
-}
-
+#[cfg(test)]
+mod dt_tests;
 #[cfg(test)]
 mod tests;
