@@ -226,10 +226,9 @@ fn blocks_are_trained_apart_and_merged() {
     // To the bit, and the metadata, too.
     assert!(bytes("dt.safetensors") == bytes("whole/model.safetensors"));
 
-    let table = json(
-        at,
-        &format!("eval dt.safetensors --json --images 20 --offline {CPU}"),
-    );
+    let args = format!("eval dt.safetensors --json --ablate --images 20 --offline {CPU}");
+    let table = json(at, &args);
+    assert_eq!(table["ablations"].as_array().unwrap().len(), 2);
     let rows = table["rows"].as_array().unwrap();
     let names: Vec<_> = rows
         .iter()

@@ -91,12 +91,22 @@ pub enum Readout {
     /// A linear layer on z_1 alone (the paper).
     #[default]
     Linear,
+    /// The same layer's class probabilities as a point ỹ among the embeddings, and the distance to each:
+    /// p̂(y|z) ∝ exp(−‖ỹ − u_y‖²/(2σ²)) (eq. 14–16; NoProp-DT).
+    Posterior,
     /// The class embedding nearest to z_1 (the paper's for flow matching).
     Nearest,
     /// The largest coordinate of z_1; needs one-hot embeddings (`nopropct_mnist.py`).
     ArgmaxZ,
     /// The denoiser's logits at (x, z_1, t = 1) (`noprop_simple.py`).
     Denoiser,
+}
+
+impl Readout {
+    /// Whether it is a linear layer with what follows.
+    pub(crate) fn has_head(self) -> bool {
+        matches!(self, Self::Linear | Self::Posterior)
+    }
 }
 
 impl ModelConfig {
@@ -164,6 +174,12 @@ impl ModelConfig {
         }
         if self.schedule.blocks().is_some() {
             self.validate_blocks()?;
+        } else if self.readout == Readout::Posterior {
+            return Err(ConfigError::Combination(
+                "readout \"posterior\" is an output head of NoProp-DT; set schedule kind \"cosine\" and \
+                 objective \"dt\", or choose another model.readout"
+                    .into(),
+            ));
         }
         if self.readout == Readout::ArgmaxZ && self.class_embedding != ClassEmbeddingConfig::OneHot
         {
@@ -179,10 +195,10 @@ impl ModelConfig {
     /// What the blocks of NoProp-DT ask for.
     fn validate_blocks(&self) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError::Combination(message.into()));
-        if self.readout != Readout::Linear {
+        if !self.readout.has_head() {
             return refuse(
                 "schedule kind \"cosine\" (NoProp-DT) reads the class off z_T with a head of its own; \
-                 set model.readout to \"linear\"",
+                 set model.readout to \"linear\" or \"posterior\"",
             );
         }
         if self.label_encoder != LabelEncoderConfig::Linear {

@@ -95,7 +95,7 @@ impl NoProp {
         let values = config.class_embedding.initial_values(classes, d, seed);
         let anchored =
             config.schedule.is_flow() && config.class_embedding != ClassEmbeddingConfig::OneHot;
-        let output_head = (config.readout == Readout::Linear || anchored)
+        let output_head = (config.readout.has_head() || anchored)
             .then(|| inner_product_head(&values, classes, device));
         let blocks: Vec<Block> = (0..config.blocks().unwrap_or(0))
             .map(|t| {
@@ -229,8 +229,20 @@ impl NoProp {
                 let one = Tensor::ones([1, 1], &z_1.device());
                 self.denoise(features, z_1, one).logits
             }
-            (_, Some(head)) => head.forward(z_1),
+            (_, Some(head)) => self.head_logits(head, z_1),
             (_, None) => z_1,
+        }
+    }
+
+    /// p̂_out's logits `[b, m]` by the linear layer `head`, of latents `z` `[b, d]`.
+    pub(crate) fn head_logits(&self, head: &Linear, z: Tensor<2>) -> Tensor<2> {
+        let logits = head.forward(z);
+        match self.config.readout {
+            Readout::Posterior => {
+                let expected = self.class_embedding.expectation(logits);
+                self.class_embedding.nearness(expected)
+            }
+            _ => logits,
         }
     }
 

@@ -133,3 +133,34 @@ pub(crate) async fn host(tensor: Tensor<2>) -> Result<Vec<f32>, GpuError> {
     let data = data.map_err(|error| GpuError::Tensor(error.to_string()))?;
     Ok(data.iter::<f32>().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use noprop_core::schedule::ScheduleConfig;
+    use noprop_core::{ModelConfig, Readout};
+
+    use super::*;
+
+    #[test]
+    fn models_that_the_kernel_does_not_walk_are_refused() {
+        let refusal = |schedule, readout| {
+            let config = ModelConfig {
+                embed_dim: 4,
+                schedule,
+                readout,
+                ..Default::default()
+            };
+            let model = NoProp::new(&config, 0, &Device::flex()).unwrap();
+            let result = pollster::block_on(SolverWeights::from_model(&model));
+            result.map(|_| ()).unwrap_err().to_string()
+        };
+        let flow = ScheduleConfig::Flow { sigma: 0.0 };
+        assert!(refusal(flow, Readout::Nearest).contains("flow matching"));
+        let blocks = ScheduleConfig::Cosine {
+            steps: 2,
+            form: Default::default(),
+        };
+        assert!(refusal(blocks, Readout::Linear).contains("a block for each step"));
+    }
+}

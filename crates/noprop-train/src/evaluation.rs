@@ -59,9 +59,21 @@ impl<'a> Evaluator<'a> {
 
     /// Where one walk of each image ends, in the order of the split.
     pub fn outcomes(&self, sampling: Sampling) -> Vec<Outcome> {
+        self.outcomes_of(|features, first| sampling.run(self.model, features, first))
+    }
+
+    /// Accuracy where at every step the denoiser is given the latent of another image.
+    pub fn accuracy_on_swapped_latents(&self, sampling: Sampling) -> Accuracy {
+        let walk = |features: &Features, first| {
+            sampling.run_on_swapped_latents(self.model, features, first)
+        };
+        share_of_right(&self.outcomes_of(walk))
+    }
+
+    fn outcomes_of(&self, walk: impl Fn(&Features, usize) -> Tensor<2> + Sync) -> Vec<Outcome> {
         let outcomes = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
-            let z_1 = sampling.run(self.model, features, i * self.batch);
+            let z_1 = walk(features, i * self.batch);
             let predicted = self.model.readout(features, z_1).argmax(1);
             let host = |tensor: Tensor<1, Int>| {
                 let data = tensor.into_data();

@@ -231,6 +231,9 @@ pub struct EvalArgs {
     /// Name the images that the first noise seed gets wrong.
     #[arg(long)]
     pub mistakes: bool,
+    /// The accuracy with the denoiser's inputs made wrong, too: z of other images, and random images.
+    #[arg(long)]
+    pub ablate: bool,
     /// The accuracy of each class, too, with the first sampler and the last T.
     #[arg(long)]
     pub per_class: bool,

@@ -5,11 +5,17 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Batch, Loss, cross_entropy};
+use super::{Batch, Loss, TimeSampling, cross_entropy};
 use crate::model::NoProp;
 use crate::schedule::kl_to_standard_normal;
 
-pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64, max_weight: Option<f64>) -> Loss {
+pub(super) fn loss(
+    model: &NoProp,
+    batch: Batch,
+    eta: f64,
+    max_weight: Option<f64>,
+    time_sampling: TimeSampling,
+) -> Loss {
     let Batch {
         images,
         labels,
@@ -24,14 +30,26 @@ pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64, max_weight: Option<f6
         &device,
     ));
 
-    let now = model.schedule.at(draws.t.clone());
+    let (t, inverse_density) = match time_sampling {
+        TimeSampling::Importance => {
+            let (t, rate) = model.schedule.times_at_log_snr(draws.t);
+            // How times are drawn is no part of what is minimised.
+            (t.detach(), Some(rate.detach()))
+        }
+        _ => (draws.t, None),
+    };
+    let now = model.schedule.at(t.clone());
     let z_t = now.diffuse(u_y.clone(), draws.noise);
     let features = model.features(images);
-    let estimate = model.denoise(&features, z_t, draws.t);
+    let estimate = model.denoise(&features, z_t, t);
     let error = (estimate.u_hat - u_y.clone()).square().sum_dim(1);
     let weight = match max_weight {
         Some(limit) => now.snr_prime.clamp_max(limit),
         None => now.snr_prime,
+    };
+    let weight = match inverse_density {
+        Some(factor) => weight * factor,
+        None => weight,
     };
     let denoise = (weight * error).mean().mul_scalar(0.5 * eta);
 

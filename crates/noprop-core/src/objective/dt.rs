@@ -56,7 +56,7 @@ fn ends(
     let u_y = model.class_embedding.embed(labels.clone());
     let z_last = draw(steps, model.blocks.len(), u_y.clone(), draws.noise_1);
     let logits = match &model.output_head {
-        Some(head) => head.forward(z_last),
+        Some(head) => model.head_logits(head, z_last),
         None => unreachable!("validated: NoProp-DT has an output head"),
     };
     let log_snr_0 = Tensor::full([1, 1], libm::log(steps.snr(0)), &u_y.device());
@@ -226,6 +226,46 @@ mod tests {
         };
         // No tolerance: the same operations.
         assert_eq!(gradient(alone), gradient(whole));
+    }
+
+    /// Eq. 14–16 in f64 on the host: ỹ = softmax(head(z)) W, then distances to the rows of W.
+    #[test]
+    fn the_posterior_head_goes_by_distance() {
+        let device = Device::flex();
+        let config = ModelConfig {
+            readout: Readout::Posterior,
+            ..blocks()
+        };
+        ObjectiveConfig::Dt { eta: ETA }.validate(&config).unwrap();
+        let model = NoProp::new(&config, 2, &device).unwrap();
+        let z = batch(&config, &device).draws.noise;
+        let w = rows(&model.class_embedding.weight.val());
+        let head = rows(&model.output_head.as_ref().unwrap().forward(z.clone()));
+        let features = model.prepare(Tensor::zeros([BATCH, STEPS * 5], &device));
+        let found = rows(&model.readout(&features, z));
+        let normalised = |logits: &[f64]| -> Vec<f64> {
+            let all = (0..CLASSES).map(|class| (-negative_log_softmax(logits, class)).exp());
+            all.collect()
+        };
+        for i in 0..BATCH {
+            let shares = normalised(&head[i]);
+            let point: Vec<f64> = (0..4)
+                .map(|j| (0..CLASSES).map(|c| shares[c] * w[c][j]).sum())
+                .collect();
+            let expected: Vec<f64> = (0..CLASSES)
+                .map(|c| (0..4).map(|j| (point[j] - w[c][j]).powi(2)).sum::<f64>())
+                .map(|distance| -distance / (2.0 * 0.3 * 0.3))
+                .collect();
+            for (a, b) in normalised(&found[i]).iter().zip(normalised(&expected)) {
+                // Logits of order 10 to 100 in f32.
+                assert!((a - b).abs() < 1e-4, "{a} {b}");
+            }
+        }
+        let ct = ModelConfig {
+            readout: Readout::Posterior,
+            ..super::super::tests::config()
+        };
+        assert!(ct.validate().unwrap_err().to_string().contains("NoProp-DT"));
     }
 
     #[test]

@@ -4,8 +4,10 @@ mod ct;
 mod dt;
 mod fm;
 mod reference;
+mod time_sampling;
 
 pub use dt::readout_loss;
+pub use time_sampling::TimeSampling;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -31,6 +33,9 @@ pub enum ObjectiveConfig {
         /// the early times, where the image decides (cf. Min-SNR, arXiv:2303.09556).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_weight: Option<f64>,
+        /// How the times of a batch are drawn.
+        #[serde(default, skip_serializing_if = "TimeSampling::is_uniform")]
+        time_sampling: TimeSampling,
     },
     /// Discrete-time diffusion with a block for each step (eq. 8).
     Dt {
@@ -65,6 +70,7 @@ impl Default for ObjectiveConfig {
         Self::Ct {
             eta: 1.0,
             max_weight: None,
+            time_sampling: TimeSampling::Uniform,
         }
     }
 }
@@ -85,7 +91,7 @@ pub struct Batch {
 /// Random numbers of a batch, drawn on the host so that they do not depend on the device.
 #[derive(Debug, Clone)]
 pub struct Draws {
-    /// Times, uniform in [0, 1), `[b, 1]`.
+    /// Times in [0, 1], `[b, 1]`; for [`TimeSampling::Importance`] their place between λ(0) and λ(1).
     pub t: Tensor<2>,
     /// ε of z_t, `[b, d]`; in NoProp-DT of z_{t−1}.
     pub noise: Tensor<2>,
@@ -111,6 +117,12 @@ impl HostDraws {
             noise_1: source.normal(count * dim),
             dim,
         }
+    }
+
+    /// The same with times as `sampling` asks for.
+    pub fn with_times(mut self, sampling: TimeSampling) -> Self {
+        self.t = sampling.spread(self.t);
+        self
     }
 
     /// Rows `rows` on `device`.
@@ -210,13 +222,25 @@ impl ObjectiveConfig {
         Ok(())
     }
 
+    /// How the times of a batch are drawn.
+    pub fn time_sampling(&self) -> TimeSampling {
+        match *self {
+            Self::Ct { time_sampling, .. } => time_sampling,
+            _ => TimeSampling::Uniform,
+        }
+    }
+
     /// The loss of `batch`. The model's configuration must have passed [`Self::validate`].
     ///
     /// # Panics
     /// When it has not, and flow matching or NoProp-DT meets the schedule of another process.
     pub fn loss(&self, model: &NoProp, batch: Batch) -> Loss {
         match *self {
-            Self::Ct { eta, max_weight } => ct::loss(model, batch, eta, max_weight),
+            Self::Ct {
+                eta,
+                max_weight,
+                time_sampling,
+            } => ct::loss(model, batch, eta, max_weight, time_sampling),
             Self::Fm { anchor } => match &model.schedule {
                 NoiseSchedule::Flow(path) => fm::loss(model, path, batch, anchor),
                 other => unreachable!("validated: flow matching on {other:?}"),

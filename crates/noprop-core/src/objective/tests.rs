@@ -89,6 +89,7 @@ fn ct_terms_are_those_of_equation_9() {
     let loss = ObjectiveConfig::Ct {
         eta: 0.7,
         max_weight: None,
+        time_sampling: TimeSampling::Uniform,
     }
     .loss(&model, batch.clone());
 
@@ -313,7 +314,8 @@ fn objectives_refuse_models_that_do_not_suit_them() {
     assert!(
         ObjectiveConfig::Ct {
             eta: 1.0,
-            max_weight: None
+            max_weight: None,
+            time_sampling: TimeSampling::Uniform,
         }
         .validate(&model)
         .is_ok()
@@ -321,7 +323,8 @@ fn objectives_refuse_models_that_do_not_suit_them() {
     assert!(
         ObjectiveConfig::Ct {
             eta: 0.0,
-            max_weight: None
+            max_weight: None,
+            time_sampling: TimeSampling::Uniform,
         }
         .validate(&model)
         .is_err()
@@ -333,7 +336,8 @@ fn objectives_refuse_models_that_do_not_suit_them() {
     assert!(
         ObjectiveConfig::Ct {
             eta: 1.0,
-            max_weight: None
+            max_weight: None,
+            time_sampling: TimeSampling::Uniform,
         }
         .validate(&model)
         .is_err()

@@ -11,7 +11,7 @@ use super::{Stepper, Walk};
 /// v at z, t_k, and t_{k+1} − t_k.
 fn velocity(walk: &Walk<'_>, z: Tensor<2>, k: usize) -> Tensor<2> {
     let t = Walk::at(&walk.times, k);
-    walk.model.velocity(walk.features, z, t)
+    walk.model.velocity(walk.features, walk.seen(z), t)
 }
 
 fn step_size(walk: &Walk<'_>, k: usize) -> Tensor<2> {

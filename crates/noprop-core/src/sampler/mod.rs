@@ -7,6 +7,7 @@ mod ddim;
 mod flow;
 mod lambda;
 mod reference;
+mod walk;
 
 use core::fmt;
 use core::str::FromStr;
@@ -15,12 +16,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 pub use lambda::{LONGEST_STEP, velocity};
+use walk::{StepNoise, Walk};
 
 use crate::config::ModelConfig;
 use crate::error::ConfigError;
 use crate::model::{Features, NoProp};
-use crate::noise::{NoiseSource, ancestral_streams, initial_latents};
-use crate::schedule::{NoiseSchedule, SchedulePoint, even_times};
+use crate::noise::initial_latents;
+use crate::schedule::{NoiseSchedule, even_times};
 
 /// Which sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -194,6 +196,21 @@ impl Sampling {
         self.run_from(model, features, z_0, first, &mut |_, _| {})
     }
 
+    /// As [`Self::run`], but at every step the denoiser is given the latent of another image of the batch,
+    /// the one before. Where it does not look at z, nothing changes.
+    pub fn run_on_swapped_latents(
+        &self,
+        model: &NoProp,
+        features: &Features,
+        first: usize,
+    ) -> Tensor<2> {
+        let z_0 = self.initial(model, first, features.len());
+        let noise = StepNoise::of(*self, first, features.len());
+        let mut walk = Walk::new(model, features, *self, noise);
+        walk.is_swapped = true;
+        self.walk(walk, z_0, &mut |_, _| {})
+    }
+
     /// Walks from `z_0` `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
     ///
     /// `model` must be off the autodiff device ([`burn::module::Module::valid`]). `first` is the
@@ -209,12 +226,8 @@ impl Sampling {
         first: usize,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        let noise = if self.kind == SamplerKind::Ancestral {
-            ancestral_streams(self.seed, first, features.len())
-        } else {
-            Vec::new()
-        };
-        self.walk(model, features, z_0, StepNoise::Streams(noise), observe)
+        let noise = StepNoise::of(*self, first, features.len());
+        self.walk(Walk::new(model, features, *self, noise), z_0, observe)
     }
 
     /// As [`Self::run_from`], with the ancestral noise `noise` `[T, b, d]` instead of our own
@@ -228,25 +241,17 @@ impl Sampling {
         noise: Tensor<3>,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        self.walk(
-            model,
-            features,
-            z_0,
-            StepNoise::Given(Box::new(noise)),
-            observe,
-        )
+        let noise = StepNoise::Given(Box::new(noise));
+        self.walk(Walk::new(model, features, *self, noise), z_0, observe)
     }
 
     fn walk(
         &self,
-        model: &NoProp,
-        features: &Features,
+        mut walk: Walk<'_>,
         z_0: Tensor<2>,
-        noise: StepNoise,
         observe: &mut dyn FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        let stepper = self.kind.stepper(&model.schedule);
-        let mut walk = Walk::new(model, features, *self, noise);
+        let stepper = self.kind.stepper(&walk.model.schedule);
         let mut z = z_0;
         for k in 0..self.steps {
             z = stepper.step(&mut walk, k, z);
@@ -256,77 +261,7 @@ impl Sampling {
     }
 }
 
-/// Where ancestral noise comes from.
-enum StepNoise {
-    /// One stream per image.
-    Streams(Vec<NoiseSource>),
-    /// That of all steps, `[T, b, d]`.
-    Given(Box<Tensor<3>>),
-}
-
-/// What every step needs: the model, the features, and the process at the times t_k.
-struct Walk<'a> {
-    model: &'a NoProp,
-    features: &'a Features,
-    /// `[T + 1, 1]`.
-    times: Tensor<2>,
-    /// Fields `[T + 1, 1]`.
-    grid: SchedulePoint,
-    steps: usize,
-    noise: StepNoise,
-    device: Device,
-}
-
-impl<'a> Walk<'a> {
-    fn new(
-        model: &'a NoProp,
-        features: &'a Features,
-        sampling: Sampling,
-        noise: StepNoise,
-    ) -> Self {
-        let device = features.fused.device();
-        let times = sampling
-            .kind
-            .times(&model.schedule, sampling.steps, &device);
-        Self {
-            model,
-            features,
-            grid: model.schedule.at(times.clone()),
-            times,
-            steps: sampling.steps,
-            noise,
-            device,
-        }
-    }
-
-    /// û(z, t_k), `[b, d]`; in NoProp-DT that of the block which makes step k.
-    fn u_hat(&self, z: Tensor<2>, k: usize) -> Tensor<2> {
-        if !self.model.blocks.is_empty() {
-            return self.model.denoise_block(self.features, k, z).u_hat;
-        }
-        let t = Self::at(&self.times, k);
-        self.model.denoise(self.features, z, t).u_hat
-    }
-
-    /// Entry k of a field of the grid, `[1, 1]`.
-    fn at(field: &Tensor<2>, k: usize) -> Tensor<2> {
-        field.clone().narrow(0, k, 1)
-    }
-
-    /// Standard normal noise `[b, dim]` of the step from t_k.
-    fn draw(&mut self, k: usize, dim: usize) -> Tensor<2> {
-        match &mut self.noise {
-            StepNoise::Given(noise) => (**noise).clone().narrow(0, k, 1).squeeze_dim(0),
-            StepNoise::Streams(streams) => {
-                let values: Vec<f32> = streams
-                    .iter_mut()
-                    .flat_map(|source| source.normal(dim))
-                    .collect();
-                Tensor::from_data(TensorData::new(values, [streams.len(), dim]), &self.device)
-            }
-        }
-    }
-}
-
+#[cfg(test)]
+mod dt_tests;
 #[cfg(test)]
 mod tests;

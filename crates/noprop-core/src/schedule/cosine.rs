@@ -200,6 +200,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// ᾱ increases, so that all weights are positive, and the weights add up to SNR(T) − SNR(0).
+        #[test]
+        fn weights_are_positive_and_telescope(steps in 2_usize..300, clipped: bool) {
+            let form = if clipped { CosineForm::Clipped } else { CosineForm::Shifted };
+            let schedule = CosineSchedule { steps, form };
+            let weights: Vec<f64> =
+                (1..=steps).map(|k| schedule.snr(k) - schedule.snr(k - 1)).collect();
+            // Near both ends of a fine grid the clipped form stands still.
+            let inside = |w: &f64| if clipped { *w >= 0.0 } else { *w > 0.0 };
+            proptest::prop_assert!(weights.iter().all(inside));
+            let whole = schedule.snr(steps) - schedule.snr(0);
+            // At most 300 roundings of f64.
+            proptest::prop_assert!((weights.iter().sum::<f64>() / whole - 1.0).abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn snr_prime_is_the_derivative() {
         for form in [CosineForm::Clipped, CosineForm::Shifted] {

@@ -45,7 +45,8 @@ impl Trainer {
             Task {
                 block,
                 is_ours: ours.contains(&block),
-                draws: HostDraws::new(&mut source, count, dim),
+                draws: HostDraws::new(&mut source, count, dim)
+                    .with_times(self.recipe.objective.time_sampling()),
                 dropout_seed: seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             }
         };

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::adapters;
 use crate::cli::EvalArgs;
+use crate::commands::ablation::{self, Ablation};
 use crate::run_folder;
 
 /// One sampler at one T.
@@ -43,6 +44,9 @@ pub struct Table {
     /// One of each class, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<ClassRow>,
+    /// What wrong inputs leave of the accuracy, when asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ablations: Vec<Ablation>,
 }
 
 /// The accuracy of one class.
@@ -120,6 +124,7 @@ impl Table {
             features_seconds,
             rows,
             classes: plan.per_class(&evaluator),
+            ablations: Vec::new(),
         }
     }
 
@@ -152,6 +157,9 @@ impl Table {
                 "{:<16} {:>5} images  {:>6.2} %",
                 row.class, row.images, row.accuracy
             );
+        }
+        if !self.ablations.is_empty() {
+            ablation::print(&self.ablations);
         }
     }
 }
@@ -224,12 +232,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if steps.is_empty() {
         steps = default_steps(&card.model, &[2, 5, 10, 20, 40, 60, 100]);
     }
-    for (&kind, &steps) in samplers
-        .iter()
-        .flat_map(|kind| steps.iter().map(move |t| (kind, t)))
-    {
-        let seed = args.seed;
-        Sampling { kind, steps, seed }.check(&card.model)?;
+    let seed = args.seed;
+    let of_sampler = |&kind| {
+        let walk = move |&steps| Sampling { kind, steps, seed };
+        steps.iter().map(walk)
+    };
+    let walks: Vec<Sampling> = samplers.iter().flat_map(of_sampler).collect();
+    for walk in &walks {
+        walk.check(&card.model)?;
     }
     let dataset = crate::dataset::for_weights(&card, args.dataset, &args.source, Some(&args.run))?;
     let test = match args.images {
@@ -247,7 +257,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         mistakes: args.mistakes,
         classes: if args.per_class { &card.classes } else { &[] },
     };
-    let table = Table::measure(&model, &split, &workers, &plan);
+    let mut table = Table::measure(&model, &split, &workers, &plan);
+    if args.ablate {
+        table.ablations = ablation::measure(&model, &test, &normalization, &workers, &walks)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string(&table)?);
     } else {

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod ablation;
 pub mod bench;
 pub mod check;
 pub mod data;
