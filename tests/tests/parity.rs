@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use noprop_core::objective::{Batch, Draws};
+use noprop_core::objective::{Batch, Draws, TimeSampling};
 use noprop_core::sampler::Sampling;
 use noprop_core::weights::{self, Tensors};
 use noprop_core::{NoProp, ObjectiveConfig, SamplerKind, predicted_class};
@@ -140,7 +140,7 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
             noise: tracked("step.noise"),
             noise_1: tracked("step.noise_1"),
         },
-        block: None,
+        block: 0,
     };
     // What was imported is frozen; the trainer's models are not.
     let fresh = NoProp::new(case.model.config(), 0, &device).unwrap();
@@ -277,6 +277,7 @@ fn a_training_step_is_pytorchs() {
     let objective = ObjectiveConfig::Ct {
         eta: 1.0,
         max_weight: Some(1.0),
+        time_sampling: TimeSampling::Uniform,
     };
     let config = TrainConfig {
         weight_decay: 1e-2,
