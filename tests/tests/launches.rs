@@ -16,7 +16,7 @@ backbone = { kind = "resnet", depth = 10, stem = "strided", width = 4 }
 head = { hidden = [16, 16] }
 "#;
 
-/// Launches of a training step of the ResNet-10 above (42 tensors of parameters), and of the walks of
+/// Launches of a training step of the ResNet-10 above (56 tensors of parameters), and of the walks of
 /// a batch, Heun with T = 6, as measured. Both may fall; a rise beyond a tenth means that operations
 /// are no longer fused, or that something is computed twice.
 const STEP: f64 = 624.0;
