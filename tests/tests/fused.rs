@@ -5,10 +5,11 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::{HeadConfig, LabelEncoderConfig};
 use noprop_core::embedding::ClassEmbeddingConfig;
+use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::{Sampling, velocity};
 use noprop_core::{Features, ModelConfig, NoProp, SamplerKind, weights};
 use noprop_data::{DeviceSplit, Normalization};
@@ -108,7 +109,7 @@ fn trained_weights_walk_a_thousand_images_to_the_same_place() {
 }
 
 /// Weights large enough that every layer matters, and BatchNorm with statistics.
-struct Scramble;
+struct Scramble(NoiseSource);
 
 impl ModuleMapper for Scramble {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -117,13 +118,15 @@ impl ModuleMapper for Scramble {
             // Positive values serve as variances too.
             let spread = if D == 1 { 0.3 } else { 2.0 / width.sqrt() };
             let centre = if D == 1 { 0.5 } else { 0.0 };
-            Tensor::random(
-                tensor.dims(),
-                Distribution::Uniform(centre - spread, centre + spread),
-                &tensor.device(),
-            )
+            let values =
+                TensorData::new(self.0.uniform(tensor.shape().num_elements()), tensor.dims());
+            Tensor::from_data(values, &tensor.device()) * (2.0 * spread) + (centre - spread)
         })
     }
+}
+
+fn noise() -> NoiseSource {
+    NoiseSource::new(4, Purpose::Initialising, 0)
 }
 
 fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) -> NoProp {
@@ -146,7 +149,8 @@ fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) ->
         ..Default::default()
     };
     let mut model = NoProp::new(&config, 4, &Device::flex()).unwrap();
-    model.denoiser = model.denoiser.map(|denoiser| denoiser.map(&mut Scramble));
+    let mut scramble = Scramble(noise());
+    model.denoiser = model.denoiser.map(|denoiser| denoiser.map(&mut scramble));
     model
 }
 
@@ -160,8 +164,7 @@ fn every_kind_of_denoiser_is_solved() {
         (LabelEncoderConfig::Residual, true, 18),
     ] {
         let model = scrambled(label_encoder, batch_norm, dim);
-        let normal = Distribution::Normal(0.0, 1.0);
-        let features = model.prepare(Tensor::random([37, 18], normal, &model.device()));
+        let features = model.prepare(noise().normal_tensor([37, 18], &model.device()));
         let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
         let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         println!("{label_encoder:?}, batch norm {batch_norm}, d = {dim}");
@@ -180,10 +183,10 @@ fn the_field_is_that_of_the_tensors() {
     ] {
         let model = scrambled(label_encoder, true, dim);
         let device = model.device();
-        let normal = Distribution::Normal(0.0, 1.0);
         // One image at 3 · 37 points: not a multiple of four.
-        let features = model.prepare(Tensor::random([3, 18], normal, &device));
-        let z = Tensor::<2>::random([3 * 37, dim], normal, &device);
+        let mut noise = noise();
+        let features = model.prepare(noise.normal_tensor([3, 18], &device));
+        let z = noise.normal_tensor([3 * 37, dim], &device);
         let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
         let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         for t in [0.0, 0.3, 1.0] {
@@ -215,8 +218,7 @@ fn a_recorded_walk_has_every_step_of_every_seed() {
     let Some(gpu) = gpu() else { return };
     let (steps, seeds, dim) = (6, 4, 5);
     let model = scrambled(LabelEncoderConfig::Linear, false, dim);
-    let normal = Distribution::Normal(0.0, 1.0);
-    let features = model.prepare(Tensor::random([3, 18], normal, &model.device()));
+    let features = model.prepare(noise().normal_tensor([3, 18], &model.device()));
     let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
     for kind in KINDS {

@@ -97,6 +97,8 @@ mod tests {
     use super::*;
     use crate::backbone::{BackboneConfig, CnnConfig};
     use crate::config::HeadConfig;
+    use crate::generator::initialised;
+    use crate::noise::{NoiseSource, Purpose};
 
     #[test]
     fn parameter_count_is_the_papers() {
@@ -108,7 +110,8 @@ mod tests {
             },
             ..Default::default()
         };
-        let block = Block::new(&config, &Device::flex());
+        let device = Device::flex();
+        let block = initialised(&device, 1, || Block::new(&config, &device));
         // Running means and variances of 256, 3 · 256, 256 and 128 channels are no parameters.
         let statistics = 2 * (256 + 3 * 256 + 256 + 128);
         // One block of figure 6 with padding 1 on MNIST with one-hot labels.
@@ -127,11 +130,10 @@ mod tests {
             }),
             ..Default::default()
         };
-        let block = Block::new(&config, &device);
-        let random = |shape: [usize; 2]| {
-            Tensor::<2>::random(shape, burn::tensor::Distribution::Normal(0.0, 1.0), &device)
-        };
-        let (features, z) = (random([5, 6]), random([5, 10]));
+        let block = initialised(&device, 1, || Block::new(&config, &device));
+        let mut noise = NoiseSource::new(3, Purpose::Sampling, 0);
+        let features = noise.normal_tensor([5, 6], &device);
+        let z = noise.normal_tensor([5, 10], &device);
         let split = block.forward(block.fuse_features(features.clone()), z.clone());
         let label = block.label_branch.forward(z);
         let weight = block.head.weight_rows(0, 12);

@@ -1,7 +1,7 @@
 //! The network: one backbone and one denoiser, or T blocks; class embeddings, a schedule and an output
 //! head.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -11,6 +11,7 @@ use crate::config::{ModelConfig, Readout};
 use crate::denoiser::Denoiser;
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
+use crate::generator::initialised;
 use crate::schedule::NoiseSchedule;
 
 /// A NoProp network. The schedule says which: with one backbone and one denoiser for all times
@@ -100,16 +101,13 @@ impl NoProp {
         let blocks: Vec<Block> = (0..config.blocks().unwrap_or(0))
             .map(|t| {
                 // Weights of a block are a function of the seed and its place alone.
-                device.seed(seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-                let block = Block::new(config, device);
-                block.visit(&mut Draw);
-                block
+                let seed = seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                initialised(device, seed, || Block::new(config, device))
             })
             .collect();
         let shared = blocks.is_empty();
-        device.seed(seed);
         let backbone = || config.backbone.init(config.input, config.embed_dim, device);
-        let model = Self {
+        Ok(initialised(device, seed, || Self {
             backbone: shared.then(backbone),
             denoiser: shared.then(|| Denoiser::new(config, device)),
             blocks,
@@ -117,9 +115,7 @@ impl NoProp {
             schedule: config.schedule.init(seed, device),
             output_head,
             config: config.clone(),
-        };
-        model.visit(&mut Draw);
-        Ok(model)
+        }))
     }
 
     /// The same network with class embeddings `values`, `[classes, d]` row-major, and the output
@@ -260,16 +256,6 @@ impl NoProp {
 fn side_by_side(blocks: &[Block], of: impl Fn(usize, &Block) -> Tensor<2>) -> Tensor<2> {
     let parts = blocks.iter().enumerate().map(|(t, block)| of(t, block));
     Tensor::cat(parts.collect(), 1)
-}
-
-/// Burn draws a parameter when it is first used; drawn in the order of the modules, at once, the
-/// seed alone decides.
-struct Draw;
-
-impl ModuleVisitor for Draw {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        param.val();
-    }
 }
 
 /// The output head's initial weights: logits z·u_y, the direction of the Bayes-optimal head

@@ -5,6 +5,7 @@
 //! without making those before it. Normal deviates come from Box–Muller with pure-Rust `libm`,
 //! since the C library's logarithm and cosine differ between platforms.
 
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -62,6 +63,16 @@ impl NoiseSource {
         }
         out.truncate(n);
         out
+    }
+
+    /// As [`Self::normal`], row-major in a tensor.
+    pub fn normal_tensor<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        device: &Device,
+    ) -> Tensor<D> {
+        let values = self.normal(shape.iter().product());
+        Tensor::from_data(TensorData::new(values, shape), device)
     }
 
     /// A permutation of `0..n` (Fisher–Yates).

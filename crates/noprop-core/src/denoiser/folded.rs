@@ -131,26 +131,29 @@ impl Affine {
 #[cfg(test)]
 mod tests {
     use burn::module::RunningState;
+    use burn::tensor::Device;
     use burn::tensor::activation::relu;
-    use burn::tensor::{Device, Distribution};
 
     use super::*;
     use crate::config::{HeadConfig, LabelEncoderConfig, ModelConfig};
     use crate::embedding::ClassEmbeddingConfig;
+    use crate::generator::initialised;
+    use crate::noise::{NoiseSource, Purpose};
 
     const WIDTH: usize = 8;
 
-    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
-    }
-
     /// Statistics and parameters as after training, in place of zeros and ones.
-    fn trained(norm: Option<BatchNorm>, width: usize) -> Option<BatchNorm> {
+    fn trained(
+        norm: Option<BatchNorm>,
+        width: usize,
+        noise: &mut NoiseSource,
+    ) -> Option<BatchNorm> {
+        let mut random = || noise.normal_tensor([width], &Device::flex());
         norm.map(|norm| BatchNorm {
-            gamma: norm.gamma.map(|_| random([width])),
-            beta: norm.beta.map(|_| random([width])),
-            running_mean: RunningState::new(random([width])),
-            running_var: RunningState::new(random([width]).abs() + 0.1),
+            gamma: norm.gamma.map(|_| random()),
+            beta: norm.beta.map(|_| random()),
+            running_mean: RunningState::new(random()),
+            running_var: RunningState::new(random().abs() + 0.1),
             ..norm
         })
     }
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn folding_changes_nothing() {
         let device = Device::flex();
-        device.seed(3);
+        let mut noise = NoiseSource::new(3, Purpose::Sampling, 0);
         for label_encoder in [LabelEncoderConfig::Linear, LabelEncoderConfig::Residual] {
             for batch_norm in [false, true] {
                 let config = ModelConfig {
@@ -189,11 +192,11 @@ mod tests {
                     },
                     ..Default::default()
                 };
-                let mut denoiser = Denoiser::new(&config, &device);
-                denoiser.head.bn1 = trained(denoiser.head.bn1, 12);
-                denoiser.head.bn2 = trained(denoiser.head.bn2, 6);
-                let fused = denoiser.fuse_features(random([5, WIDTH]));
-                let z = random([5, WIDTH]);
+                let mut denoiser = initialised(&device, 3, || Denoiser::new(&config, &device));
+                denoiser.head.bn1 = trained(denoiser.head.bn1, 12, &mut noise);
+                denoiser.head.bn2 = trained(denoiser.head.bn2, 6, &mut noise);
+                let fused = denoiser.fuse_features(noise.normal_tensor([5, WIDTH], &device));
+                let z = noise.normal_tensor([5, WIDTH], &device);
                 let t = Tensor::<2>::full([1, 1], 0.3, &device);
                 let expected = denoiser.forward(fused.clone(), z.clone(), t.clone());
                 let found = evaluate(&denoiser, fused, z, t);

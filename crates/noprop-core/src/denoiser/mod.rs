@@ -180,6 +180,8 @@ fn normalise(norm: &Option<BatchNorm>, x: Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generator::initialised;
+    use crate::noise::{NoiseSource, Purpose};
 
     #[test]
     fn sinusoidal_embedding_has_the_references_values() {
@@ -198,16 +200,14 @@ mod tests {
     #[test]
     fn splitting_the_first_layer_changes_nothing() {
         let device = Device::flex();
-        device.seed(1);
         let config = ModelConfig {
             embed_dim: 8,
             ..Default::default()
         };
-        let denoiser = Denoiser::new(&config, &device);
-        let random = |shape: [usize; 2]| {
-            Tensor::<2>::random(shape, burn::tensor::Distribution::Normal(0.0, 1.0), &device)
-        };
-        let (features, z) = (random([5, 8]), random([5, 10]));
+        let denoiser = initialised(&device, 1, || Denoiser::new(&config, &device));
+        let mut noise = NoiseSource::new(3, Purpose::Sampling, 0);
+        let features = noise.normal_tensor([5, 8], &device);
+        let z = noise.normal_tensor([5, 10], &device);
         let t = Tensor::<2>::full([1, 1], 0.3, &device);
 
         let split = denoiser.forward(

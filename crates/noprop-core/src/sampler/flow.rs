@@ -42,7 +42,7 @@ impl Stepper for Heun {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor, TensorData};
+    use burn::tensor::{Device, Tensor};
 
     use crate::backbone::{BackboneConfig, CnnConfig};
     use crate::config::{ModelConfig, Readout};
@@ -50,6 +50,9 @@ mod tests {
     use crate::noise::{NoiseSource, Purpose};
     use crate::sampler::{SamplerKind, Sampling};
     use crate::schedule::ScheduleConfig;
+
+    /// Enough of them that the kinks of ReLU, which a walk meets anywhere, average out.
+    const IMAGES: usize = 64;
 
     /// A network whose velocity bends with z and t, gently enough for few steps.
     fn model() -> (NoProp, Features) {
@@ -68,14 +71,12 @@ mod tests {
             ..Default::default()
         };
         let model = NoProp::new(&config, 3, &device).unwrap();
-        let values = NoiseSource::new(3, Purpose::Initialising, 0).normal(3 * 16);
-        let values = Tensor::from_data(TensorData::new(values, [3, 16]), &device);
-        let features = model.prepare(values.mul_scalar(2.0));
+        let mut noise = NoiseSource::new(3, Purpose::Initialising, 0);
+        let features = model.prepare(noise.normal_tensor([IMAGES, 16], &device) * 2.0);
         (model, features)
     }
 
-    /// Where one model's walks end. Tests run side by side and weights come from the device's one
-    /// generator, so two models need not be the same.
+    /// Where its walks end.
     fn end((model, features): &(NoProp, Features), kind: SamplerKind, steps: usize) -> Tensor<2> {
         let sampling = Sampling {
             kind,
@@ -113,7 +114,7 @@ mod tests {
             steps: 1,
             seed: 1,
         };
-        let z_0 = sampling.initial(model, 0, 3);
+        let z_0 = sampling.initial(model, 0, IMAGES);
         let zero = Tensor::zeros([1, 1], &Device::flex());
         let estimate = model.denoise(features, z_0, zero);
         // The same products in the same order but for one addition.

@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use noprop_core::NoProp;
 use noprop_core::objective::{Batch, Loss, readout_loss};
+use noprop_core::{NoProp, seeded};
 
 use super::tasks::Task;
 use super::{LOG_INTERVAL, Trainer};
@@ -136,10 +136,11 @@ impl Trainer {
                 None,
             );
         }
-        if self.recipe.model.backbone.is_stochastic() {
-            self.device.seed(task.dropout_seed);
-        }
-        let loss = self.recipe.objective.loss(model, batch);
+        let loss = || self.recipe.objective.loss(model, batch);
+        let loss = match self.recipe.model.backbone.is_stochastic() {
+            true => seeded(&self.device, task.dropout_seed, loss),
+            false => loss(),
+        };
         let gradients = GradientsParams::from_grads(loss.total.backward(), model);
         (gradients, Some(terms(loss)))
     }
