@@ -5,6 +5,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use noprop_core::dropout::Dropout;
 use noprop_core::objective::{Batch, Draws, TimeSampling};
 use noprop_core::sampler::Sampling;
 use noprop_core::weights::{self, Tensors};
@@ -140,6 +141,7 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
             noise: tracked("step.noise"),
             noise_1: tracked("step.noise_1"),
         },
+        dropout: Dropout::Off,
         block: 0,
     };
     // What was imported is frozen; the trainer's models are not.

@@ -18,6 +18,7 @@ use burn::tensor::{Device, Tensor};
 use crate::backbone::Backbone;
 use crate::config::ModelConfig;
 use crate::denoiser::Head;
+use crate::dropout::Dropout;
 
 /// What meets in the first layer of the head: features and label.
 const ENCODINGS: usize = 2;
@@ -42,8 +43,8 @@ impl Block {
     }
 
     /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
-    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        self.norm.forward(self.backbone.project(images))
+    pub fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        self.norm.forward(self.backbone.project(images, dropout))
     }
 
     /// The features' share of the head's first layer: `[b, embed_dim]` → `[b, hidden]`.

@@ -23,6 +23,7 @@ pub mod block;
 mod block_range;
 pub mod config;
 pub mod denoiser;
+pub mod dropout;
 pub mod embedding;
 pub mod error;
 mod generator;

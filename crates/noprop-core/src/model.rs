@@ -9,6 +9,7 @@ use crate::backbone::Backbone;
 use crate::block::Block;
 use crate::config::{ModelConfig, Readout};
 use crate::denoiser::Denoiser;
+use crate::dropout::Dropout;
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
 use crate::generator::initialised;
@@ -141,9 +142,16 @@ impl NoProp {
 
     /// Normalised images `[b, c, h, w]` → features, once per image, never per step.
     pub fn features(&self, images: Tensor<4>) -> Features {
+        self.train_features(images, &mut Dropout::Off)
+    }
+
+    /// The same with dropout, where the backbone has it.
+    pub fn train_features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Features {
         self.prepare(match &self.backbone {
-            Some(backbone) => backbone.forward(images),
-            None => side_by_side(&self.blocks, |_, block| block.features(images.clone())),
+            Some(backbone) => backbone.forward(images, dropout),
+            None => side_by_side(&self.blocks, |_, block| {
+                block.features(images.clone(), dropout)
+            }),
         })
     }
 
@@ -170,13 +178,20 @@ impl NoProp {
         self.estimate(self.blocks[block].forward(fused, z))
     }
 
-    /// The same from images `[b, c, h, w]`, with the one block that it takes: a step of training.
+    /// The same from images `[b, c, h, w]`, with the one block that it takes and with dropout: a step
+    /// of training.
     ///
     /// # Panics
     /// When there is no such block.
-    pub fn train_block(&self, images: Tensor<4>, block: usize, z: Tensor<2>) -> Estimate {
+    pub fn train_block(
+        &self,
+        images: Tensor<4>,
+        block: usize,
+        z: Tensor<2>,
+        dropout: &mut Dropout,
+    ) -> Estimate {
         let block = &self.blocks[block];
-        let fused = block.fuse_features(block.features(images));
+        let fused = block.fuse_features(block.features(images, dropout));
         self.estimate(block.forward(fused, z))
     }
 
@@ -253,7 +268,7 @@ impl NoProp {
 }
 
 /// What `of` gives for each block, `[b, n]` each, as `[b, T·n]`.
-fn side_by_side(blocks: &[Block], of: impl Fn(usize, &Block) -> Tensor<2>) -> Tensor<2> {
+fn side_by_side(blocks: &[Block], mut of: impl FnMut(usize, &Block) -> Tensor<2>) -> Tensor<2> {
     let parts = blocks.iter().enumerate().map(|(t, block)| of(t, block));
     Tensor::cat(parts.collect(), 1)
 }

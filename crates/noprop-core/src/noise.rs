@@ -26,6 +26,8 @@ pub enum Purpose {
     Augmenting,
     /// Which block of NoProp-DT a step trains; counted by step.
     Blocks,
+    /// Dropout's masks; counted by step and place in the batch.
+    Dropout,
 }
 
 /// A stream of uniform and normal deviates.
@@ -73,6 +75,19 @@ impl NoiseSource {
     ) -> Tensor<D> {
         let values = self.normal(shape.iter().product());
         Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// A mask of dropout: `n` values that are 0 with probability `p` (to 2⁻¹⁶), else 1/(1 − p).
+    pub fn mask(&mut self, n: usize, p: f64) -> Vec<f32> {
+        let mut bytes = vec![0; 2 * n];
+        self.rng.fill_bytes(&mut bytes);
+        let limit = (p * 65_536.0) as u16;
+        let kept = (1.0 / (1.0 - p)) as f32;
+        let value = |pair: &[u8]| match u16::from_le_bytes([pair[0], pair[1]]) < limit {
+            true => 0.0,
+            false => kept,
+        };
+        bytes.chunks_exact(2).map(value).collect()
     }
 
     /// A permutation of `0..n` (Fisher–Yates).

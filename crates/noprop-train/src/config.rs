@@ -144,6 +144,8 @@ pub struct EvalConfig {
     pub every: usize,
     /// Seed of z_0.
     pub seed: u64,
+    /// Walks of each image, whose class probabilities are averaged.
+    pub votes: usize,
 }
 
 impl Default for EvalConfig {
@@ -153,6 +155,7 @@ impl Default for EvalConfig {
             steps: 40,
             every: 1,
             seed: 0,
+            votes: 1,
         }
     }
 }
@@ -179,6 +182,7 @@ impl Recipe {
         positive("train.epochs", train.epochs)?;
         positive("train.batch_size", train.batch_size)?;
         positive("eval.steps", self.eval.steps)?;
+        positive("eval.votes", self.eval.votes)?;
         positive("eval.every", self.eval.every)?;
         check(
             "train.lr",

@@ -1,5 +1,6 @@
 //! Accuracy of a model over a split, for any number of samplers and T. The backbone runs once.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 use noprop_core::sampler::Sampling;
 use noprop_core::{Accuracy, Features, NoProp};
@@ -17,6 +18,8 @@ pub struct Evaluator<'a> {
     batches: Vec<(Features, Tensor<1, Int>)>,
     /// Images of each batch but the last.
     batch: usize,
+    /// Walks of each image, whose class probabilities are averaged.
+    votes: usize,
 }
 
 impl<'a> Evaluator<'a> {
@@ -35,6 +38,17 @@ impl<'a> Evaluator<'a> {
             workers,
             batches,
             batch,
+            votes: 1,
+        }
+    }
+
+    /// The same, but an image's class is the likeliest by the mean probabilities of `votes` walks, from the seed
+    /// asked for and those after it. One walk draws a class from p(y|x) rather than choosing the likeliest; the
+    /// features are there already, so more of them cost little.
+    pub fn with_votes(self, votes: usize) -> Self {
+        Self {
+            votes: votes.max(1),
+            ..self
         }
     }
 
@@ -45,7 +59,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Accuracy of one walk from noise to label per image.
+    /// Accuracy of the walks from noise to label.
     pub fn accuracy(&self, sampling: Sampling) -> Accuracy {
         share_of_right(&self.outcomes(sampling))
     }
@@ -57,24 +71,37 @@ impl<'a> Evaluator<'a> {
         (0..classes).map(of).collect()
     }
 
-    /// Where one walk of each image ends, in the order of the split.
+    /// Where the walks of each image end, in the order of the split.
     pub fn outcomes(&self, sampling: Sampling) -> Vec<Outcome> {
-        self.outcomes_of(|features, first| sampling.run(self.model, features, first))
+        self.outcomes_of(sampling, |sampling, features, first| {
+            sampling.run(self.model, features, first)
+        })
     }
 
     /// Accuracy where at every step the denoiser is given the latent of another image.
     pub fn accuracy_on_swapped_latents(&self, sampling: Sampling) -> Accuracy {
-        let walk = |features: &Features, first| {
+        share_of_right(&self.outcomes_of(sampling, |sampling, features, first| {
             sampling.run_on_swapped_latents(self.model, features, first)
-        };
-        share_of_right(&self.outcomes_of(walk))
+        }))
     }
 
-    fn outcomes_of(&self, walk: impl Fn(&Features, usize) -> Tensor<2> + Sync) -> Vec<Outcome> {
+    fn outcomes_of(
+        &self,
+        sampling: Sampling,
+        walk: impl Fn(Sampling, &Features, usize) -> Tensor<2> + Sync,
+    ) -> Vec<Outcome> {
         let outcomes = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
-            let z_1 = walk(features, i * self.batch);
-            let predicted = self.model.readout(features, z_1).argmax(1);
+            let probabilities = (0..self.votes as u64).map(|vote| {
+                let sampling = Sampling {
+                    seed: sampling.seed + vote,
+                    ..sampling
+                };
+                let z_1 = walk(sampling, features, i * self.batch);
+                softmax(self.model.readout(features, z_1), 1)
+            });
+            let sum = probabilities.reduce(|sum, one| sum + one);
+            let predicted = sum.expect("one vote at least").argmax(1);
             let host = |tensor: Tensor<1, Int>| {
                 let data = tensor.into_data();
                 data.iter::<i64>().map(|k| k as usize).collect::<Vec<_>>()
@@ -90,7 +117,7 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// An image's label, and the class at which its walk ends.
+/// An image's label, and the class at which its walks end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// The right class.

@@ -14,6 +14,10 @@ mod run_folder;
 
 use clap::Parser;
 
+/// A training step allocates hundreds of megabytes, the same every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     pipe::end_quietly();
     let cli = cli::Cli::parse();

@@ -3,13 +3,14 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use noprop_cpu::conv2d;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{at_least, value};
+use crate::dropout::Dropout;
 use crate::error::ConfigError;
 
 /// Conv 3×3 (w) → pool → dropout → conv (2w) → dropout → conv (4w) → pool → dropout → FC.
@@ -72,7 +73,7 @@ impl CnnConfig {
             conv3: conv([2 * w, 4 * w]),
             fc: LinearConfig::new(flat, embed_dim).init(device),
             pool: MaxPool2dConfig::new([2, 2]).init(),
-            dropout: DropoutConfig::new(self.dropout).init(),
+            dropout: self.dropout,
         }
     }
 }
@@ -85,22 +86,23 @@ pub struct Cnn {
     conv3: Conv2d,
     fc: Linear,
     pool: MaxPool2d,
-    dropout: Dropout,
+    #[module(skip)]
+    dropout: f64,
 }
 
 impl Cnn {
     /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        relu(self.project(images))
+    pub fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        relu(self.project(images, dropout))
     }
 
     /// The same before the last ReLU.
-    pub fn project(&self, images: Tensor<4>) -> Tensor<2> {
+    pub fn project(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let x = relu(conv2d(&self.conv1, images));
-        let x = self.dropout.forward(self.pool.forward(x));
-        let x = self.dropout.forward(relu(conv2d(&self.conv2, x)));
+        let x = dropout.apply(self.pool.forward(x), self.dropout);
+        let x = dropout.apply(relu(conv2d(&self.conv2, x)), self.dropout);
         let x = relu(conv2d(&self.conv3, x));
-        let x = self.dropout.forward(self.pool.forward(x));
+        let x = dropout.apply(self.pool.forward(x), self.dropout);
         self.fc.forward(x.flatten::<2>(1, 3))
     }
 }

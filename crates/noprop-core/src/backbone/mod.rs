@@ -13,6 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::Dropout;
 use crate::error::ConfigError;
 
 /// Which backbone.
@@ -78,18 +79,18 @@ pub enum Backbone {
 
 impl Backbone {
     /// Images `[b, c, h, w]`, normalised → features `[b, embed_dim]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    pub fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         match self {
             Self::Resnet(network) => network.forward(images),
-            Self::Cnn(network) => network.forward(images),
+            Self::Cnn(network) => network.forward(images, dropout),
         }
     }
 
     /// The same before a last ReLU, where there is one: what a block of NoProp-DT normalises.
-    pub fn project(&self, images: Tensor<4>) -> Tensor<2> {
+    pub fn project(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         match self {
             Self::Resnet(network) => network.forward(images),
-            Self::Cnn(network) => network.project(images),
+            Self::Cnn(network) => network.project(images, dropout),
         }
     }
 }

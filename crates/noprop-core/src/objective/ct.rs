@@ -20,6 +20,7 @@ pub(super) fn loss(
         images,
         labels,
         draws,
+        mut dropout,
         ..
     } = batch;
     let device = images.device();
@@ -40,7 +41,7 @@ pub(super) fn loss(
     };
     let now = model.schedule.at(t.clone());
     let z_t = now.diffuse(u_y.clone(), draws.noise);
-    let features = model.features(images);
+    let features = model.train_features(images, &mut dropout);
     let estimate = model.denoise(&features, z_t, t);
     let error = (estimate.u_hat - u_y.clone()).square().sum_dim(1);
     let weight = match max_weight {

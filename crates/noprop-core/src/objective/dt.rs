@@ -17,12 +17,13 @@ pub(super) fn loss(model: &NoProp, steps: &CosineSchedule, batch: Batch, eta: f6
         images,
         labels,
         draws,
+        mut dropout,
         block,
     } = batch;
     let u_y = model.class_embedding.embed(labels.clone());
     // Block t = `block` + 1 receives z_{t−1}.
     let z = draw(steps, block, u_y.clone(), draws.noise.clone());
-    let estimate = model.train_block(images, block, z);
+    let estimate = model.train_block(images, block, z, &mut dropout);
     let error = (estimate.u_hat - u_y).square().sum_dim(1).mean();
     let weight = steps.snr(block + 1) - steps.snr(block);
     let denoise = error.mul_scalar(0.5 * eta * model.blocks.len() as f64 * weight);
@@ -80,6 +81,7 @@ mod tests {
     use super::super::tests::{BATCH, CLASSES, batch, config, negative_log_softmax, rows, scalar};
     use super::*;
     use crate::config::{HeadConfig, ModelConfig, Readout};
+    use crate::dropout::Dropout;
     use crate::schedule::{CosineForm, ScheduleConfig};
 
     const STEPS: usize = 4;
@@ -133,7 +135,8 @@ mod tests {
                 Tensor::<2>::from_data(TensorData::new(values, [BATCH, 4]), &device)
             };
             let z = latents(block, &batch.draws.noise);
-            let u_hat = rows(&model.train_block(batch.images.clone(), block, z).u_hat);
+            let estimate = model.train_block(batch.images.clone(), block, z, &mut Dropout::Off);
+            let u_hat = rows(&estimate.u_hat);
             let head = model.output_head.as_ref().unwrap();
             let logits = rows(&head.forward(latents(STEPS, &batch.draws.noise_1)));
 

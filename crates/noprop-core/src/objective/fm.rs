@@ -17,12 +17,13 @@ pub(super) fn loss(model: &NoProp, path: &FlowSchedule, batch: Batch, anchor: f6
         images,
         labels,
         draws,
+        mut dropout,
         ..
     } = batch;
     let (t, z_0) = (draws.t, draws.noise);
     let u_y = model.class_embedding.embed(labels.clone());
     let z_t = path.interpolate(u_y.clone(), z_0.clone(), draws.noise_1, t.clone());
-    let features = model.features(images);
+    let features = model.train_features(images, &mut dropout);
     let velocity = model.velocity(&features, z_t.clone(), t.clone());
     let flow = (velocity.clone() - (u_y - z_0)).square().sum_dim(1).mean();
 

@@ -14,6 +14,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, Readout, value};
+use crate::dropout::Dropout;
 use crate::error::ConfigError;
 use crate::model::NoProp;
 use crate::noise::NoiseSource;
@@ -84,6 +85,8 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The random numbers of this batch.
     pub draws: Draws,
+    /// What draws the masks of dropout.
+    pub dropout: Dropout,
     /// The block that is trained, from 0; only NoProp-DT has more than one.
     pub block: usize,
 }

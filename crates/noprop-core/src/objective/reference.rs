@@ -19,10 +19,11 @@ pub(super) fn loss(model: &NoProp, batch: Batch, eta: f64) -> Loss {
         images,
         labels,
         draws,
+        mut dropout,
         ..
     } = batch;
     let u_y = model.class_embedding.embed(labels.clone());
-    let features = model.features(images);
+    let features = model.train_features(images, &mut dropout);
 
     let now = model.schedule.at(draws.t.clone());
     let z_t = diffuse(&now, u_y.clone(), draws.noise);

@@ -49,6 +49,7 @@ pub(super) fn batch(config: &ModelConfig, device: &Device) -> Batch {
             device,
         ),
         draws: draws.upload(0..BATCH, device),
+        dropout: Dropout::Off,
         block: 0,
     }
 }

@@ -50,6 +50,7 @@ mod tests {
     use super::super::tests::{config, scalar};
     use super::super::{Batch, Draws, ObjectiveConfig};
     use super::*;
+    use crate::dropout::Dropout;
     use crate::model::NoProp;
     use crate::noise::{NoiseSource, Purpose};
 
@@ -75,6 +76,7 @@ mod tests {
                     noise: Tensor::zeros([n, 4], &device),
                     noise_1: Tensor::zeros([n, 4], &device),
                 },
+                dropout: Dropout::Off,
                 block: 0,
             };
             let objective = ObjectiveConfig::Ct {

@@ -82,12 +82,6 @@ impl Trainer {
         }
 
         let model = start.apply(NoProp::new(&recipe.model, seed, &tracked)?)?;
-        // Dropout draws from one generator of the device, which threads would share.
-        let threads = if recipe.model.backbone.is_stochastic() {
-            1
-        } else {
-            threads
-        };
         let mut trainer = Self {
             optimizer: optimizer::build(&recipe.train),
             model,
@@ -210,7 +204,8 @@ impl Trainer {
         let model = self.trained();
         let sampling = config.sampling();
         for (name, split) in &self.held_out {
-            let accuracy = Evaluator::new(&model, split, &self.workers).accuracy(sampling);
+            let evaluator = Evaluator::new(&model, split, &self.workers);
+            let accuracy = evaluator.with_votes(config.votes).accuracy(sampling);
             listen(TrainEvent::Evaluated {
                 epoch,
                 split: name,

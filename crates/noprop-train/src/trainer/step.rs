@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use noprop_core::dropout::Dropout;
 use noprop_core::objective::{Batch, Loss, readout_loss};
 use noprop_core::{NoProp, seeded};
 
@@ -81,6 +82,7 @@ impl Trainer {
                         images: images.clone(),
                         labels: labels.clone(),
                         draws: task.draws.upload(rows.clone(), &self.device),
+                        dropout: self.dropout(task, rows.clone()),
                         block: task.block,
                     };
                     self.run_task(task, model, batch)
@@ -136,10 +138,14 @@ impl Trainer {
                 None,
             );
         }
-        let loss = || self.recipe.objective.loss(model, batch);
-        let loss = match self.recipe.model.backbone.is_stochastic() {
-            true => seeded(&self.device, task.dropout_seed, loss),
-            false => loss(),
+        let loss = match batch.dropout {
+            Dropout::Device => {
+                let seed = self.recipe.train.seed ^ task.stream.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                seeded(&self.device, seed, || {
+                    self.recipe.objective.loss(model, batch)
+                })
+            }
+            _ => self.recipe.objective.loss(model, batch),
         };
         let gradients = GradientsParams::from_grads(loss.total.backward(), model);
         (gradients, Some(terms(loss)))

@@ -4,6 +4,10 @@
 //! same random numbers for each. It leaves out what belongs to the other blocks, but for the steps of
 //! the output head, which are common to all.
 
+use core::ops::Range;
+
+use burn::tensor::Device;
+use noprop_core::dropout::Dropout;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::objective::HostDraws;
 
@@ -18,8 +22,8 @@ pub(super) struct Task {
     pub is_ours: bool,
     /// Noise for the batch.
     pub draws: HostDraws,
-    /// Seed of dropout's masks, which the device draws.
-    pub dropout_seed: u64,
+    /// A number that no other loss of the run has.
+    pub stream: u64,
 }
 
 impl Trainer {
@@ -47,14 +51,25 @@ impl Trainer {
                 is_ours: ours.contains(&block),
                 draws: HostDraws::new(&mut source, count, dim)
                     .with_times(self.recipe.objective.time_sampling()),
-                dropout_seed: seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                stream,
             }
         };
         self.blocks_of(step, blocks).map(task).collect()
     }
 
+    /// What draws dropout's masks for `rows` of the batch.
+    pub(super) fn dropout(&self, task: &Task, rows: Range<usize>) -> Dropout {
+        if !self.recipe.model.backbone.is_stochastic() {
+            Dropout::Off
+        } else if self.device == Device::flex() {
+            Dropout::streams(self.recipe.train.seed, task.stream, rows)
+        } else {
+            Dropout::Device
+        }
+    }
+
     /// The blocks that a step is about, from 0.
-    fn blocks_of(&self, step: usize, blocks: usize) -> core::ops::Range<usize> {
+    fn blocks_of(&self, step: usize, blocks: usize) -> Range<usize> {
         let one = |block: usize| block..block + 1;
         match self.order() {
             _ if blocks == 1 => one(0),

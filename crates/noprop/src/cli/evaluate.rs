@@ -26,6 +26,9 @@ pub struct EvalArgs {
     /// Noise seeds; more than one gives mean ± standard error.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     pub repeats: usize,
+    /// Walks of each image, each from noise of its own; the mean of their class probabilities decides.
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub votes: usize,
     /// First noise seed.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -68,6 +71,9 @@ pub struct PredictArgs {
     /// Noise seed.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Walks, from this noise seed and those after it; the mean of their class probabilities decides.
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub votes: usize,
     /// Print the probabilities after each step.
     #[arg(long)]
     pub trajectory: bool,

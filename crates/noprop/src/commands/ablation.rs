@@ -24,7 +24,7 @@ pub struct Ablation {
     random_images: f64,
 }
 
-/// Measures it for every walk on the images of `test`.
+/// Measures it for every walk on the images of `test`, `votes` walks of each image.
 ///
 /// # Errors
 /// When the random images cannot be made.
@@ -34,6 +34,7 @@ pub fn measure(
     normalization: &Normalization,
     workers: &Workers,
     walks: &[Sampling],
+    votes: usize,
 ) -> Result<Vec<Ablation>> {
     let upload = |split: &Split| {
         DeviceSplit::new(
@@ -44,8 +45,8 @@ pub fn measure(
         )
     };
     let (right, random) = (upload(test), upload(&random_images(model, test)?));
-    let right = Evaluator::new(model, &right, workers);
-    let random = Evaluator::new(model, &random, workers);
+    let right = Evaluator::new(model, &right, workers).with_votes(votes);
+    let random = Evaluator::new(model, &random, workers).with_votes(votes);
     let percent = |accuracy: Accuracy| accuracy.percent();
     let rows = walks.iter().map(|&walk| Ablation {
         sampler: walk.kind,

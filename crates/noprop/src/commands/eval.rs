@@ -38,6 +38,8 @@ pub struct Row {
 pub struct Table {
     images: usize,
     repeats: usize,
+    /// Walks of each image, whose class probabilities are averaged.
+    votes: usize,
     /// One pass of the backbone over all images.
     features_seconds: f64,
     rows: Vec<Row>,
@@ -66,6 +68,8 @@ pub struct Plan<'a> {
     pub steps: &'a [usize],
     /// Noise seeds per cell.
     pub repeats: usize,
+    /// Walks of each image, whose class probabilities are averaged.
+    pub votes: usize,
     /// The first of them.
     pub seed: u64,
     /// Whether to name the images that are wrong.
@@ -83,7 +87,7 @@ impl Table {
         plan: &Plan<'_>,
     ) -> Self {
         let start = Instant::now();
-        let evaluator = Evaluator::new(model, split, workers);
+        let evaluator = Evaluator::new(model, split, workers).with_votes(plan.votes);
         // The first walk makes a GPU finish the features, and compiles the kernels of a step.
         evaluator.accuracy(Sampling {
             kind: SamplerKind::Ddim,
@@ -100,7 +104,8 @@ impl Table {
                         evaluator.accuracy(Sampling {
                             kind,
                             steps,
-                            seed: plan.seed + i,
+                            // No walk serves twice.
+                            seed: plan.seed + i * plan.votes as u64,
                         })
                     })
                     .collect();
@@ -121,6 +126,7 @@ impl Table {
         Self {
             images: split.len(),
             repeats: plan.repeats,
+            votes: plan.votes,
             features_seconds,
             rows,
             classes: plan.per_class(&evaluator),
@@ -130,8 +136,12 @@ impl Table {
 
     /// Prints it for people.
     pub fn print(&self) {
+        let votes = match self.votes {
+            1 => String::new(),
+            votes => format!(" of {votes} votes"),
+        };
         println!(
-            "{} test images, {} noise seed(s); features of all images once: {:.1}s",
+            "{} test images, {} noise seed(s){votes}; features of all images once: {:.1}s",
             self.images, self.repeats, self.features_seconds
         );
         println!(
@@ -253,13 +263,15 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         samplers: &samplers,
         steps: &steps,
         repeats: args.repeats,
+        votes: args.votes,
         seed: args.seed,
         mistakes: args.mistakes,
         classes: if args.per_class { &card.classes } else { &[] },
     };
     let mut table = Table::measure(&model, &split, &workers, &plan);
     if args.ablate {
-        table.ablations = ablation::measure(&model, &test, &normalization, &workers, &walks)?;
+        table.ablations =
+            ablation::measure(&model, &test, &normalization, &workers, &walks, args.votes)?;
     }
     if args.json {
         println!("{}", serde_json::to_string(&table)?);

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use noprop_core::predicted_class;
 use noprop_core::sampler::Sampling;
+use noprop_core::{Features, NoProp, predicted_class};
 use noprop_data::{DeviceSplit, Split, decode_image};
 use serde_json::json;
 
@@ -38,17 +38,14 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let split = DeviceSplit::new(&split, &normalization, card.model.input[0], &chosen.device);
 
     let features = model.features(split.batch(&[0]).0);
-    let z_0 = sampling.initial(&model, 0, 1);
-    let mut latents = vec![z_0.clone()];
-    sampling.run_from(&model, &features, z_0, 0, &mut |_, z| {
-        latents.push(z.clone())
+    let walks = (0..args.votes as u64).map(|vote| {
+        let seed = sampling.seed + vote;
+        probabilities_along(Sampling { seed, ..sampling }, &model, &features)
     });
-    // One read for the whole trajectory.
-    let rows: Vec<Tensor<2>> = latents
-        .into_iter()
-        .map(|z| softmax(model.readout(&features, z), 1))
-        .collect();
-    let probabilities: Vec<f32> = Tensor::cat(rows, 0).into_data().iter::<f32>().collect();
+    let sum = walks.reduce(|sum, walk| sum + walk);
+    let mean = sum.expect("one vote at least") / args.votes as f64;
+    // One read for all.
+    let probabilities: Vec<f32> = mean.into_data().iter::<f32>().collect();
     let rows: Vec<&[f32]> = probabilities.chunks(card.classes.len()).collect();
 
     let last = rows[sampling.steps];
@@ -62,6 +59,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             "sampler": args.sampler,
             "steps": sampling.steps,
             "seed": args.seed,
+            "votes": args.votes,
         });
         if args.trajectory {
             out["trajectory"] = json!(rows);
@@ -73,6 +71,17 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let shown = if args.trajectory { 0 } else { sampling.steps };
     print_table(&card.classes, &rows[shown..], last);
     Ok(())
+}
+
+/// Class probabilities at every step of a walk of one image, `[T + 1, classes]`.
+fn probabilities_along(sampling: Sampling, model: &NoProp, features: &Features) -> Tensor<2> {
+    let z_0 = sampling.initial(model, 0, 1);
+    let mut latents = vec![z_0.clone()];
+    sampling.run_from(model, features, z_0, 0, &mut |_, z| latents.push(z.clone()));
+    let rows = latents
+        .into_iter()
+        .map(|z| softmax(model.readout(features, z), 1));
+    Tensor::cat(rows.collect(), 0)
 }
 
 /// Probabilities in percent, a line a step and a column a class: the likeliest ones in the end.

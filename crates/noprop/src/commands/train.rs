@@ -182,6 +182,7 @@ fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
         samplers: &samplers,
         steps: &default_steps(&recipe.model, &[1, 2, 5, 10, 20, 40, 60, 100]),
         repeats: 1,
+        votes: recipe.eval.votes,
         seed: recipe.eval.seed,
         classes: &[],
     };
