@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--evaluate-every", type=int, default=156, help="steps")
     parser.add_argument("--stop-at", type=float, default=99.0, help="percent")
+    parser.add_argument("--max-seconds", type=float, default=float("inf"), help="of training")
     parser.add_argument("--images", type=int, help="at most so many training and test images")
     args = parser.parse_args()
 
@@ -48,7 +49,7 @@ def main() -> None:
             if steps % args.evaluate_every == 0:
                 percent = accuracy(model.eval(), *test)
                 print(json.dumps({"seconds": seconds, "percent": percent}), flush=True)
-                if percent >= args.stop_at:
+                if percent >= args.stop_at or seconds >= args.max_seconds:
                     return
 
 

@@ -2,15 +2,20 @@
 
 mod adapters;
 mod assets;
+mod budget;
 mod choice;
 mod cli;
 mod commands;
 mod contact_sheet;
 mod dataset;
+mod embedding;
+mod memory;
 mod pipe;
 mod progress;
 mod recipes;
+mod record;
 mod run_folder;
+mod statistics;
 
 use clap::Parser;
 
@@ -38,6 +43,7 @@ fn main() -> std::process::ExitCode {
         cli::Command::Merge(args) => commands::merge::run(&args),
         cli::Command::Devices(args) => commands::devices::run(&args),
         cli::Command::Data(args) => commands::data::run(&args),
+        cli::Command::Reproduce(args) => commands::reproduce::run(&args),
         cli::Command::Bench(args) => commands::bench::run(&args),
     };
     match result {

@@ -7,6 +7,7 @@ use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig};
 use noprop_data::DatasetName;
 use noprop_train::Recipe;
 
+use crate::budget::Budget;
 use crate::cli::Overrides;
 
 /// The recipe of a bare `noprop train`.
@@ -130,6 +131,12 @@ impl Overrides {
         set(&mut recipe.model.time_dim, self.time_emb_dim);
         set(&mut recipe.model.embed_dim, self.embed_dim);
         set(&mut recipe.data.validation, self.validation);
+        if let Some(Budget::Epochs(epochs)) = self.budget {
+            recipe.train.epochs = epochs;
+        }
+        if let Some(embedding) = self.embedding {
+            recipe.model.class_embedding = embedding.config();
+        }
         recipe.data.limit = self.limit.or(recipe.data.limit);
         recipe.train.lr = self.lr.unwrap_or(recipe.train.lr);
         recipe.train.seed = self.seed.unwrap_or(recipe.train.seed);

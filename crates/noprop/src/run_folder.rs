@@ -1,4 +1,4 @@
-//! The run folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`.
+//! The run folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, `summary.json`.
 //!
 //! Everything is written beside its place and renamed, so that a stop at any moment leaves the
 //! old state or the new one, never half of either.
@@ -13,6 +13,8 @@ use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{BlockRange, NoProp};
 use noprop_data::{Dataset, Normalization};
 use noprop_train::{Checkpoint, Recipe};
+
+use crate::record::Summary;
 
 /// Checkpoints that are kept.
 const KEEP: usize = 2;
@@ -96,6 +98,12 @@ impl RunFolder {
     /// When it cannot be read.
     pub fn recipe(&self) -> Result<Recipe> {
         crate::recipes::read(&self.path.join("config.toml"))
+    }
+
+    /// What the training took so far; nothing where it has left no word.
+    pub fn summary(&self) -> Option<Summary> {
+        let bytes = fs::read(self.path.join("summary.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// The log, to append to.

@@ -26,9 +26,15 @@ pub struct BenchArgs {
     /// The main table alone, with fewer turns: about 3 minutes
     #[arg(long)]
     quick: bool,
-    /// Seconds until 97, 98 and 99 % of MNIST's test images are right, too: hours
+    /// Seconds until 97, 98 and 99 % of MNIST's test images are right, too: an hour and more
     #[arg(long)]
     long: bool,
+    /// A training of the peer ends after so many seconds, for --long
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    give_up: u32,
+    /// Only that, without the other tables
+    #[arg(long, requires = "long", conflicts_with = "quick")]
+    only_long: bool,
     /// Only compare numbers: features, estimates and walks at full ResNet-18 size, from the same weights
     #[arg(long, conflicts_with_all = ["quick", "long"])]
     parity: bool,
@@ -68,6 +74,20 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     let threads = args.threads.unwrap_or(cores).clamp(1, cores);
     let turns = args.turns.unwrap_or(if args.quick { 3 } else { 5 }).max(1);
+    if args.long {
+        let Some(data) = &args.data_root else {
+            bail!("--long trains on MNIST; say with --data-root where its four files are");
+        };
+        let rows = accuracy::measure(&ours, &python, data, threads, args.give_up)?;
+        let table = report::accuracy(&rows, threads, args.give_up);
+        println!("{table}");
+        if !args.dry_run {
+            report::write_accuracy(&performance, &table)?;
+        }
+    }
+    if args.only_long {
+        return Ok(());
+    }
     let mut report = Report::new(threads, turns);
     let sides = |forms: &[Form]| {
         let peer = |&form| Side::Peer(python.clone(), form);
@@ -91,12 +111,6 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
             let rows = cases.iter().map(|case| measure(case, &smart, turns.min(3)));
             report.growth(title, &rows.collect::<Result<Vec<_>>>()?);
         }
-    }
-    if args.long {
-        let Some(data) = &args.data_root else {
-            bail!("--long trains on MNIST; say with --data-root where its four files are");
-        };
-        report.accuracy(&accuracy::measure(&ours, &python, data, threads)?);
     }
     println!("\n{}", report.text());
     if !args.dry_run {

@@ -22,6 +22,11 @@ const NUMBERS: [&str; 2] = [
     "<!-- numbers, written by cargo xtask bench: begin -->",
     "<!-- numbers, written by cargo xtask bench: end -->",
 ];
+/// The same for the seconds to an accuracy.
+const ACCURACY: [&str; 2] = [
+    "<!-- accuracy, written by cargo xtask bench: begin -->",
+    "<!-- accuracy, written by cargo xtask bench: end -->",
+];
 
 /// Markdown in the making.
 pub struct Report(String);
@@ -29,12 +34,9 @@ pub struct Report(String);
 impl Report {
     pub fn new(threads: usize, turns: usize) -> Self {
         // Paths say nothing to others.
-        let flags = std::env::args().skip(1).filter(|argument| {
-            matches!(
-                argument.as_str(),
-                "bench" | "--quick" | "--long" | "--dry-run"
-            )
-        });
+        let flags = std::env::args()
+            .skip(1)
+            .filter(|argument| matches!(argument.as_str(), "bench" | "--quick" | "--dry-run"));
         let flags: Vec<String> = flags.collect();
         let mut text = format!("Command: `cargo xtask {}`", flags.join(" "));
         let facts = [
@@ -126,22 +128,6 @@ impl Report {
         }
     }
 
-    /// Seconds of training until so many percent are right.
-    pub fn accuracy(&mut self, rows: &[Seconds]) {
-        self.head(
-            "Seconds of training to a test accuracy on MNIST (evaluation not counted)",
-            &["", "97 %", "98 %", "99 %"],
-        );
-        for row in rows {
-            let mut cells = vec![row.name.clone()];
-            cells.extend(row.to_percent.iter().map(|seconds| match seconds {
-                Some(seconds) => format!("{seconds:.0}"),
-                None => "not reached".into(),
-            }));
-            self.row(cells, 4);
-        }
-    }
-
     pub fn text(&self) -> &str {
         &self.0
     }
@@ -164,6 +150,35 @@ impl Report {
         cells.resize(columns, String::new());
         let _ = writeln!(self.0, "| {} |", cells.join(" | "));
     }
+}
+
+/// Seconds of training until so many percent are right.
+pub fn accuracy(rows: &[Seconds], threads: usize, give_up: u32) -> String {
+    let mut table = Report(format!(
+        "Command: `cargo xtask bench --long --give-up {give_up}`, {}, {threads} thread(s) on as many cores for each side\n",
+        date()
+    ));
+    table.head(
+        "Seconds of training to a test accuracy on MNIST (evaluation not counted)",
+        &["", "97 %", "98 %", "99 %"],
+    );
+    for row in rows {
+        let mut cells = vec![row.name.clone()];
+        cells.extend(row.to_percent.iter().map(|seconds| match seconds {
+            Some(seconds) => format!("{seconds:.0}"),
+            None => format!("not in {:.0} s", row.trained),
+        }));
+        table.row(cells, 4);
+    }
+    table.0
+}
+
+/// Puts the table of [`accuracy`] between its two marks in `path`.
+///
+/// # Errors
+/// As [`Report::write`].
+pub fn write_accuracy(path: &Path, table: &str) -> Result<()> {
+    put(path, ACCURACY, table)
 }
 
 /// Puts the comparison of numbers between its two marks in `path`.
@@ -235,7 +250,7 @@ mod tests {
 
     #[test]
     fn tables_replace_those_between_the_marks() {
-        for marks in [TIMES, NUMBERS] {
+        for marks in [TIMES, NUMBERS, ACCURACY] {
             let [begin, end] = marks;
             let old = format!("before\n{begin}\nold\n{end}\nafter");
             let new = between(marks, &old, "new\n").expect("both marks are there");

@@ -2,6 +2,7 @@
 
 mod bench;
 mod evaluate;
+mod reproduce;
 mod train;
 mod weights;
 
@@ -15,6 +16,7 @@ use crate::commands::data::DataArgs;
 
 pub use bench::{BenchArgs, Measured};
 pub use evaluate::{CheckArgs, EvalArgs, PredictArgs};
+pub use reproduce::ReproduceArgs;
 pub use train::{Overrides, TrainArgs};
 pub use weights::{ExportArgs, ExportFormat, ImportArgs, MergeArgs, TraceArgs};
 
@@ -68,6 +70,11 @@ pub enum Command {
         after_help = "Example:\n  noprop train --recipe paper-dt --blocks 1-5 --out runs/a\n  noprop train --recipe paper-dt --blocks 6-10 --out runs/b      # elsewhere, at the same time\n  noprop merge runs/a runs/b --out dt.safetensors"
     )]
     Merge(MergeArgs),
+    /// Train and evaluate the rows of a table of the paper, and print them beside the paper's numbers.
+    #[command(
+        after_help = "Examples:\n  noprop reproduce table1 --dataset mnist --methods ct,fm --embeddings one-hot --seeds 1 --budget 10\n  noprop reproduce table1 --dataset mnist            # all of it: days\n\nRuns are kept, so the same command goes on where it was stopped."
+    )]
+    Reproduce(Box<ReproduceArgs>),
     /// List compute devices and what `--device auto` takes.
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.

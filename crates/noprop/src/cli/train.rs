@@ -8,6 +8,8 @@ use noprop_data::DatasetName;
 use noprop_train::BlockOrder;
 
 use super::{DeviceArgs, SourceArgs, positive};
+use crate::budget::Budget;
+use crate::embedding::Embedding;
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -58,6 +60,9 @@ pub struct Overrides {
     /// Passes over the training images.
     #[arg(long, alias = "epoches", value_parser = positive)]
     pub epochs: Option<usize>,
+    /// Train a fraction only: so many epochs (a number), or until a time has passed (90s, 10m, 2h).
+    #[arg(long, value_name = "EPOCHS|TIME", conflicts_with = "epochs")]
+    pub budget: Option<Budget>,
     /// Images per step.
     #[arg(long, value_parser = positive)]
     pub batch_size: Option<usize>,
@@ -73,6 +78,9 @@ pub struct Overrides {
     /// Width of the features and encodings.
     #[arg(long)]
     pub embed_dim: Option<usize>,
+    /// Class embeddings: one-hot, prototype (images of the training set), or dim and a dimension as in dim20, learned.
+    #[arg(long, value_name = "EMBEDDING")]
+    pub embedding: Option<Embedding>,
     /// At most so many training images.
     #[arg(long, value_parser = positive)]
     pub limit: Option<usize>,

@@ -13,6 +13,7 @@ use crate::adapters;
 use crate::cli::EvalArgs;
 use crate::commands::ablation::{self, Ablation};
 use crate::run_folder;
+use crate::statistics::Mean;
 
 /// One sampler at one T.
 #[derive(Debug, Clone, Serialize)]
@@ -149,9 +150,9 @@ impl Table {
             "sampler", "T", "accuracy %", "Wilson 95 %", "images/s", "infer s"
         );
         for row in &self.rows {
-            let accuracy = match row.standard_error {
-                Some(error) => format!("{:.2} ± {error:.2}", row.accuracy),
-                None => format!("{:.2}", row.accuracy),
+            let accuracy = Mean {
+                mean: row.accuracy,
+                standard_error: row.standard_error,
             };
             let interval = format!("{:.2} … {:.2}", row.interval.0, row.interval.1);
             println!(
@@ -199,18 +200,16 @@ impl Plan<'_> {
 
 impl Row {
     fn new(sampler: SamplerKind, steps: usize, runs: &[Accuracy], seconds: f64) -> Self {
-        let n = runs.len() as f64;
-        let accuracy = runs.iter().map(Accuracy::percent).sum::<f64>() / n;
-        let variance = runs
-            .iter()
-            .map(|run| (run.percent() - accuracy).powi(2))
-            .sum::<f64>()
-            / (n - 1.0);
+        let percents: Vec<f64> = runs.iter().map(Accuracy::percent).collect();
+        let Mean {
+            mean: accuracy,
+            standard_error,
+        } = Mean::of(&percents);
         Self {
             sampler,
             steps,
             accuracy,
-            standard_error: (runs.len() > 1).then(|| (variance / n).sqrt()),
+            standard_error,
             interval: runs[0].wilson(),
             images_per_second: runs[0].total as f64 / seconds,
             seconds,

@@ -10,5 +10,6 @@ pub mod export;
 pub mod import;
 pub mod merge;
 pub mod predict;
+pub mod reproduce;
 pub mod trace;
 pub mod train;

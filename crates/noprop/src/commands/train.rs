@@ -1,26 +1,35 @@
 //! `noprop train`.
 
-use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use noprop_core::SamplerKind;
 use noprop_core::weights::Tensors;
 use noprop_data::Dataset;
-use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
+use noprop_train::{Flow, Recipe, TrainEvent, Trainer};
 
 use crate::adapters;
+use crate::budget::Budget;
 use crate::choice::Choice;
 use crate::cli::TrainArgs;
 use crate::commands::eval::{Plan, Table, default_steps};
 use crate::commands::import;
 use crate::progress::Console;
+use crate::record::Record;
 use crate::run_folder::RunFolder;
 
 pub fn run(args: &TrainArgs) -> Result<()> {
+    train(args).map(|_| ())
+}
+
+/// Trains, and says how it ended.
+///
+/// # Errors
+/// When the flags do not fit each other or the data, or the run folder cannot be written.
+pub fn train(args: &TrainArgs) -> Result<End> {
     let (mut choice, resumed) = match &args.resume {
         Some(path) => {
             let folder = RunFolder::open(path)?;
@@ -36,7 +45,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     choice.recipe.validate()?;
     if args.show_recipe {
         print!("{}", toml::to_string_pretty(&choice.recipe)?);
-        return Ok(());
+        return Ok(End::Complete);
     }
     let chosen = adapters::choose(args.device.device)?;
     let data = &choice.recipe.data;
@@ -84,21 +93,24 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     );
     folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
 
-    let complete = train(&mut trainer, &recipe, &folder)?;
+    let time = args.overrides.budget.and_then(Budget::time);
+    let end = run_loop(&mut trainer, &recipe, &folder, time)?;
     folder.save_weights(&trainer.trained(), &dataset, recipe.part())?;
-    if !complete {
-        println!(
-            "stopped; continue with: noprop train --resume {}",
-            folder.path().display()
-        );
-        return Ok(());
+    let again = format!("noprop train --resume {}", folder.path().display());
+    match end {
+        End::Interrupted => {
+            println!("stopped; continue with: {again}");
+            return Ok(end);
+        }
+        End::BudgetSpent => println!("the budget is spent; continue with: {again}"),
+        End::Complete => {}
     }
     if let (Some(part), Some(all)) = (recipe.part(), recipe.model.blocks()) {
         println!(
             "weights of blocks {part} of 1-{all}: {}; join them with the others by `noprop merge`",
             folder.path().join("model.safetensors").display()
         );
-        return Ok(());
+        return Ok(end);
     }
     if !args.no_table {
         final_table(&trainer, &recipe, &dataset);
@@ -107,7 +119,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         "weights: {}",
         folder.path().join("model.safetensors").display()
     );
-    Ok(())
+    Ok(end)
 }
 
 /// What the backbone starts from.
@@ -117,59 +129,71 @@ fn backbone(file: &Path, recipe: &Recipe) -> Result<Tensors> {
         .with_context(|| format!("the backbone cannot start from {}", file.display()))
 }
 
-/// Runs the loop with its consumers; `false` when Ctrl-C stopped it.
-fn train(trainer: &mut Trainer, recipe: &Recipe, folder: &RunFolder) -> Result<bool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            // A second Ctrl-C means now.
-            std::process::exit(130);
-        }
-        eprintln!("finishing the step, then saving");
-    })
-    .context("Ctrl-C cannot be handled")?;
+/// How a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// After the last epoch.
+    Complete,
+    /// When its budget was spent.
+    BudgetSpent,
+    /// By Ctrl-C.
+    Interrupted,
+}
 
+/// Runs the loop with its consumers.
+fn run_loop(
+    trainer: &mut Trainer,
+    recipe: &Recipe,
+    folder: &RunFolder,
+    time: Option<Duration>,
+) -> Result<End> {
+    let interrupted = interruption()?;
     let mut console = Console::new(recipe.train.batch_size, recipe.part());
-    let mut log = folder.metrics()?;
+    let mut record = Record::new(folder)?;
     let start = Instant::now();
     let mut failure = None;
-    let mut finished = false;
+    let mut end = End::Complete;
     trainer.run(&mut |event| {
         console.on(&event);
-        finished |= matches!(event, TrainEvent::Finished { .. });
-        let kept = keep(&event, folder, &mut log, start);
-        if let Err(error) = kept {
+        if let Err(error) = record.on(&event) {
             failure = Some(error);
             return Flow::Stop;
         }
-        if interrupted.load(Ordering::SeqCst) {
-            Flow::Stop
+        end = if matches!(event, TrainEvent::Finished { .. }) {
+            End::Complete
+        } else if interrupted.load(Ordering::SeqCst) {
+            End::Interrupted
+        } else if time.is_some_and(|time| start.elapsed() >= time) {
+            End::BudgetSpent
         } else {
-            Flow::Continue
-        }
+            return Flow::Continue;
+        };
+        Flow::Stop
     })?;
-    failure.map_or(Ok(finished), Err)
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    record.finish(end != End::Interrupted)?;
+    Ok(end)
 }
 
-/// Writes what an event leaves behind: a line of the log, a checkpoint.
-fn keep(
-    event: &TrainEvent,
-    folder: &RunFolder,
-    log: &mut std::fs::File,
-    start: Instant,
-) -> Result<()> {
-    if let TrainEvent::Checkpointed { checkpoint, .. } = event {
-        let checkpoint: &Checkpoint = checkpoint;
-        folder.save_checkpoint(checkpoint)?;
+/// Whether Ctrl-C was pressed. A second one ends the process at once.
+fn interruption() -> Result<&'static AtomicBool> {
+    static PRESSED: AtomicBool = AtomicBool::new(false);
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    let install = || {
+        ctrlc::set_handler(|| {
+            if PRESSED.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("finishing the step, then saving");
+        })
+        .is_ok()
+    };
+    if !INSTALLED.get_or_init(install) {
+        bail!("Ctrl-C cannot be handled");
     }
-    // Between two reads of the loss a step has nothing to say.
-    if !matches!(event, TrainEvent::Step { loss: None, .. }) {
-        let mut line = serde_json::to_value(event)?;
-        line["seconds"] = start.elapsed().as_secs_f64().into();
-        writeln!(log, "{line}").context("metrics.jsonl cannot be written; is the disk full?")?;
-    }
-    Ok(())
+    Ok(&PRESSED)
 }
 
 /// Accuracy over T for every sampler that suits the model.

@@ -1,7 +1,6 @@
 //! `noprop bench`: how long a training step, a forward pass and a walk take on a device.
 
 mod launches;
-mod memory;
 mod synthetic;
 mod timing;
 
@@ -11,6 +10,7 @@ use serde::Serialize;
 
 use crate::adapters;
 use crate::cli::{BenchArgs, Measured};
+use crate::memory;
 use timing::{Bench, Timing};
 
 /// Everything that was measured.

@@ -1,0 +1,205 @@
+//! The numbers of the paper (arXiv:2503.24322v1): Table 1, and the epochs of Table 3.
+
+use core::fmt;
+use core::str::FromStr;
+
+use noprop_data::DatasetName;
+
+use crate::embedding::Embedding;
+
+/// A method of Table 1 that there is a recipe for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// NoProp-DT.
+    Dt,
+    /// NoProp-CT.
+    Ct,
+    /// NoProp-FM.
+    Fm,
+}
+
+impl Method {
+    /// All, in the order of the table.
+    pub const ALL: [Self; 3] = [Self::Dt, Self::Ct, Self::Fm];
+
+    /// The recipe.
+    pub fn recipe(self) -> &'static str {
+        match self {
+            Self::Dt => "paper-dt",
+            Self::Ct => "paper-ct",
+            Self::Fm => "paper-fm",
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Dt => "dt",
+            Self::Ct => "ct",
+            Self::Fm => "fm",
+        }
+    }
+
+    /// Epochs of training (Table 3).
+    pub fn epochs(self, dataset: DatasetName) -> usize {
+        match (self, dataset) {
+            (_, DatasetName::Mnist) => 100,
+            (Self::Dt, _) => 150,
+            (Self::Ct | Self::Fm, DatasetName::Cifar10) => 500,
+            (Self::Ct | Self::Fm, _) => 1000,
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Dt => "NoProp-DT",
+            Self::Ct => "NoProp-CT",
+            Self::Fm => "NoProp-FM",
+        })
+    }
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|method| method.flag() == text);
+        found.ok_or_else(|| {
+            let flags = Self::ALL.map(Self::flag).join(", ");
+            format!("no row is called {text:?}, expected one of {flags}")
+        })
+    }
+}
+
+/// Percent, mean and standard error over 3 trainings × 5 evaluations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Published {
+    /// On the training images.
+    pub train: (f64, f64),
+    /// On the test images.
+    pub test: (f64, f64),
+}
+
+/// A row of Table 1: MNIST, CIFAR-10, CIFAR-100.
+type Row = (Method, Embedding, [[(f64, f64); 2]; 3]);
+
+const DIM_20: Embedding = Embedding::Learned(20);
+
+const TABLE_1: [Row; 9] = [
+    (
+        Method::Dt,
+        Embedding::OneHot,
+        [
+            [(99.92, 0.01), (99.47, 0.05)],
+            [(95.02, 0.19), (79.25, 0.28)],
+            [(84.97, 0.67), (45.93, 0.46)],
+        ],
+    ),
+    (
+        Method::Dt,
+        DIM_20,
+        [
+            [(99.93, 0.01), (99.49, 0.04)],
+            [(94.95, 0.09), (79.12, 0.37)],
+            [(83.25, 0.39), (45.19, 0.22)],
+        ],
+    ),
+    (
+        Method::Dt,
+        Embedding::Prototype,
+        [
+            [(99.97, 0.0), (99.54, 0.04)],
+            [(97.23, 0.11), (80.54, 0.2)],
+            [(90.7, 0.14), (46.06, 0.25)],
+        ],
+    ),
+    (
+        Method::Ct,
+        Embedding::OneHot,
+        [
+            [(97.88, 0.61), (97.84, 0.71)],
+            [(97.31, 0.84), (73.35, 0.55)],
+            [(75.1, 3.43), (33.66, 0.5)],
+        ],
+    ),
+    (
+        Method::Ct,
+        DIM_20,
+        [
+            [(97.7, 0.42), (97.7, 0.51)],
+            [(94.88, 3.08), (71.77, 2.47)],
+            [(74.22, 2.33), (33.99, 1.08)],
+        ],
+    ),
+    (
+        Method::Ct,
+        Embedding::Prototype,
+        [
+            [(97.18, 1.02), (97.17, 0.94)],
+            [(86.2, 7.34), (66.54, 3.63)],
+            [(40.88, 10.72), (21.31, 4.17)],
+        ],
+    ),
+    (
+        Method::Fm,
+        Embedding::OneHot,
+        [
+            [(99.97, 0.0), (99.21, 0.09)],
+            [(98.46, 0.4), (73.14, 0.9)],
+            [(12.69, 10.4), (6.38, 4.9)],
+        ],
+    ),
+    (
+        Method::Fm,
+        DIM_20,
+        [
+            [(99.99, 0.0), (99.29, 0.05)],
+            [(99.49, 0.15), (73.5, 0.28)],
+            [(83.49, 4.62), (31.14, 0.52)],
+        ],
+    ),
+    (
+        Method::Fm,
+        Embedding::Prototype,
+        [
+            [(99.27, 0.09), (98.52, 0.16)],
+            [(99.8, 0.03), (75.18, 0.57)],
+            [(96.37, 1.09), (37.57, 0.32)],
+        ],
+    ),
+];
+
+/// The rows of Table 1, and what the paper has for a dataset; nothing for one that is not in it.
+pub fn rows(dataset: DatasetName) -> Option<Vec<(Method, Embedding, Published)>> {
+    let column = match dataset {
+        DatasetName::Mnist => 0,
+        DatasetName::Cifar10 => 1,
+        DatasetName::Cifar100 => 2,
+        _ => return None,
+    };
+    let row = |&(method, embedding, numbers): &Row| {
+        let [train, test] = numbers[column];
+        (method, embedding, Published { train, test })
+    };
+    Some(TABLE_1.iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dataset_of_the_paper_has_all_rows() {
+        let cifar10 = rows(DatasetName::Cifar10).unwrap();
+        let found = cifar10
+            .iter()
+            .find(|row| (row.0, row.1) == (Method::Fm, Embedding::Prototype));
+        assert_eq!(found.unwrap().2.test, (75.18, 0.57));
+        for method in Method::ALL {
+            assert!(cifar10.iter().any(|row| row.0 == method), "{method}");
+            assert_eq!(method.flag().parse(), Ok(method));
+        }
+        assert!(rows(DatasetName::FashionMnist).is_none());
+    }
+}
