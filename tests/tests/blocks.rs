@@ -28,6 +28,7 @@ fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
             head: HeadConfig {
                 hidden: [8, 8],
                 batch_norm: true,
+                ..Default::default()
             },
             schedule: ScheduleConfig::Cosine {
                 steps: STEPS,

@@ -145,6 +145,7 @@ fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) ->
         head: HeadConfig {
             hidden: [21, 13],
             batch_norm,
+            ..Default::default()
         },
         ..Default::default()
     };

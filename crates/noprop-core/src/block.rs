@@ -6,6 +6,9 @@
 //! head: both side by side → linear → ReLU → linear → ReLU → linear → logits
 //! ```
 //!
+//! Where z is of image size, it may go through a convolutional module of its own instead (`label_encoder`
+//! "image"), normalised as the image's features are.
+//!
 //! The head has BatchNorm after its hidden layers where `head.batch_norm` asks for it; figure 6 does.
 //! The features' share of the first layer does not depend on z and is computed apart, as in
 //! [`Denoiser`](crate::denoiser::Denoiser).
@@ -16,8 +19,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::backbone::Backbone;
-use crate::config::ModelConfig;
-use crate::denoiser::Head;
+use crate::config::{LabelEncoderConfig, ModelConfig};
+use crate::denoiser::{Head, LatentImage};
 use crate::dropout::Dropout;
 
 /// What meets in the first layer of the head: features and label.
@@ -28,7 +31,7 @@ const ENCODINGS: usize = 2;
 pub struct Block {
     backbone: Backbone,
     norm: BatchNorm,
-    label_branch: LabelBranch,
+    label_branch: LatentBranch,
     head: Head,
 }
 
@@ -37,7 +40,7 @@ impl Block {
         Self {
             backbone: config.backbone.init(config.input, config.embed_dim, device),
             norm: BatchNormConfig::new(config.embed_dim).init(device),
-            label_branch: LabelBranch::new(config.latent_dim(), config.embed_dim, device),
+            label_branch: LatentBranch::new(config, device),
             head: Head::new(config, ENCODINGS, device),
         }
     }
@@ -58,6 +61,34 @@ impl Block {
         let width = label.dims()[1];
         let share = label.matmul(self.head.weight_rows(width, width));
         self.head.after_first(fused + share)
+    }
+}
+
+/// z_{t−1} `[b, d]` → its encoding `[b, embed_dim]`.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One value per block; boxing would only obscure it.
+enum LatentBranch {
+    Vector(LabelBranch),
+    Image((LatentImage, BatchNorm)),
+}
+
+impl LatentBranch {
+    fn new(config: &ModelConfig, device: &Device) -> Self {
+        let width = config.embed_dim;
+        match config.label_encoder {
+            LabelEncoderConfig::Image => Self::Image((
+                LatentImage::new(config, device),
+                BatchNormConfig::new(width).init(device),
+            )),
+            _ => Self::Vector(LabelBranch::new(config.latent_dim(), width, device)),
+        }
+    }
+
+    fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Vector(branch) => branch.forward(z),
+            Self::Image((module, norm)) => norm.forward(module.project(z)),
+        }
     }
 }
 

@@ -63,6 +63,9 @@ pub enum LabelEncoderConfig {
     Linear,
     /// z + Linear(ReLU(Linear z)); needs latents of width `embed_dim` (`noprop_simple.py`).
     Residual,
+    /// z as an image, through a convolutional module like figure 6's for the image; needs latents of
+    /// image size (prototype images).
+    Image,
 }
 
 /// The multi-layer perceptron that fuses features, label and time encodings into class logits.
@@ -73,6 +76,11 @@ pub struct HeadConfig {
     pub hidden: [usize; 2],
     /// BatchNorm after each hidden linear layer (the reference; the paper has none in CT).
     pub batch_norm: bool,
+    /// In flow matching: the last layer gives the velocity itself, d numbers. Off, as in the paper, it
+    /// gives m weights of the class embeddings, whose span has no more than m dimensions; what of z_0
+    /// lies outside it stays.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub full_rank: bool,
 }
 
 impl Default for HeadConfig {
@@ -80,6 +88,7 @@ impl Default for HeadConfig {
         Self {
             hidden: [256, 128],
             batch_norm: false,
+            full_rank: false,
         }
     }
 }
@@ -119,6 +128,14 @@ impl ModelConfig {
     pub fn latent_dim(&self) -> usize {
         self.class_embedding
             .dim(self.classes, self.embed_dim, self.input)
+    }
+
+    /// What the denoiser's last layer gives: m logits, or d numbers.
+    pub(crate) fn head_outputs(&self) -> usize {
+        match self.head.full_rank {
+            true => self.latent_dim(),
+            false => self.classes,
+        }
     }
 
     /// Checks every value and combination.
@@ -167,6 +184,22 @@ impl ModelConfig {
                 self.embed_dim
             )));
         }
+        if self.label_encoder == LabelEncoderConfig::Image
+            && latent != self.input.iter().product::<usize>()
+        {
+            return Err(ConfigError::Combination(format!(
+                "label_encoder \"image\" reads z as an image of {:?}, and the latents have {latent} numbers; set \
+                 class_embedding kind \"prototype\", or label_encoder \"linear\"",
+                self.input
+            )));
+        }
+        if self.head.full_rank && !self.schedule.is_flow() {
+            return Err(ConfigError::Combination(
+                "model.head.full_rank is about the velocity of flow matching; set schedule kind \"flow\", or leave \
+                 it out"
+                    .into(),
+            ));
+        }
         if self.schedule.is_flow() && self.readout != Readout::Nearest {
             return Err(ConfigError::Combination(
                 "schedule kind \"flow\" ends at a class embedding; set model.readout to \"nearest\"".into(),
@@ -201,10 +234,10 @@ impl ModelConfig {
                  set model.readout to \"linear\" or \"posterior\"",
             );
         }
-        if self.label_encoder != LabelEncoderConfig::Linear {
+        if self.label_encoder == LabelEncoderConfig::Residual {
             return refuse(
                 "the blocks of schedule kind \"cosine\" (NoProp-DT) have figure 6's label branch; \
-                 leave out model.label_encoder",
+                 leave out model.label_encoder, or set it to \"image\" for latents of image size",
             );
         }
         let random_features = ClassEmbeddingConfig::Prototype {

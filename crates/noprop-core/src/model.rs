@@ -218,10 +218,14 @@ impl NoProp {
         self.estimate(self.logits_at(features, z, t))
     }
 
-    /// v = logits·W_Embed of a flow-matching network (the paper's “unrestricted weights”), shapes
-    /// as in [`Self::denoise`] → `[b, d]`.
+    /// v of a flow-matching network, shapes as in [`Self::denoise`] → `[b, d]`: logits·W_Embed (the
+    /// paper's “unrestricted weights”), or what the last layer says with `head.full_rank`.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
-        self.class_embedding.combine(self.logits_at(features, z, t))
+        let out = self.logits_at(features, z, t);
+        match self.config.head.full_rank {
+            true => out,
+            false => self.class_embedding.combine(out),
+        }
     }
 
     /// What the one denoiser for all times says.

@@ -47,6 +47,12 @@ pub enum GpuError {
          for each step; use the plain-tensor sampler"
     )]
     Blocks,
+    /// z goes through convolutions.
+    #[error(
+        "the fused solver multiplies matrices, and in this model z goes through convolutions (label_encoder \
+         \"image\"); use the plain-tensor sampler"
+    )]
+    LatentImage,
     /// A sampler without a kernel.
     #[error("the fused solver has no {0}, only ddim, euler and heun; use the plain-tensor sampler")]
     Sampler(SamplerKind),

@@ -25,7 +25,8 @@ impl SolverWeights {
     /// Reads the weights from the device of `model`, which must be off the autodiff device.
     ///
     /// # Errors
-    /// When the model is of flow matching or of NoProp-DT, or the device fails.
+    /// When the model is of flow matching or of NoProp-DT, or its z goes through convolutions, or the
+    /// device fails.
     pub async fn from_model(model: &NoProp) -> Result<Self, GpuError> {
         if model.schedule.is_flow() {
             return Err(GpuError::Flow);
@@ -41,7 +42,9 @@ impl SolverWeights {
             second: config.head.hidden[1],
             classes: config.classes,
         };
-        let folded = denoiser.folded();
+        let Some(folded) = denoiser.folded() else {
+            return Err(GpuError::LatentImage);
+        };
         let mut pack = Pack::default();
         pack.add("LABEL_WEIGHT", folded.label_weight, 0.0).await?;
         pack.add("LABEL_BIAS", folded.label_bias, 0.0).await?;

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use noprop_core::ModelConfig;
+use noprop_core::config::LabelEncoderConfig;
 use noprop_core::embedding::{ClassEmbeddingConfig, EmbeddingInit, PrototypeSource};
 
 /// Which class embeddings.
@@ -17,8 +19,17 @@ pub enum Embedding {
 }
 
 impl Embedding {
-    /// As a recipe has it.
-    pub fn config(self) -> ClassEmbeddingConfig {
+    /// Makes it that of `model`. Latents that are images have a convolutional module of their own (figure 6).
+    pub fn apply(self, model: &mut ModelConfig) {
+        model.class_embedding = self.config();
+        if self == Self::Prototype {
+            model.label_encoder = LabelEncoderConfig::Image;
+        } else if model.label_encoder == LabelEncoderConfig::Image {
+            model.label_encoder = LabelEncoderConfig::default();
+        }
+    }
+
+    fn config(self) -> ClassEmbeddingConfig {
         match self {
             Self::OneHot => ClassEmbeddingConfig::OneHot,
             Self::Learned(dim) => ClassEmbeddingConfig::Learned {

@@ -135,7 +135,7 @@ impl Overrides {
             recipe.train.epochs = epochs;
         }
         if let Some(embedding) = self.embedding {
-            recipe.model.class_embedding = embedding.config();
+            embedding.apply(&mut recipe.model);
         }
         recipe.data.limit = self.limit.or(recipe.data.limit);
         recipe.train.lr = self.lr.unwrap_or(recipe.train.lr);

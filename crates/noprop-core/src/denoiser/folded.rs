@@ -41,8 +41,9 @@ pub struct FoldedDenoiser {
 }
 
 impl Denoiser {
-    /// The matrices. The denoiser must be off the autodiff device, as for sampling.
-    pub fn folded(&self) -> FoldedDenoiser {
+    /// The matrices; nothing where z has a convolutional module, which is none. The denoiser must be off
+    /// the autodiff device, as for sampling.
+    pub fn folded(&self) -> Option<FoldedDenoiser> {
         let width = self.time_encoder.linear.weight.dims()[1];
         let into_first = self.head.weight_rows(width, width);
         let (encoder, label_share, latent_share) = match &self.label_encoder {
@@ -52,6 +53,7 @@ impl Denoiser {
                 second.weight.val().matmul(into_first.clone()),
                 Some(into_first),
             ),
+            LabelEncoder::Image(_) => return None,
         };
         let first_norm = self.head.bn1.as_ref().map(Affine::of);
         let scaled = |share: Tensor<2>| match &first_norm {
@@ -62,7 +64,7 @@ impl Denoiser {
             Some(norm) => norm.after(&self.head.fc2),
             None => (self.head.fc2.weight.val(), bias(&self.head.fc2)),
         };
-        FoldedDenoiser {
+        Some(FoldedDenoiser {
             label_weight: encoder.weight.val(),
             label_bias: bias(encoder),
             label_share: scaled(label_share),
@@ -72,7 +74,7 @@ impl Denoiser {
             second_bias,
             third_weight: self.head.fc3.weight.val(),
             third_bias: bias(&self.head.fc3),
-        }
+        })
     }
 
     /// What does not depend on the sample in the first layer of [`Denoiser::folded`], at times `t`
@@ -82,7 +84,7 @@ impl Denoiser {
         let encoded = self.time_encoder.forward(t);
         let share = encoded.matmul(self.head.weight_rows(2 * width, width));
         let share = match &self.label_encoder {
-            LabelEncoder::Linear(_) => share,
+            LabelEncoder::Linear(_) | LabelEncoder::Image(_) => share,
             LabelEncoder::Residual((_, second)) => {
                 share + bias(second).matmul(self.head.weight_rows(width, width))
             }
@@ -159,7 +161,7 @@ mod tests {
     }
 
     fn evaluate(denoiser: &Denoiser, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
-        let folded = denoiser.folded();
+        let folded = denoiser.folded().unwrap();
         let label = relu(z.clone().matmul(folded.label_weight) + folded.label_bias);
         let fused = match folded.fused_scale {
             Some(scale) => fused * scale,
@@ -189,6 +191,7 @@ mod tests {
                     head: HeadConfig {
                         hidden: [12, 6],
                         batch_norm,
+                        ..Default::default()
                     },
                     ..Default::default()
                 };

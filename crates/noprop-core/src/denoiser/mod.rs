@@ -9,6 +9,7 @@
 //! the time encoding is computed once per step for the whole batch.
 
 mod folded;
+mod latent_image;
 
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
@@ -18,6 +19,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::config::{LabelEncoderConfig, ModelConfig};
 
 pub use folded::FoldedDenoiser;
+pub(crate) use latent_image::LatentImage;
 
 /// What meets in the first layer of the head: features, label and time.
 const ENCODINGS: usize = 3;
@@ -44,7 +46,7 @@ impl Denoiser {
         self.head.fuse_features(features)
     }
 
-    /// Class logits `[b, m]` from the features' share `[b, hidden]`, latents `z` `[b, d]` and
+    /// Class logits `[b, m]` (of flow matching with `full_rank` the velocity `[b, d]`) from the features' share `[b, hidden]`, latents `z` `[b, d]` and
     /// times `t` `[b, 1]`, or `[1, 1]` for one time common to the batch.
     pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let label = self.label_encoder.forward(z);
@@ -57,9 +59,11 @@ impl Denoiser {
 }
 
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One value per model; boxing would only obscure it.
 enum LabelEncoder {
     Linear(Linear),
     Residual((Linear, Linear)),
+    Image(LatentImage),
 }
 
 impl LabelEncoder {
@@ -69,6 +73,7 @@ impl LabelEncoder {
         match config.label_encoder {
             LabelEncoderConfig::Linear => Self::Linear(linear()),
             LabelEncoderConfig::Residual => Self::Residual((linear(), linear())),
+            LabelEncoderConfig::Image => Self::Image(LatentImage::new(config, device)),
         }
     }
 
@@ -76,6 +81,7 @@ impl LabelEncoder {
         match self {
             Self::Linear(linear) => relu(linear.forward(z)),
             Self::Residual((first, second)) => z.clone() + second.forward(relu(first.forward(z))),
+            Self::Image(module) => module.forward(z),
         }
     }
 }
@@ -143,7 +149,7 @@ impl Head {
             bn1: norm(first),
             fc2: LinearConfig::new(first, second).init(device),
             bn2: norm(second),
-            fc3: LinearConfig::new(second, config.classes).init(device),
+            fc3: LinearConfig::new(second, config.head_outputs()).init(device),
         }
     }
 
@@ -162,7 +168,7 @@ impl Head {
         self.fc1.weight.val().narrow(0, start, count)
     }
 
-    /// Logits `[b, m]` from what the first layer gives, `[b, hidden]`.
+    /// Logits `[b, m]`, or a velocity `[b, d]` of full rank, from what the first layer gives, `[b, hidden]`.
     pub(crate) fn after_first(&self, x: Tensor<2>) -> Tensor<2> {
         let x = relu(normalise(&self.bn1, x));
         let x = relu(normalise(&self.bn2, self.fc2.forward(x)));

@@ -45,12 +45,16 @@ mod tests {
     use super::super::ObjectiveConfig;
     use super::super::tests::{BATCH, CLASSES, batch, config, negative_log_softmax, rows, scalar};
     use super::*;
-    use crate::config::{ModelConfig, Readout};
+    use crate::config::{HeadConfig, ModelConfig, Readout};
     use crate::embedding::ClassEmbeddingConfig;
     use crate::schedule::ScheduleConfig;
 
-    fn flow() -> ModelConfig {
+    fn flow(full_rank: bool) -> ModelConfig {
         ModelConfig {
+            head: HeadConfig {
+                full_rank,
+                ..config().head
+            },
             schedule: ScheduleConfig::Flow { sigma: 0.1 },
             readout: Readout::Nearest,
             ..config()
@@ -60,9 +64,15 @@ mod tests {
     /// Both terms in f64 on the host, from what the network says.
     #[test]
     fn terms_are_those_of_algorithm_3() {
+        for full_rank in [false, true] {
+            check_terms(&flow(full_rank));
+        }
+    }
+
+    fn check_terms(config: &ModelConfig) {
         let device = Device::flex();
-        let model = NoProp::new(&flow(), 2, &device).unwrap();
-        let batch = batch(&flow(), &device);
+        let model = NoProp::new(config, 2, &device).unwrap();
+        let batch = batch(config, &device);
         let loss = ObjectiveConfig::Fm { anchor: 0.5 }.loss(&model, batch.clone());
 
         let w = rows(&model.class_embedding.weight.val());
@@ -105,11 +115,46 @@ mod tests {
         assert_eq!(scalar(&loss.kl), 0.0);
     }
 
+    /// How far a velocity leaves the span of three embeddings in four dimensions.
+    fn out_of_span(full_rank: bool) -> f64 {
+        let device = Device::flex();
+        let model = NoProp::new(&flow(full_rank), 2, &device).unwrap();
+        let batch = batch(&flow(full_rank), &device);
+        let features = model.features(batch.images);
+        let v = rows(&model.velocity(&features, batch.draws.noise, batch.draws.t));
+        // Gram–Schmidt.
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let without = |mut x: Vec<f64>, basis: &[Vec<f64>]| {
+            for e in basis {
+                let share = dot(&x, e);
+                x.iter_mut().zip(e).for_each(|(x, e)| *x -= share * e);
+            }
+            x
+        };
+        for row in rows(&model.class_embedding.weight.val()) {
+            let rest = without(row, &basis);
+            let norm = dot(&rest, &rest).sqrt();
+            basis.push(rest.iter().map(|x| x / norm).collect());
+        }
+        let rests = v.into_iter().map(|v| without(v, &basis));
+        rests
+            .map(|rest| dot(&rest, &rest).sqrt())
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn only_a_velocity_of_full_rank_leaves_the_span_of_the_embeddings() {
+        // f32 sums of four products; a head's outputs are of order 0.1.
+        assert!(out_of_span(false) < 1e-5);
+        assert!(out_of_span(true) > 1e-3);
+    }
+
     #[test]
     fn fixed_embeddings_need_no_anchor() {
         let config = ModelConfig {
             class_embedding: ClassEmbeddingConfig::OneHot,
-            ..flow()
+            ..flow(false)
         };
         let device = Device::flex();
         let model = NoProp::new(&config, 2, &device).unwrap();
@@ -122,12 +167,12 @@ mod tests {
     #[test]
     fn half_a_flow_is_refused() {
         let fm = ObjectiveConfig::Fm { anchor: 1.0 };
-        assert!(fm.validate(&flow()).is_ok());
+        assert!(fm.validate(&flow(false)).is_ok());
         assert!(fm.validate(&config()).is_err());
-        assert!(ObjectiveConfig::default().validate(&flow()).is_err());
+        assert!(ObjectiveConfig::default().validate(&flow(false)).is_err());
         let unread = ModelConfig {
             readout: Readout::Linear,
-            ..flow()
+            ..flow(false)
         };
         assert!(
             unread

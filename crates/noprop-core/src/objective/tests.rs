@@ -27,6 +27,7 @@ pub(super) fn config() -> ModelConfig {
         head: HeadConfig {
             hidden: [7, 6],
             batch_norm: false,
+            ..Default::default()
         },
         schedule: ScheduleConfig::Learned {
             gamma_0: -2.0,

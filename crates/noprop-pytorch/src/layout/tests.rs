@@ -33,6 +33,7 @@ fn config(layout: Layout) -> ModelConfig {
         head: HeadConfig {
             hidden: [8, 8],
             batch_norm: true,
+            ..Default::default()
         },
         schedule: ScheduleConfig::Reference {
             gamma_0: pick(-7.0, -5.0),
