@@ -1,0 +1,111 @@
+//! How noisy a training step's gradient is, by how the times of its batch are drawn.
+//!
+//! `cargo build --release --workspace --example gradient_variance`, then
+//! `target/release/examples/gradient_variance [DRAWS]`. One batch of images, with the weights of the page and
+//! with initial ones; of each way to draw times, many gradients of NoProp-CT's denoising term, and of them
+//! E‖g − E g‖² / ‖E g‖².
+
+use std::error::Error;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use noprop_core::dropout::Dropout;
+use noprop_core::noise::{NoiseSource, Purpose};
+use noprop_core::objective::{Batch, HostDraws, TimeSampling};
+use noprop_core::{NoProp, ObjectiveConfig, weights};
+use noprop_data::{DeviceSplit, Normalization};
+use noprop_tests::mnist_subset;
+
+const MNIST: &[u8] = include_bytes!("../../assets/mnist.safetensors");
+const BATCH: usize = 128;
+const DRAWS: u64 = 100;
+const KINDS: [TimeSampling; 4] = [
+    TimeSampling::Uniform,
+    TimeSampling::Stratified,
+    TimeSampling::Antithetic,
+    TimeSampling::Importance,
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let argument = std::env::args().nth(1);
+    let draws = argument.map_or(Ok(DRAWS), |text| text.parse())?;
+    let device = Device::flex().autodiff();
+    let (trained, card) = weights::from_bytes(MNIST.to_vec(), &Device::flex())?;
+    // What was read from a file is frozen.
+    let initial = NoProp::new(&card.model, 0, &device)?;
+    let trained = initial.clone().load_record(trained.into_record());
+    let normalization = Normalization {
+        mean: card.mean,
+        std: card.std,
+    };
+    let images = mnist_subset(BATCH)?.train;
+    let split = DeviceSplit::new(&images, &normalization, card.model.input[0], &device);
+
+    println!("{draws} gradients of a batch of {BATCH} for each cell: E‖g − E g‖² / ‖E g‖²");
+    println!("| weights | bound on SNR′ | uniform | stratified | antithetic | importance |");
+    println!("|---|---|---|---|---|---|");
+    for (name, model) in [("initial", &initial), ("trained", &trained)] {
+        for max_weight in [None, Some(1.0)] {
+            let cells = KINDS.map(|time_sampling| {
+                let objective = ObjectiveConfig::Ct {
+                    eta: 1.0,
+                    max_weight,
+                    time_sampling,
+                };
+                format!("{:.3}", noise(model, &split, &objective, draws))
+            });
+            let bound = max_weight.map_or("none".into(), |bound| bound.to_string());
+            println!("| {name} | {bound} | {} |", cells.join(" | "));
+        }
+    }
+    Ok(())
+}
+
+/// E‖g − E g‖² / ‖E g‖² of the denoising term, from unbiased estimates of both.
+fn noise(model: &NoProp, split: &DeviceSplit, objective: &ObjectiveConfig, draws: u64) -> f64 {
+    let dim = model.config().latent_dim();
+    let all: Vec<usize> = (0..BATCH).collect();
+    let (mut sum, mut squares): (Vec<f64>, f64) = (Vec::new(), 0.0);
+    for draw in 0..draws {
+        let mut source = NoiseSource::new(0, Purpose::Training, draw);
+        let host = HostDraws::new(&mut source, BATCH, dim).with_times(objective.time_sampling());
+        let (images, labels) = split.batch(&all);
+        let batch = Batch {
+            images,
+            labels,
+            draws: host.upload(0..BATCH, &model.device()),
+            dropout: Dropout::Off,
+            block: 0,
+        };
+        let loss = objective.loss(model, batch);
+        let gradients = GradientsParams::from_grads(loss.total.backward(), model);
+        let gradient = flat(model, &gradients);
+        sum.resize(gradient.len(), 0.0);
+        for (sum, &g) in sum.iter_mut().zip(&gradient) {
+            let g = f64::from(g);
+            *sum += g;
+            squares += g * g;
+        }
+    }
+    let n = draws as f64;
+    let mean_squared: f64 = sum.iter().map(|sum| (sum / n).powi(2)).sum();
+    let variance = (squares / n - mean_squared) * n / (n - 1.0);
+    variance / (mean_squared - variance / n)
+}
+
+/// The gradients of backbone and denoiser, which the denoising term alone reaches.
+fn flat(model: &NoProp, gradients: &GradientsParams) -> Vec<f32> {
+    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.0.get::<D>(param.id) {
+                self.1.extend(gradient.into_data().iter::<f32>());
+            }
+        }
+    }
+    let mut flat = Flat(gradients, Vec::new());
+    model.backbone.visit(&mut flat);
+    model.denoiser.visit(&mut flat);
+    flat.1
+}
