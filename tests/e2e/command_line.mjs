@@ -23,12 +23,14 @@ const DATASETS = {
 export const weightsBytes = (dataset = "mnist") => readFileSync(DATASETS[dataset].weights);
 export const weightsSha256 = (dataset = "mnist") => createHash("sha256").update(weightsBytes(dataset)).digest("hex");
 
-// Class probabilities after each step, `[T + 1][m]`.
-export function trajectory(pixels, { sampler, steps, seed }, dataset = "mnist") {
-  const { weights, shape } = DATASETS[dataset];
+// Class probabilities after each step, `[T + 1][m]`, by the page's weights or those in `bytes`.
+export function trajectory(pixels, { sampler, steps, seed }, dataset = "mnist", bytes = weightsBytes(dataset)) {
+  const { shape } = DATASETS[dataset];
   return inFolder((folder) => {
     const image = join(folder, "picture.png");
     writeFileSync(image, png(pixels, shape));
+    const weights = join(folder, "model.safetensors");
+    writeFileSync(weights, bytes);
     const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed].map(String);
     return noprop(folder, "predict", weights, image, "--json", "--trajectory", "--device", "cpu", ...walk).trajectory;
   });
@@ -44,25 +46,46 @@ export function accuracy({ sampler, steps, seed }, dataset = "mnist") {
   });
 }
 
-// Weights of a small model whose latents have another dimension, trained for a few steps.
-export function otherWeights() {
+// Small models that differ from the page's own.
+const VARIANTS = {
+  // Latents of another dimension than there are classes.
+  learned: `
+    [model]
+    class_embedding = { kind = "learned", dim = 24 }`,
+  flow: `
+    [model]
+    schedule = { kind = "flow", sigma = 0.0 }
+    readout = "nearest"
+    [objective]
+    kind = "fm"`,
+  blocks: `
+    [model]
+    schedule = { kind = "cosine", steps = 3, form = "shifted" }
+    [objective]
+    kind = "dt"
+    [eval]
+    sampler = "ddim"
+    steps = 3`,
+};
+
+// Weights of one of them, trained for a few steps.
+export function variantWeights(variant) {
   return inFolder((folder) => {
-    const recipe = `
-      [model]
-      embed_dim = 16
-      time_dim = 16
-      class_embedding = { kind = "learned", dim = 24 }
-      backbone = { kind = "resnet", depth = 10, stem = "strided", width = 4 }
-      head = { hidden = [16, 16] }
+    const recipe = VARIANTS[variant].replace("[model]", `
       [data]
       limit = 300
       validation = 0
       [train]
       epochs = 1
-      batch_size = 50`;
-    writeFileSync(join(folder, "other.toml"), recipe);
+      batch_size = 50
+      [model]
+      embed_dim = 16
+      time_dim = 16
+      backbone = { kind = "resnet", depth = 10, stem = "strided", width = 4 }
+      head = { hidden = [16, 16] }`);
+    writeFileSync(join(folder, "small.toml"), recipe);
     const run = join(folder, "run");
-    const args = ["train", "--recipe", join(folder, "other.toml"), "--out", run, "--offline", "--no-table", "--device", "cpu"];
+    const args = ["train", "--recipe", join(folder, "small.toml"), "--out", run, "--offline", "--no-table", "--device", "cpu"];
     program(folder, args);
     return readFileSync(join(run, "model.safetensors"));
   });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { launch, SETUPS } from "./browser.mjs";
-import { accuracy, trajectory, weightsBytes, weightsSha256 } from "./command_line.mjs";
+import { accuracy, trajectory, variantWeights, weightsBytes, weightsSha256 } from "./command_line.mjs";
 import { Engine, WEIGHTS } from "./engine.mjs";
 import { cifarImage } from "./images.mjs";
 
@@ -207,6 +207,34 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
         const loaded = await engine.ask({ kind: "load", bytes: [...weightsBytes()], name: "mine.safetensors" }, "ready");
         assert.equal(loaded.weightsFrom, "mine.safetensors");
         assert.equal(loaded.images.length, 0);
+      });
+
+      test("flow matching and NoProp-DT are walked as on the command line", async () => {
+        const pixels = digit(ready, 3);
+        for (const [variant, samplers, fixed, refused] of [
+          ["flow", ["ddim", "euler", "heun"], null, { sampler: "ancestral", steps: 5 }],
+          ["blocks", ["ddim", "ancestral"], 3, { sampler: "ddim", steps: 5 }],
+        ]) {
+          const bytes = variantWeights(variant);
+          const loaded = await engine.ask({ kind: "load", bytes: [...bytes], name: `${variant}.safetensors` }, "ready");
+          assert.deepEqual(loaded.samplers, samplers);
+          assert.equal(loaded.steps, fixed);
+          const walk = { ...DDIM, sampler: samplers.at(-1), steps: fixed ?? 5 };
+          const found = await trace(pixels, walk);
+          const expected = trajectory(pixels, walk, "mnist", bytes).flat();
+          assert.equal(found.probabilities.length, expected.length);
+          const furthest = Math.max(...expected.map((p, i) => Math.abs(p - found.probabilities[i])));
+          assert.ok(furthest <= TOLERANCE, `${variant}: ${furthest}`);
+          for (const belief of rows(found.beliefs, ready.classes.length)) {
+            assert.ok(Math.abs(belief.reduce((a, b) => a + b) - 1) < 1e-4, `${variant}: ${belief}`);
+          }
+          const axes = Array.from({ length: 20 }, (_, k) => Number(k === 0 || k === 3));
+          const field = { kind: "field", id: 5, pixels, t: 1, axes, origin: Array(10).fill(0), points: [0, 0, 1, 0] };
+          const { velocity } = await engine.ask(field, "field");
+          assert.ok(velocity.length === 4 && velocity.every(Number.isFinite), `${velocity}`);
+          await failing({ kind: "trace", id: 6, pixels, walk: { ...DDIM, ...refused }, seeds: 1 });
+        }
+        await engine.ask({ kind: "load", bytes: [...weightsBytes()], name: "mine.safetensors" }, "ready");
       });
 
       test("weights are kept, and verified when they are taken out again", async () => {

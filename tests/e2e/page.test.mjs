@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { BASE, launch, SETUPS } from "./browser.mjs";
-import { accuracy, otherWeights, png, trajectory, weightsBytes } from "./command_line.mjs";
+import { accuracy, png, trajectory, variantWeights, weightsBytes } from "./command_line.mjs";
 import { cifarImage, testImage } from "./images.mjs";
 import { difference } from "./pictures.mjs";
 
@@ -213,7 +213,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       });
 
       test("a model with latents of another dimension takes the place of the first, in the middle of a walk", async () => {
-        const bytes = otherWeights().toString("base64");
+        const bytes = variantWeights("learned").toString("base64");
         const context = await browser.newContext();
         const moving = await context.newPage();
         const broken = [];
@@ -234,6 +234,23 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         assert.match(await moving.locator("#inspector").innerText(), / …/);
         assert.deepEqual(broken, []);
         await context.close();
+      });
+
+      test("the blocks of NoProp-DT are the steps of its walk", async () => {
+        await open("image=0&sampler=heun&steps=40&compare=euler");
+        await until("step", /step 40 of 40/);
+        await page.evaluate((base64) => {
+          const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([data], "blocks.safetensors"));
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }, variantWeights("blocks").toString("base64"));
+        await until("step", /step 3 of 3/);
+        assert.equal(await page.locator("#sampler").inputValue(), "ddim");
+        assert.equal(await page.locator("#steps").isDisabled(), true);
+        assert.equal(await page.locator("#sampler option[value=heun]").evaluate((option) => option.disabled), true);
+        assert.equal(await page.locator("#compare").isChecked(), false);
+        assert.deepEqual(errors, []);
       });
 
       test("damaged weights are a sentence, and nothing is predicted with them", async () => {

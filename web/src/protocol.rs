@@ -155,6 +155,10 @@ pub struct Ready {
     pub bundled: bool,
     /// λ = log SNR at 101 times 0, 0.01, …, 1.
     pub log_snr: Vec<f32>,
+    /// The samplers that walk it.
+    pub samplers: Vec<SamplerKind>,
+    /// T, where it walks in that many steps only: the blocks of NoProp-DT.
+    pub steps: Option<u32>,
     /// This backend against the CPU on 16 images; absent on the CPU itself, and without test images.
     pub self_test: Option<SelfTest>,
     /// The bundled test images `[n, c, h, w]`; sent once, empty after [`Request::Load`].

@@ -10,7 +10,7 @@ impl Engine {
     /// Features of `pixels` `[n, c, h, w]`, and where each walk ends.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When a sampler does not walk this model, or the device fails.
     pub async fn check(&self, pixels: &[u8], walks: &[Walk]) -> Result<CheckNumbers, Failure> {
         let mut numbers = CheckNumbers {
             backend: self.backend,
@@ -18,6 +18,10 @@ impl Engine {
             walks: walks.iter().map(|_| WalkNumbers::default()).collect(),
             ms: 0.0,
         };
+        for walk in walks {
+            let config = self.model.config();
+            sampling(walk).check(config).map_err(|e| e.to_string())?;
+        }
         for (i, pixels) in pixels.chunks(BATCH * self.image_size()).enumerate() {
             let features = self.features(pixels)?;
             let mut parts = Parts::default();

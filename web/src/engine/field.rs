@@ -1,10 +1,9 @@
-//! The velocity field of the probability-flow ODE in a plane of latent space.
+//! The velocity field of the probability-flow ODE, or of the flow, in a plane of latent space.
 
 use burn::tensor::{Tensor, TensorData};
 use noprop_core::predicted_class;
-use noprop_core::sampler::velocity;
 
-use super::{Engine, Failure, Parts};
+use super::{Engine, Failure, Parts, belief};
 use crate::protocol::Field;
 
 /// Points of one request.
@@ -21,7 +20,7 @@ pub struct Plane<'a> {
 }
 
 impl Engine {
-    /// dz/dλ at `t` in `plane`, for the image `pixels` `[c, h, w]`.
+    /// dz/dλ (of flow matching dz/dt) at `t` in `plane`, for the image `pixels` `[c, h, w]`.
     ///
     /// # Errors
     /// When shapes do not fit, or the device fails.
@@ -70,7 +69,7 @@ impl Engine {
         })
     }
 
-    /// dz/dλ `[n, d]` and the classes' scores `[n, m]` for one image at points `z` `[n, d]`: in one
+    /// The slope `[n, d]` and the classes' scores `[n, m]` for one image at points `z` `[n, d]`: in one
     /// dispatch where the fused solver was opened, else by the model's tensor operations.
     async fn estimate(
         &mut self,
@@ -86,14 +85,10 @@ impl Engine {
         let d = self.model.config().latent_dim();
         let n = z.len() / d;
         let z = Tensor::<2>::from_data(TensorData::new(z, [n, d]), &self.device);
-        let t = Tensor::<2>::full([1, 1], t, &self.device);
-        let estimate = self
-            .model
-            .denoise(&features.repeat(n), z.clone(), t.clone());
-        let alpha_bar = self.model.schedule.at(t).alpha_bar;
+        let (slope, logits) = belief::slope(&self.model, &features.repeat(n), z, t);
         let mut parts = Parts::default();
-        parts.add(velocity(estimate.u_hat, z, alpha_bar));
-        parts.add(estimate.logits);
+        parts.add(slope);
+        parts.add(logits);
         parts.read().await
     }
 }

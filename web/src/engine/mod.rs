@@ -4,6 +4,7 @@
 //! twice, the features and then its own result, since it has a device of its own.
 
 mod accuracy;
+mod belief;
 mod check;
 mod field;
 #[cfg(feature = "gpu")]
@@ -17,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 use noprop_core::sampler::Sampling;
 use noprop_core::schedule::even_times;
 use noprop_core::weights::{self, ModelCard};
-use noprop_core::{Features, NoProp};
+use noprop_core::{Features, NoProp, SamplerKind};
 use noprop_data::{DeviceSplit, Normalization, Split};
 
 pub use accuracy::AccuracyRun;
@@ -56,29 +57,20 @@ pub struct Description {
     pub parameters: usize,
     /// λ at 101 times.
     pub log_snr: Vec<f32>,
+    /// The samplers that walk it.
+    pub samplers: Vec<SamplerKind>,
+    /// T, where it walks in that many steps only.
+    pub steps: Option<u32>,
 }
 
 impl Engine {
     /// The model in the bytes of a weights file.
     ///
     /// # Errors
-    /// When they are not weights of ours, or of a method that the page does not show.
+    /// When they are not weights of ours, or lack blocks.
     pub fn new(bytes: Vec<u8>, backend: Backend, device: Device) -> Result<Self, Failure> {
         let (model, card) = weights::from_bytes(bytes, &device).map_err(|e| e.to_string())?;
-        if model.schedule.is_flow() {
-            return Err(
-                "this page shows diffusion, and these weights are of flow matching; choose weights of NoProp-CT"
-                    .into(),
-            );
-        }
         card.check_complete().map_err(|e| e.to_string())?;
-        if model.denoiser.is_none() {
-            return Err(
-                "this page shows continuous time, and these weights (NoProp-DT) have a block for each step; \
-                 choose weights of NoProp-CT"
-                    .into(),
-            );
-        }
         let normalization = Normalization {
             mean: card.mean.clone(),
             std: card.std.clone(),
@@ -150,7 +142,16 @@ impl Engine {
             latent_dim: d,
             parameters: burn::module::Module::num_params(&self.model),
             log_snr,
+            samplers: self.samplers(),
+            steps: self.model.config().blocks().map(|steps| steps as u32),
         })
+    }
+
+    /// The samplers that walk the model.
+    fn samplers(&self) -> Vec<SamplerKind> {
+        let config = self.model.config();
+        let walks = |kind: &SamplerKind| kind.check(config).is_ok();
+        SamplerKind::ALL.into_iter().filter(walks).collect()
     }
 
     /// Features of `pixels`, one image or several `[n, c, h, w]`.

@@ -29,7 +29,7 @@ pub async fn self_test(
     let pixels = &images[..images.len().min(IMAGES * engine.image_size())];
     let walk = Walk {
         sampler: SamplerKind::Ddim,
-        steps: 10,
+        steps: cpu.model.config().blocks().unwrap_or(10) as u32,
         seed: 0,
         temperature: 1.0,
     };

@@ -4,7 +4,7 @@ use burn::tensor::activation::softmax;
 use noprop_core::predicted_class;
 
 use super::walked::{Start, Walked};
-use super::{Engine, Failure, Parts};
+use super::{Engine, Failure, Parts, belief};
 use crate::protocol::{Trace, Walk};
 
 impl Engine {
@@ -42,15 +42,14 @@ impl Engine {
             .sampler
             .times(&model.schedule, states - 1, &main.device());
         let point = model.schedule.at(times.clone());
-        let along = features.repeat(states);
 
         let mut parts = Parts::default();
         parts.add(all);
-        parts.add(softmax(model.readout(&along, main.clone()), 1));
         parts.add(softmax(
-            model.denoise(&along, main, times.clone()).logits,
+            model.readout(&features.repeat(states), main.clone()),
             1,
         ));
+        parts.add(belief::along(&model, &features, main, times.clone()));
         parts.add(model.readout(&features.repeat(seeds), z_1));
         parts.add(times);
         parts.add(point.alpha_bar);

@@ -36,8 +36,12 @@ impl Engine {
     /// Walks each image of `start` from its noise to its label.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the sampler does not walk this model, or the device fails.
     pub async fn walk(&mut self, start: Start<'_>) -> Result<Walked, Failure> {
+        let config = self.model.config();
+        sampling(start.walk)
+            .check(config)
+            .map_err(|e| e.to_string())?;
         #[cfg(feature = "gpu")]
         if let Some(fused) = &mut self.fused
             && fused.solves(start.walk.sampler)

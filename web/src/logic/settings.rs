@@ -88,6 +88,22 @@ impl Settings {
         })
     }
 
+    /// Makes them fit a model that `samplers` alone walk, and in `steps` steps only where it says so.
+    pub fn fit(&mut self, samplers: &[SamplerKind], steps: Option<u32>) {
+        let walks = |kind| samplers.contains(&kind);
+        if let Some(&first) = samplers.first()
+            && !walks(self.walk.sampler)
+        {
+            self.walk.sampler = first;
+        }
+        self.walk.steps = steps.unwrap_or(self.walk.steps);
+        if let Some(Compare::Sampler(kind)) = self.compare
+            && !walks(kind)
+        {
+            self.compare = None;
+        }
+    }
+
     /// The part of a link after `#`.
     pub fn to_hash(&self) -> String {
         let picture = match &self.picture {
@@ -249,5 +265,25 @@ mod tests {
         assert!(!drawn(&own));
         let short = format!("dataset=cifar10&picture={}", packing::bytes(&[7; 12]));
         assert!(!drawn(&short));
+    }
+
+    #[test]
+    fn a_model_has_its_samplers_and_perhaps_its_steps() {
+        let mut settings = Settings::from_hash("sampler=heun&steps=40&compare=euler");
+        settings.fit(&SamplerKind::ALL, None);
+        assert_eq!(
+            (settings.walk.sampler, settings.walk.steps),
+            (SamplerKind::Heun, 40)
+        );
+        assert!(settings.compare.is_some());
+        settings.fit(&[SamplerKind::Ddim, SamplerKind::Ancestral], Some(10));
+        assert_eq!(
+            (settings.walk.sampler, settings.walk.steps),
+            (SamplerKind::Ddim, 10)
+        );
+        assert_eq!(settings.compare, None);
+        settings.compare = Some(Compare::Seed);
+        settings.fit(&[SamplerKind::Ddim], None);
+        assert_eq!(settings.compare, Some(Compare::Seed));
     }
 }

@@ -3,12 +3,13 @@
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{DragEvent, Event, File, HtmlElement, KeyboardEvent};
+use web_sys::{DragEvent, Event, File, HtmlElement, HtmlOptionElement, KeyboardEvent};
 
 use super::{digits, dom, own, pad, panels, theme, with_app};
 use crate::bundled::Bundled;
 use crate::logic::clock::Clock;
 use crate::logic::settings::{Compare, Picture, Settings};
+use crate::protocol::Ready;
 
 /// Wires everything once.
 pub fn connect() {
@@ -272,6 +273,20 @@ pub fn write_hash(settings: &Settings) {
         let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&hash));
     }
     dom::set_text("share", "Copy link");
+}
+
+/// Offers what walks the model.
+pub fn show_model(model: &Ready) {
+    let names: Vec<String> = model.samplers.iter().map(ToString::to_string).collect();
+    for select in ["sampler", "compare-with"] {
+        let options = dom::select(select).children();
+        let options = (0..options.length()).filter_map(|i| options.item(i));
+        for option in options.filter_map(|option| option.dyn_into::<HtmlOptionElement>().ok()) {
+            let value = option.value();
+            option.set_disabled(value != "seed" && !names.contains(&value));
+        }
+    }
+    dom::input("steps").set_disabled(model.steps.is_some());
 }
 
 /// Shows the settings on their controls.

@@ -241,6 +241,8 @@ impl Session {
             bundled: !images.is_empty(),
             weights_from,
             log_snr: description.log_snr,
+            samplers: description.samplers,
+            steps: description.steps,
             self_test: test,
             images,
             labels,

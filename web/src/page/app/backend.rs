@@ -142,7 +142,9 @@ impl App {
             ready.latent_dim as usize,
             ready.one_hot,
         ));
+        events::show_model(&ready);
         self.model = Some(ready);
+        self.fit_model();
         self.latencies.clear();
         self.open_painter();
         events::show_settings(&self.settings);

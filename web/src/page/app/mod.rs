@@ -120,9 +120,17 @@ impl App {
 
     /// The settings were changed: show them, keep them in the address, walk anew.
     pub fn changed(&mut self) {
+        self.fit_model();
         events::show_settings(&self.settings);
         events::write_hash(&self.settings);
         self.ask_traces();
+    }
+
+    /// What the address asks for may not fit the model in use.
+    fn fit_model(&mut self) {
+        if let Some(model) = &self.model {
+            self.settings.fit(&model.samplers, model.steps);
+        }
     }
 
     /// Shows another picture.
