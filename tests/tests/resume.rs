@@ -160,6 +160,34 @@ fn augmentation_changes_what_is_trained() {
     assert!(weights(&plain) != weights(&augmented));
 }
 
+/// Two devices that are both the CPU are two threads; a device more changes the order of sums.
+#[test]
+fn devices_share_a_batch() {
+    let mut recipe = recipe(
+        BackboneConfig::Cnn(CnnConfig {
+            width: 4,
+            dropout: 0.2,
+        }),
+        1,
+    );
+    recipe.data.augment.crop_padding = 4;
+    let on = |others: usize| {
+        let others = vec![Device::flex(); others];
+        let trainer = trainer(&recipe, 1, None).with_devices(&others).unwrap();
+        to_the_end(trainer)
+    };
+    let threads = |count| to_the_end(trainer(&recipe, count, None));
+    // No tolerance: the same operations in the same order.
+    assert!(on(1) == threads(2) && on(2) == threads(3));
+    let (one, two) = (threads(1), on(1));
+    for (name, ours) in &one {
+        let pairs = ours.iter().zip(&two[name]);
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Three steps move a weight by up to 3e-3.
+        assert!(worst <= 1e-4, "{name} differs by {worst}");
+    }
+}
+
 #[test]
 fn a_checkpoint_of_another_recipe_is_refused() {
     let ours = recipe(resnet(), 2);

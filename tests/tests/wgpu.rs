@@ -110,14 +110,16 @@ fn compare_inference(name: &str, backbone: BackboneConfig, cpu: &Device, gpu: &D
     }
 }
 
-/// One step from `start`: loss terms, then weights by name.
+/// One step from `start`, sharded over `devices`: loss terms, then weights by name.
 fn one_step(
     recipe: &Recipe,
     dataset: &Dataset,
-    device: &Device,
+    devices: &[&Device],
     start: Checkpoint,
 ) -> (Vec<f32>, BTreeMap<String, Vec<f32>>) {
-    let mut trainer = Trainer::new(recipe.clone(), dataset, device, 1, Some(start)).unwrap();
+    let trainer = Trainer::new(recipe.clone(), dataset, devices[0], 1, Some(start)).unwrap();
+    let others: Vec<Device> = devices[1..].iter().copied().cloned().collect();
+    let mut trainer = trainer.with_devices(&others).unwrap();
     let mut loss = Vec::new();
     trainer
         .run(&mut |event| match event {
@@ -140,7 +142,8 @@ fn one_step(
     (loss, weights.collect())
 }
 
-fn compare_training(cpu: &Device, gpu: &Device) {
+/// A step on `devices` against one on `cpu`.
+fn compare_training(cpu: &Device, devices: &[&Device]) {
     let recipe = Recipe {
         model: config(cnn()),
         data: DataConfig {
@@ -159,8 +162,8 @@ fn compare_training(cpu: &Device, gpu: &Device) {
     let dataset = mnist_subset(10).unwrap();
     let start = Trainer::new(recipe.clone(), &dataset, cpu, 1, None).unwrap();
     let start = start.checkpoint().unwrap();
-    let (loss, weights) = one_step(&recipe, &dataset, cpu, start.clone());
-    let (loss_gpu, weights_gpu) = one_step(&recipe, &dataset, gpu, start);
+    let (loss, weights) = one_step(&recipe, &dataset, &[cpu], start.clone());
+    let (loss_gpu, weights_gpu) = one_step(&recipe, &dataset, devices, start);
     for (a, b) in loss.iter().zip(&loss_gpu) {
         println!("loss term {a} and {b}");
         assert!((a - b).abs() <= 1e-3 * a.abs().max(1e-3), "{a} and {b}");
@@ -234,5 +237,6 @@ fn wgpu_agrees_with_the_cpu() {
     compare_augmentation(&cpu, &gpu);
     compare_inference("cnn", cnn(), &cpu, &gpu);
     compare_inference("resnet", resnet, &cpu, &gpu);
-    compare_training(&cpu, &gpu);
+    compare_training(&cpu, &[&gpu]);
+    compare_training(&cpu, &[&cpu, &gpu]);
 }

@@ -60,6 +60,17 @@ impl DeviceSplit {
         }
     }
 
+    /// The same on another device.
+    pub fn to_device(&self, device: &Device) -> Self {
+        Self {
+            packed: self.packed.clone().to_device(device),
+            labels: self.labels.clone().to_device(device),
+            mean: self.mean.clone().to_device(device),
+            std: self.std.clone().to_device(device),
+            ..*self
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.len

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use noprop_core::NoProp;
 
 /// What one shard contributes.
@@ -12,6 +12,31 @@ pub(crate) struct Shard {
     pub statistics: Statistics,
     /// Share of the batch, in 0 … 1.
     pub weight: f64,
+}
+
+impl Shard {
+    /// The same on another device; `model` tells the parameters.
+    pub fn moved_to(mut self, model: &NoProp, device: &Device) -> Self {
+        Self {
+            gradients: moved(model, &mut self.gradients, device),
+            statistics: Statistics(moved(model, &mut self.statistics.0, device)),
+            weight: self.weight,
+        }
+    }
+}
+
+fn moved(model: &NoProp, from: &mut GradientsParams, device: &Device) -> GradientsParams {
+    struct Move<'a>(&'a mut GradientsParams, &'a Device, GradientsParams);
+    impl ModuleVisitor for Move<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(tensor) = self.0.remove::<D>(param.id) {
+                self.2.register::<D>(param.id, tensor.to_device(self.1));
+            }
+        }
+    }
+    let mut visitor = Move(from, device, GradientsParams::new());
+    model.visit(&mut visitor);
+    visitor.2
 }
 
 /// Weighted mean of the gradients.

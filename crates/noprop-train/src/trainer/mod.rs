@@ -2,6 +2,7 @@
 
 mod batch;
 mod fit;
+mod replica;
 mod start;
 mod state;
 mod step;
@@ -21,6 +22,7 @@ use crate::evaluation::Evaluator;
 use crate::event::{Flow, LossValues, TrainEvent};
 use crate::workers::Workers;
 use crate::{optimizer, prototypes};
+use replica::Replica;
 use start::Start;
 
 /// Steps between two reads of the loss from the device.
@@ -34,10 +36,10 @@ pub struct Trainer {
     optimizer: ModuleOptimizer,
     /// Off the autodiff device.
     average: Option<NoProp>,
-    train: DeviceSplit,
+    /// The first one holds the weights.
+    replicas: Vec<Replica>,
     held_out: Vec<(&'static str, DeviceSplit)>,
     workers: Workers,
-    device: Device,
     progress: Progress,
     /// Losses since the last read, `[4]`, and how many steps they are of.
     pending: Option<(Tensor<1>, usize)>,
@@ -88,7 +90,6 @@ impl Trainer {
             average: None,
             held_out,
             workers: Workers::new(threads)?,
-            device: tracked,
             progress: Progress {
                 epoch: 0,
                 step_in_epoch: 0,
@@ -98,14 +99,21 @@ impl Trainer {
                 recipe: recipe.clone(),
             },
             recipe,
-            train,
+            replicas: vec![Replica {
+                device: tracked,
+                train,
+            }],
             pending: None,
         };
         match start {
             Start::Checkpoint(checkpoint) => trainer.restore(*checkpoint)?,
             Start::Random | Start::Backbone(_) => {
-                trainer.model =
-                    prototypes::initialise(trainer.model, &train_split, &trainer.train, seed);
+                trainer.model = prototypes::initialise(
+                    trainer.model,
+                    &train_split,
+                    &trainer.replicas[0].train,
+                    seed,
+                );
                 trainer.average = trainer
                     .recipe
                     .train
@@ -224,8 +232,12 @@ impl Trainer {
         })
     }
 
+    fn train_len(&self) -> usize {
+        self.replicas[0].train.len()
+    }
+
     fn steps_per_pass(&self) -> usize {
-        self.train.len() / self.recipe.train.batch_size
+        self.train_len() / self.recipe.train.batch_size
     }
 
     fn steps_per_epoch(&self) -> usize {
@@ -236,6 +248,6 @@ impl Trainer {
     fn order_of_pass(&self, pass: usize) -> Vec<usize> {
         let pass = (self.progress.epoch * self.passes() + pass) as u64;
         NoiseSource::new(self.recipe.train.seed, Purpose::Shuffling, pass)
-            .permutation(self.train.len())
+            .permutation(self.train_len())
     }
 }

@@ -7,6 +7,7 @@ use noprop_core::dropout::Dropout;
 use noprop_core::objective::{Batch, Loss, readout_loss};
 use noprop_core::{NoProp, seeded};
 
+use super::replica::Replica;
 use super::tasks::Task;
 use super::{LOG_INTERVAL, Trainer};
 use crate::ema;
@@ -72,20 +73,21 @@ impl Trainer {
         let changes = self.changes(indices.len(), step);
         let count = self.workers.count().min(indices.len());
         let bounds: Vec<_> = (0..=count).map(|i| i * indices.len() / count).collect();
-        let run = |model: &NoProp, rows: core::ops::Range<usize>| {
-            let (images, labels) =
-                self.images(&indices[rows.clone()], rows.clone(), changes.as_ref());
+        let run = |model: &NoProp, replica: &Replica, rows: core::ops::Range<usize>| {
+            let indices = &indices[rows.clone()];
+            let (images, labels) = Self::images(replica, indices, rows.clone(), changes.as_ref());
+            let device = &replica.device;
             let parts: Vec<_> = tasks
                 .iter()
                 .map(|task| {
                     let batch = Batch {
                         images: images.clone(),
                         labels: labels.clone(),
-                        draws: task.draws.upload(rows.clone(), &self.device),
-                        dropout: self.dropout(task, rows.clone()),
+                        draws: task.draws.upload(rows.clone(), device),
+                        dropout: self.dropout(task, rows.clone(), device),
                         block: task.block,
                     };
-                    self.run_task(task, model, batch)
+                    self.run_task(task, model, batch, rows.start)
                 })
                 .collect();
             let (gradients, losses): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
@@ -93,7 +95,7 @@ impl Trainer {
             (gradients::sum(model, gradients), mean(losses))
         };
         if count == 1 {
-            return run(&self.model, 0..indices.len());
+            return run(&self.model, self.replica(0), 0..indices.len());
         }
 
         // Each shard has running statistics of its own: shared ones would depend on timing.
@@ -103,17 +105,24 @@ impl Trainer {
         let results = self.workers.map(count, |i| {
             let rows = bounds[i]..bounds[i + 1];
             let weight = rows.len() as f64 / indices.len() as f64;
-            let model = plain.valid().train();
-            let (gradients, losses) = run(&model, rows);
+            let replica = self.replica(i);
+            let model = replica.model(&plain);
+            let (gradients, losses) = run(&model, replica, rows);
             let statistics = Statistics::of(&model.valid(), &trained);
-            (
-                Shard {
-                    gradients,
-                    statistics,
-                    weight,
-                },
-                losses.map(|losses| losses.mul_scalar(weight)),
-            )
+            let shard = Shard {
+                gradients,
+                statistics,
+                weight,
+            };
+            let losses = losses.map(|losses| losses.mul_scalar(weight));
+            let home = plain.device();
+            match model.device() == home {
+                true => (shard, losses),
+                false => (
+                    shard.moved_to(&model, &home),
+                    losses.map(|losses| losses.to_device(&home)),
+                ),
+            }
         });
         let (mut shards, losses): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let gradients = gradients::average(&self.model, &mut shards);
@@ -130,6 +139,7 @@ impl Trainer {
         task: &Task,
         model: &NoProp,
         batch: Batch,
+        first_row: usize,
     ) -> (GradientsParams, Option<Tensor<1>>) {
         if !task.is_ours {
             let loss = readout_loss(model, batch.labels, batch.draws);
@@ -140,8 +150,10 @@ impl Trainer {
         }
         let loss = match batch.dropout {
             Dropout::Device => {
-                let seed = self.recipe.train.seed ^ task.stream.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                seeded(&self.device, seed, || {
+                // Another seed for each shard: equal masks would be no masks of the batch.
+                let place = task.stream ^ (first_row as u64) << 40;
+                let seed = self.recipe.train.seed ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                seeded(&model.device(), seed, || {
                     self.recipe.objective.loss(model, batch)
                 })
             }

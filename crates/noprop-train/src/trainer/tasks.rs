@@ -57,11 +57,11 @@ impl Trainer {
         self.blocks_of(step, blocks).map(task).collect()
     }
 
-    /// What draws dropout's masks for `rows` of the batch.
-    pub(super) fn dropout(&self, task: &Task, rows: Range<usize>) -> Dropout {
+    /// What draws dropout's masks for `rows` of the batch on `device`.
+    pub(super) fn dropout(&self, task: &Task, rows: Range<usize>, device: &Device) -> Dropout {
         if !self.recipe.model.backbone.is_stochastic() {
             Dropout::Off
-        } else if self.device == Device::flex() {
+        } else if *device == Device::flex() {
             Dropout::streams(self.recipe.train.seed, task.stream, rows)
         } else {
             Dropout::Device

@@ -8,6 +8,7 @@ use noprop_data::DatasetName;
 use noprop_train::BlockOrder;
 
 use super::{DeviceArgs, SourceArgs, positive};
+use crate::adapters::DeviceChoice;
 use crate::budget::Budget;
 use crate::embedding::Embedding;
 
@@ -33,6 +34,14 @@ pub struct TrainArgs {
     /// torchvision; its last layer starts anew.
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub init_backbone: Option<PathBuf>,
+    /// Several devices, separated by commas as in cuda:0,cuda:1: each batch is sharded over them.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "DEVICE",
+        conflicts_with = "device"
+    )]
+    pub devices: Vec<DeviceChoice>,
     /// Skip the table of samplers and T at the end.
     #[arg(long)]
     pub no_table: bool,

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
 use noprop_core::SamplerKind;
 use noprop_core::weights::Tensors;
 use noprop_data::Dataset;
 use noprop_train::{Flow, Recipe, TrainEvent, Trainer};
 
-use crate::adapters;
+use crate::adapters::{self, Chosen};
 use crate::budget::Budget;
 use crate::choice::Choice;
 use crate::cli::TrainArgs;
@@ -47,7 +48,7 @@ pub fn train(args: &TrainArgs) -> Result<End> {
         print!("{}", toml::to_string_pretty(&choice.recipe)?);
         return Ok(End::Complete);
     }
-    let chosen = adapters::choose(args.device.device)?;
+    let (chosen, others) = devices(args)?;
     let data = &choice.recipe.data;
     let dataset = crate::dataset::load(data.dataset, &args.source, &data.folder)?;
     choice.fit_to(&dataset);
@@ -71,6 +72,9 @@ pub fn train(args: &TrainArgs) -> Result<End> {
             checkpoint,
         )?,
     };
+    if !others.is_empty() {
+        trainer = trainer.with_devices(&others)?;
+    }
     let folder = match folder {
         Some(folder) => folder,
         None => {
@@ -120,6 +124,20 @@ pub fn train(args: &TrainArgs) -> Result<End> {
         folder.path().join("model.safetensors").display()
     );
     Ok(end)
+}
+
+/// The device that holds the weights, and those that a batch is sharded over besides. Its name is that of all.
+fn devices(args: &TrainArgs) -> Result<(Chosen, Vec<Device>)> {
+    let mut choices = args.devices.iter();
+    let first = choices.next().unwrap_or(&args.device.device);
+    let mut chosen = adapters::choose(*first)?;
+    let mut others = Vec::new();
+    for &choice in choices {
+        let other = adapters::choose(choice)?;
+        chosen.name = format!("{} and {}", chosen.name, other.name);
+        others.push(other.device);
+    }
+    Ok((chosen, others))
 }
 
 /// What the backbone starts from.

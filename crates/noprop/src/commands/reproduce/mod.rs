@@ -93,6 +93,7 @@ fn trained(
         out: (!can_resume).then(|| out.clone()),
         force: !can_resume,
         init_backbone: None,
+        devices: Vec::new(),
         no_table: true,
         overrides,
         device: args.device.clone(),
