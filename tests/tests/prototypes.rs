@@ -76,6 +76,7 @@ fn recipe(name: &str) -> Recipe {
         model,
         objective,
         data: DataConfig {
+            limit: Some(640),
             validation: 0,
             ..Default::default()
         },

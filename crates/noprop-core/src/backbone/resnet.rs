@@ -306,6 +306,7 @@ fn project(downsample: &Option<(Conv2d, BatchNorm)>, x: Tensor<4>) -> Tensor<4> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generator::initialised;
 
     fn parameters(depth: Depth, stem: Stem) -> usize {
         let device = Device::flex();
@@ -314,7 +315,7 @@ mod tests {
             stem,
             width: 64,
         };
-        let network = config.init(3, 256, &device);
+        let network = initialised(&device, 0, || config.init(3, 256, &device));
         // Burn counts the running statistics of BatchNorm as parameters; torchvision does not.
         struct Count(usize, bool);
         impl burn::module::ModuleVisitor for Count {
@@ -354,12 +355,12 @@ mod tests {
         let device = Device::flex();
         for stem in [Stem::Imagenet, Stem::Small, Stem::Strided] {
             for depth in [Depth::ResNet10, Depth::ResNet18, Depth::ResNet50] {
-                let network = ResNetConfig {
+                let config = ResNetConfig {
                     depth,
                     stem,
                     width: 4,
-                }
-                .init(1, 6, &device);
+                };
+                let network = initialised(&device, 0, || config.init(1, 6, &device));
                 let out = network.forward(Tensor::zeros([2, 1, 28, 28], &device));
                 assert_eq!(out.dims(), [2, 6]);
             }
