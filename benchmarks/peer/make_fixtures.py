@@ -135,15 +135,17 @@ def expected_of_ours(model: NoProp, step: bool) -> dict[str, Tensor]:
             walk = sampler.trajectory(model, features, given["z"], kind, steps, given["noise"])
             out[f"trajectory.{kind}"] = walk
             out[f"prediction.{kind}"] = model.readout(features, walk[-1]).argmax(dim=1)
-    if step:
-        optimizer = training.adamw(model, lr=1e-3, weight_decay=1e-2)
-        objective = {"kind": "ct", "eta": 1.0, "max_weight": 1.0}
+    return out | step_of_ours(model) if step else out
 
-        def train(images: Tensor, labels: Tensor, drawn: Draws):
-            return training.train_step(model, optimizer, images, labels, objective, drawn)
 
-        out |= one_step(model, train, model.config["input"], model.config["classes"])
-    return out
+def step_of_ours(model: NoProp, batch: int = BATCH) -> dict[str, Tensor]:
+    optimizer = training.adamw(model, lr=1e-3, weight_decay=1e-2)
+    objective = {"kind": "ct", "eta": 1.0, "max_weight": 1.0}
+
+    def train(images: Tensor, labels: Tensor, drawn: Draws):
+        return training.train_step(model, optimizer, images, labels, objective, drawn)
+
+    return one_step(model, train, model.config["input"], model.config["classes"], batch)
 
 
 def expected_of_reference(model: nn.Module) -> dict[str, Tensor]:
@@ -162,6 +164,10 @@ def expected_of_reference(model: nn.Module) -> dict[str, Tensor]:
         walk = reference.sample(model, given["images"], steps, heun, once=True, z_0=given["z"])
         out[f"trajectory.{kind}"] = walk.trajectory
         out[f"prediction.{kind}"] = walk.scores.argmax(dim=1)
+    return out | step_of_reference(model)
+
+
+def step_of_reference(model: nn.Module, batch: int = BATCH) -> dict[str, Tensor]:
     optimizer = reference.adamw(model)
 
     def train(images: Tensor, labels: Tensor, drawn: Draws):
@@ -172,13 +178,15 @@ def expected_of_reference(model: nn.Module) -> dict[str, Tensor]:
         return terms
 
     classes = model.fuse.net[6].out_features
-    return out | one_step(model, train, [3, 28, 28], classes)
+    return one_step(model, train, [3, 28, 28], classes, batch)
 
 
-def one_step(model: nn.Module, train, shape: list[int], classes: int) -> dict[str, Tensor]:
+def one_step(
+    model: nn.Module, train, shape: list[int], classes: int, batch: int = BATCH
+) -> dict[str, Tensor]:
     """A batch, the loss terms, the gradients, and the weights after one step of the optimiser."""
-    images, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % classes
-    drawn = draws(BATCH, model.latent_dim)
+    images, labels = torch.randn(batch, *shape), torch.arange(batch) % classes
+    drawn = draws(batch, model.latent_dim)
     calls = {}
     hooks = [
         module.register_forward_hook(

@@ -1,6 +1,7 @@
 """The same numbers at full ResNet-18 size? `cargo xtask bench` calls this twice:
 
-    python parity.py make DIR       random weights, inputs and what PyTorch computes from them
+    python parity.py make DIR       random weights, inputs, and what PyTorch computes from them,
+                                    a training step included
     python parity.py compare DIR    the largest differences from what `noprop trace` wrote, as JSON
 """
 
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from make_fixtures import card, contiguous, unsettled
+from make_fixtures import card, contiguous, step_of_ours, step_of_reference, unsettled
 from noprop_torch import reference, sampler, weights
 from noprop_torch.model import NoProp
 
@@ -43,11 +44,18 @@ def main() -> None:
     {"make": make, "compare": compare}[args.what](args.folder)
 
 
-@torch.no_grad()
 def make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    for name, model, step in zip(WALKS, models(folder), (step_of_ours, step_of_reference)):
+        taken = step(model, IMAGES)
+        save_file(contiguous(taken), str(folder / f"{name}.step.safetensors"))
+
+
+@torch.no_grad()
+def models(folder: Path) -> tuple[nn.Module, nn.Module]:
+    """Both, with their weights, inputs and what they say of them in files."""
     ours = unsettled(NoProp(OURS))
     weights.save(str(folder / "ours.safetensors"), ours, card(OURS))
     given = inputs(1, ours.latent_dim)
@@ -70,6 +78,7 @@ def make(folder: Path) -> None:
         walk = reference.sample(theirs, given["images"], steps, heun, once=True, z_0=given["z"])
         expected[kind] = walk.trajectory
     save(folder, "reference", given, expected)
+    return ours, theirs
 
 
 def inputs(channels: int, dim: int) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 //! The same numbers as PyTorch, on the files of `benchmarks/peer/make_fixtures.py`: features,
-//! estimates, walks of every sampler, and a whole training step.
+//! estimates, walks of every sampler, and a whole training step; the step also at full ResNet-18
+//! size, on files that `cargo xtask bench --parity` makes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::module::Module;
@@ -38,11 +39,14 @@ struct Case {
 
 impl Case {
     fn new(weights: &str, expected: &str) -> Self {
-        let state = state_dict(weights);
+        Self::of(state_dict(weights), state_dict(expected))
+    }
+
+    fn of(state: StateDict, expected: StateDict) -> Self {
         Self {
             model: model(&state),
             state,
-            expected: state_dict(expected).tensors,
+            expected: expected.tensors,
         }
     }
 
@@ -124,8 +128,20 @@ fn walks(case: &Case, kinds: &[SamplerKind]) {
     }
 }
 
+/// The largest differences of a step: of a loss term, as a share of it, and of an updated weight.
+struct Differences {
+    loss: f32,
+    weights: f32,
+    largest_weight: f32,
+}
+
 /// One step, as the trainer makes it: loss, gradients, optimiser.
-fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
+fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) -> Differences {
+    let mut found = Differences {
+        loss: 0.0,
+        weights: 0.0,
+        largest_weight: 0.0,
+    };
     let device = Device::flex().autodiff();
     let tracked = |name: &str| Tensor::from_inner(case.tensor::<2>(name));
     let labels: Vec<i64> = case.expected["step.labels"]
@@ -157,6 +173,9 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
         let theirs = case.expected[&format!("step.{name}")].values[0];
         let ours = ours.clone().into_scalar::<f32>();
         println!("{name}: {ours} {theirs}");
+        if theirs != 0.0 {
+            found.loss = found.loss.max((ours / theirs - 1.0).abs());
+        }
         assert!(
             (ours - theirs).abs() <= TOLERANCE * theirs.abs(),
             "{name}: {ours}, not {theirs}"
@@ -198,6 +217,8 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
         }
         println!("{name}: {compared} of {}: {worst:.1e}", theirs.len());
         compared_of_all += compared;
+        found.weights = found.weights.max(worst);
+        found.largest_weight = found.largest_weight.max(largest(theirs));
         assert!(worst <= TOLERANCE, "{name} differs by {worst}");
         // No entry moves further than AdamW's first step, whatever its sign.
         let decayed = |w: f32| w.abs() * (LR * config.weight_decay) as f32;
@@ -215,6 +236,7 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) {
         compared_of_all * 4 > count * 3,
         "most entries say something"
     );
+    found
 }
 
 /// BatchNorm's running variance as Burn keeps it. PyTorch divides a batch's sum of squares by n − 1
@@ -273,9 +295,8 @@ fn the_references_networks_say_what_pytorchs_say() {
     }
 }
 
-#[test]
-fn a_training_step_is_pytorchs() {
-    let case = Case::new("ours.safetensors", "ours.expected.safetensors");
+/// The objective and the optimiser of `step_of_ours`.
+fn ours() -> (ObjectiveConfig, TrainConfig) {
     let objective = ObjectiveConfig::Ct {
         eta: 1.0,
         max_weight: Some(1.0),
@@ -285,6 +306,23 @@ fn a_training_step_is_pytorchs() {
         weight_decay: 1e-2,
         ..Default::default()
     };
+    (objective, config)
+}
+
+/// Those of `step_of_reference`.
+fn references() -> (ObjectiveConfig, TrainConfig) {
+    let config = TrainConfig {
+        weight_decay: 1e-3,
+        decay_all: true,
+        ..Default::default()
+    };
+    (ObjectiveConfig::Reference { eta: 1.0 }, config)
+}
+
+#[test]
+fn a_training_step_is_pytorchs() {
+    let case = Case::new("ours.safetensors", "ours.expected.safetensors");
+    let (objective, config) = ours();
     step(&case, &objective, &config);
 }
 
@@ -296,12 +334,45 @@ fn a_training_step_of_the_reference_is_pytorchs() {
     ] {
         let expected = format!("{name}.expected.safetensors");
         let case = Case::new(&format!("{name}.{ending}"), &expected);
-        let config = TrainConfig {
-            weight_decay: 1e-3,
-            decay_all: true,
-            ..Default::default()
-        };
         println!("{name}");
-        step(&case, &ObjectiveConfig::Reference { eta: 1.0 }, &config);
+        let (objective, config) = references();
+        step(&case, &objective, &config);
+    }
+}
+
+/// Prints what it finds as JSON, a line a row of the table.
+#[test]
+#[ignore = "`cargo xtask bench --parity` makes its files and runs it"]
+fn a_training_step_at_full_size() {
+    let folder = std::env::var("NOPROP_PARITY_DIR").expect("the folder of the files");
+    let read = |name: &str| {
+        let bytes = std::fs::read(std::path::Path::new(&folder).join(name)).unwrap();
+        StateDict::read(&bytes).unwrap()
+    };
+    for (name, ending, (objective, config)) in [
+        ("ours", "safetensors", ours()),
+        ("reference", "pt", references()),
+    ] {
+        let state = read(&format!("{name}.{ending}"));
+        let case = Case::of(state, read(&format!("{name}.step.safetensors")));
+        let found = step(&case, &objective, &config);
+        for (what, largest, difference) in [
+            ("a training step: loss terms, relative", 1.0, found.loss),
+            (
+                "a training step: updated weights",
+                found.largest_weight,
+                found.weights,
+            ),
+        ] {
+            println!(
+                "{}",
+                serde_json::json!({
+                    "model": name,
+                    "what": what,
+                    "largest": largest,
+                    "difference": difference,
+                })
+            );
+        }
     }
 }

@@ -76,13 +76,33 @@ pub fn measure(noprop: &Path, python: &Path) -> Result<String> {
     if !output.status.success() {
         bail!("the comparison of the numbers failed");
     }
-    let rows: Vec<Row> =
+    let mut rows: Vec<Row> =
         serde_json::from_slice(&output.stdout).context("what the peer printed is no comparison")?;
+    rows.extend(step(&folder)?);
     let table = table(&rows);
     match rows.iter().find(|row| !row.agrees()) {
         Some(row) => bail!("{table}\n{} of {} differs", row.what, row.model),
         None => Ok(table),
     }
+}
+
+/// A whole training step, by the test that compares small ones, too.
+fn step(folder: &Path) -> Result<Vec<Row>> {
+    let mut test = process::cargo(["test", "--release", "--workspace", "--test", "parity", "--"]);
+    test.args(["--ignored", "--nocapture", "a_training_step_at_full_size"]);
+    let output = test
+        .env("NOPROP_PARITY_DIR", folder)
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.context("cargo cannot be started")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!("the training step at full size is not PyTorch's:\n{text}");
+    }
+    let rows = text.lines().filter(|line| line.starts_with('{'));
+    rows.map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("what the test printed is no comparison")
 }
 
 impl Row {
