@@ -200,9 +200,11 @@ impl ModelConfig {
                     .into(),
             ));
         }
-        if self.schedule.is_flow() && self.readout != Readout::Nearest {
+        if self.schedule.is_flow() && !matches!(self.readout, Readout::Nearest | Readout::Linear) {
             return Err(ConfigError::Combination(
-                "schedule kind \"flow\" ends at a class embedding; set model.readout to \"nearest\"".into(),
+                "schedule kind \"flow\" ends at a class embedding; set model.readout to \"nearest\" (or, for \
+                 objective \"adjoint\", to \"linear\")"
+                    .into(),
             ));
         }
         if self.schedule.blocks().is_some() {

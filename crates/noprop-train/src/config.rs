@@ -161,6 +161,11 @@ impl Default for EvalConfig {
 }
 
 impl Recipe {
+    /// The blocks that are trained each by a loss of its own (NoProp-DT).
+    pub(crate) fn blocks(&self) -> Option<usize> {
+        self.objective.blocks(&self.model)
+    }
+
     /// Checks every value and combination.
     ///
     /// # Errors
@@ -217,7 +222,7 @@ impl Recipe {
 
     /// The blocks that the run trains, where there are blocks and it does not train all of them.
     pub fn part(&self) -> Option<BlockRange> {
-        let count = self.model.blocks()?;
+        let count = self.blocks()?;
         self.train
             .blocks
             .filter(|blocks| *blocks != BlockRange::all(count))
@@ -225,12 +230,12 @@ impl Recipe {
 
     fn validate_blocks(&self) -> Result<(), ConfigError> {
         let refuse = |message: String| Err(ConfigError::Combination(message));
-        let Some(count) = self.model.blocks() else {
+        let Some(count) = self.blocks() else {
             return match (self.train.blocks, self.train.block_order) {
                 (None, None) => Ok(()),
                 _ => refuse(
                     "train.blocks (--blocks) and train.block_order (--block-order) are about the blocks of \
-                     NoProp-DT, and this recipe has one network for all times; choose --recipe paper-dt"
+                     NoProp-DT, and this recipe trains one network by one loss; choose --recipe paper-dt"
                         .into(),
                 ),
             };

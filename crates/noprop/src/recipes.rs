@@ -20,7 +20,7 @@ macro_rules! built_in {
 }
 
 /// Of a dataset, the first one whose name starts with it is its default.
-const BUILT_IN: [(&str, &str); 11] = built_in![
+const BUILT_IN: [(&str, &str); 13] = built_in![
     "mnist-small",
     "mnist-resnet18",
     "fashion-mnist-small",
@@ -30,6 +30,8 @@ const BUILT_IN: [(&str, &str); 11] = built_in![
     "paper-ct",
     "paper-fm",
     "paper-dt",
+    "paper-backprop",
+    "paper-adjoint",
     "reference-mnist",
     "reference-simple"
 ];

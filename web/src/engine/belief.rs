@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use noprop_core::sampler::velocity;
+use noprop_core::schedule::NoiseSchedule;
 use noprop_core::{Estimate, Features, NoProp};
 
 /// û and class logits at time `t` for one row of features a row of `z` `[n, d]`: in NoProp-DT those of the
@@ -24,9 +25,10 @@ pub fn estimate(model: &NoProp, features: &Features, z: Tensor<2>, t: f32) -> Es
 pub fn slope(model: &NoProp, features: &Features, z: Tensor<2>, t: f32) -> (Tensor<2>, Tensor<2>) {
     let Estimate { logits, u_hat } = estimate(model, features, z.clone(), t);
     let time = Tensor::full([1, 1], t, &z.device());
-    let slope = match model.schedule.is_flow() {
-        true => model.velocity(features, z, time),
-        false => velocity(u_hat, z, model.schedule.at(time).alpha_bar),
+    let slope = match &model.schedule {
+        NoiseSchedule::Flow(_) => model.velocity(features, z, time),
+        NoiseSchedule::Gated(_) => u_hat - z,
+        schedule => velocity(u_hat, z, schedule.at(time).alpha_bar),
     };
     (slope, logits)
 }

@@ -175,8 +175,7 @@ mod tests {
             ..flow(false)
         };
         assert!(
-            unread
-                .validate()
+            fm.validate(&unread)
                 .unwrap_err()
                 .to_string()
                 .contains("nearest")

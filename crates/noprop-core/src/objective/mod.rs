@@ -1,5 +1,7 @@
 //! What is minimised. A new objective is one file here and one arm in the enum.
 
+mod adjoint;
+mod backprop;
 mod ct;
 mod dt;
 mod fm;
@@ -9,11 +11,12 @@ mod time_sampling;
 pub use dt::readout_loss;
 pub use time_sampling::TimeSampling;
 
+use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ModelConfig, Readout, value};
+use crate::config::{ModelConfig, Readout, at_least, value};
 use crate::dropout::Dropout;
 use crate::error::ConfigError;
 use crate::model::NoProp;
@@ -50,6 +53,14 @@ pub enum ObjectiveConfig {
         #[serde(default = "one")]
         anchor: f64,
     },
+    /// A baseline: back-propagation through the blocks in a row (§4).
+    Backprop,
+    /// A baseline: a neural ODE trained by the adjoint equation (§4).
+    Adjoint {
+        /// Euler steps from t = 0 to 1; 1000 in the paper.
+        #[serde(default = "thousand")]
+        steps: usize,
+    },
     /// The reference's loss, to the letter.
     Reference {
         /// Weight η of the denoising term; 1 in the reference.
@@ -60,6 +71,10 @@ pub enum ObjectiveConfig {
 
 fn one() -> f64 {
     1.0
+}
+
+fn thousand() -> usize {
+    1000
 }
 
 fn tenth() -> f64 {
@@ -177,28 +192,53 @@ impl ObjectiveConfig {
     /// # Errors
     /// The first thing that does not fit.
     pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
+        let refuse = |message: &str| Err(ConfigError::Combination(message.into()));
         let (field, weight) = match self {
             Self::Ct { eta, .. } | Self::Dt { eta } | Self::Reference { eta } => {
                 ("objective.eta", eta)
             }
             Self::Fm { anchor } => ("objective.anchor", anchor),
+            Self::Backprop | Self::Adjoint { .. } => ("", &1.0),
         };
         if !(weight.is_finite() && *weight > 0.0) {
             return Err(value(field, weight, "a positive number"));
         }
-        if matches!(self, Self::Fm { .. }) != model.schedule.is_flow() {
-            return Err(ConfigError::Combination(
-                "objective \"fm\" and schedule kind \"flow\" are the two halves of flow matching; \
-                 set both or neither"
-                    .into(),
-            ));
+        let (is_flow, is_gated) = (model.schedule.is_flow(), model.schedule.is_gated());
+        if matches!(self, Self::Fm { .. } | Self::Adjoint { .. }) != is_flow {
+            return refuse(
+                "objective \"fm\" and schedule kind \"flow\" are the two halves of flow matching (with objective \
+                 \"adjoint\", of a neural ODE); set both or neither",
+            );
         }
-        if matches!(self, Self::Dt { .. }) != model.blocks().is_some() {
-            return Err(ConfigError::Combination(
-                "objective \"dt\" and schedule kind \"cosine\" are the two halves of NoProp-DT; \
-                 set both or neither"
-                    .into(),
-            ));
+        if matches!(self, Self::Backprop) != is_gated {
+            return refuse(
+                "objective \"backprop\" and schedule kind \"gated\" are the two halves of the baseline; set both \
+                 or neither",
+            );
+        }
+        if matches!(self, Self::Dt { .. }) != (model.blocks().is_some() && !is_gated) {
+            return refuse(
+                "objective \"dt\" and schedule kind \"cosine\" are the two halves of NoProp-DT; set both or neither",
+            );
+        }
+        if matches!(self, Self::Fm { .. }) && model.readout != Readout::Nearest {
+            return refuse(
+                "flow matching ends at a class embedding; set model.readout to \"nearest\"",
+            );
+        }
+        if let Self::Adjoint { steps } = *self {
+            at_least("objective.steps", steps, 1, "at least 1")?;
+            if model.readout != Readout::Linear {
+                return refuse(
+                    "objective \"adjoint\" trains a linear classifier on z(1); set model.readout to \"linear\"",
+                );
+            }
+            if model.head.batch_norm {
+                return refuse(
+                    "the ODE of objective \"adjoint\" is solved without a batch's statistics; set \
+                     model.head.batch_norm to false",
+                );
+            }
         }
         if let Self::Ct {
             max_weight: Some(limit),
@@ -252,7 +292,35 @@ impl ObjectiveConfig {
                 NoiseSchedule::Cosine(steps) => dt::loss(model, steps, batch, eta),
                 other => unreachable!("validated: NoProp-DT on {other:?}"),
             },
+            Self::Backprop => match &model.schedule {
+                NoiseSchedule::Gated(schedule) => backprop::loss(model, schedule, batch),
+                other => unreachable!("validated: back-propagation on {other:?}"),
+            },
+            Self::Adjoint { steps } => adjoint::loss(model, batch, steps),
             Self::Reference { eta } => reference::loss(model, batch, eta),
+        }
+    }
+
+    /// The gradients of `batch`'s loss, and the loss: by back-propagation of [`Self::loss`], but for
+    /// [`Self::Adjoint`], which solves the adjoint equation instead. `model` must be on the autodiff device.
+    ///
+    /// # Panics
+    /// As [`Self::loss`].
+    pub fn gradients(&self, model: &NoProp, batch: Batch) -> (GradientsParams, Loss) {
+        if let Self::Adjoint { steps } = *self {
+            return adjoint::gradients(model, batch, steps);
+        }
+        let loss = self.loss(model, batch);
+        let gradients = GradientsParams::from_grads(loss.total.backward(), model);
+        (gradients, loss)
+    }
+
+    /// The blocks that are trained each by a loss of its own, from 1; nothing where one loss reaches the
+    /// whole model.
+    pub fn blocks(&self, model: &ModelConfig) -> Option<usize> {
+        match self {
+            Self::Dt { .. } => model.blocks(),
+            _ => None,
         }
     }
 }

@@ -5,6 +5,7 @@
 mod ancestral;
 mod ddim;
 mod flow;
+mod gated;
 mod lambda;
 mod reference;
 mod walk;
@@ -72,13 +73,19 @@ impl SamplerKind {
     /// # Errors
     /// When the model is of flow matching, which has no noise to sample and no ᾱ, and the sampler
     /// needs them; when it is of NoProp-DT, which has no times between its steps, and the sampler
-    /// asks for them.
+    /// asks for them; or of the baseline on its blocks, whose walk has no noise.
     pub fn check(self, model: &ModelConfig) -> Result<(), ConfigError> {
         let walks_flows = matches!(self, Self::Ddim | Self::Euler | Self::Heun);
         if model.schedule.is_flow() && !walks_flows {
             return Err(ConfigError::Combination(format!(
                 "the sampler {self} walks a diffusion process, and this model is of flow matching; \
                  choose euler, heun or ddim"
+            )));
+        }
+        if model.schedule.is_gated() && self != Self::Ddim {
+            return Err(ConfigError::Combination(format!(
+                "the sampler {self} needs a noise schedule, and this model (trained by back-propagation) has a walk \
+                 of its own without noise; choose ddim"
             )));
         }
         if model.blocks().is_some() && !matches!(self, Self::Ddim | Self::Ancestral) {
@@ -111,6 +118,7 @@ impl SamplerKind {
         match self {
             Self::Ddim | Self::Euler if schedule.is_flow() => &flow::Euler,
             Self::Heun if schedule.is_flow() => &flow::Heun,
+            Self::Ddim if matches!(schedule, NoiseSchedule::Gated(_)) => &gated::Gated,
             Self::Ddim => &ddim::Ddim,
             Self::Euler => &lambda::Euler,
             Self::Heun => &lambda::Heun,

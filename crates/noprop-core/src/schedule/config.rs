@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CosineForm, CosineSchedule, FlowSchedule, LearnedSchedule, LinearSchedule, NoiseSchedule,
-    ReferenceSchedule,
+    CosineForm, CosineSchedule, FlowSchedule, GatedSchedule, LearnedSchedule, LinearSchedule,
+    NoiseSchedule, ReferenceSchedule,
 };
 use crate::config::{at_least, value};
 use crate::error::ConfigError;
@@ -65,6 +65,13 @@ pub enum ScheduleConfig {
         #[serde(default)]
         form: CosineForm,
     },
+    /// The gates α_1 … α_T of the paper's baseline that is trained by back-propagation, learned; every
+    /// step is a block of its own.
+    Gated {
+        /// Steps T, and blocks.
+        #[serde(default = "default_steps")]
+        steps: usize,
+    },
 }
 
 fn default_gamma_0() -> f64 {
@@ -99,25 +106,33 @@ impl ScheduleConfig {
         matches!(self, Self::Flow { .. })
     }
 
-    /// T where the process has T discrete steps, each a block of its own (NoProp-DT).
+    /// T where the process has T discrete steps, each a block of its own (NoProp-DT and the baseline on
+    /// its blocks).
     pub fn blocks(&self) -> Option<usize> {
         match *self {
-            Self::Cosine { steps, .. } => Some(steps),
+            Self::Cosine { steps, .. } | Self::Gated { steps } => Some(steps),
             _ => None,
         }
+    }
+
+    /// Whether the steps are those of the baseline trained by back-propagation.
+    pub(crate) fn is_gated(&self) -> bool {
+        matches!(self, Self::Gated { .. })
     }
 
     /// Hidden units of γ̃; 0 where it is not learned.
     pub(crate) fn hidden(&self) -> usize {
         match *self {
             Self::Learned { hidden, .. } | Self::Reference { hidden, .. } => hidden,
-            Self::Linear { .. } | Self::Flow { .. } | Self::Cosine { .. } => 0,
+            Self::Linear { .. } | Self::Flow { .. } | Self::Cosine { .. } | Self::Gated { .. } => 0,
         }
     }
 
     fn ends(&self) -> (f64, f64) {
         match *self {
-            Self::Flow { .. } | Self::Cosine { .. } => (default_gamma_0(), default_gamma_1()),
+            Self::Flow { .. } | Self::Cosine { .. } | Self::Gated { .. } => {
+                (default_gamma_0(), default_gamma_1())
+            }
             Self::Learned {
                 gamma_0, gamma_1, ..
             }
@@ -150,10 +165,12 @@ impl ScheduleConfig {
                 "zero or a positive number",
             )),
             Self::Flow { .. } => Ok(()),
-            Self::Cosine { steps, .. } if !(2..=MOST_STEPS).contains(&steps) => {
+            Self::Cosine { steps, .. } | Self::Gated { steps }
+                if !(2..=MOST_STEPS).contains(&steps) =>
+            {
                 Err(value("model.schedule.steps", steps, "from 2 to 1000"))
             }
-            Self::Cosine { .. } => Ok(()),
+            Self::Cosine { .. } | Self::Gated { .. } => Ok(()),
             Self::Reference {
                 hidden,
                 clamp,
@@ -185,6 +202,7 @@ impl ScheduleConfig {
             Self::Linear { .. } => NoiseSchedule::Linear(LinearSchedule { gamma_0, gamma_1 }),
             Self::Flow { sigma } => NoiseSchedule::Flow(FlowSchedule { sigma }),
             Self::Cosine { steps, form } => NoiseSchedule::Cosine(CosineSchedule { steps, form }),
+            Self::Gated { steps } => NoiseSchedule::Gated(GatedSchedule::new(steps, device)),
             Self::Reference {
                 hidden,
                 scale,

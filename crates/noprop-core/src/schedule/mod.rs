@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Flow matching has a path of its own instead ([`FlowSchedule`]), and NoProp-DT a fixed table of T steps
-//! ([`CosineSchedule`]); a model's schedule thus says of which process the model is.
+//! ([`CosineSchedule`]); the baseline that is trained by back-propagation has gates ([`GatedSchedule`]). A model's schedule thus says of which process the model is.
 //!
 //! γ̃ is a two-layer network with positive weights, hence increasing; its derivative is written
 //! out, so training needs first-order differentiation only.
@@ -18,6 +18,7 @@
 mod config;
 mod cosine;
 mod flow;
+mod gated;
 mod learned;
 mod linear;
 mod reference;
@@ -29,6 +30,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 pub use config::ScheduleConfig;
 pub use cosine::{CosineForm, CosineSchedule};
 pub use flow::FlowSchedule;
+pub use gated::GatedSchedule;
 pub use learned::LearnedSchedule;
 pub use linear::LinearSchedule;
 pub use reference::ReferenceSchedule;
@@ -75,6 +77,8 @@ pub enum NoiseSchedule {
     Flow(FlowSchedule),
     /// See [`ScheduleConfig::Cosine`].
     Cosine(CosineSchedule),
+    /// See [`ScheduleConfig::Gated`].
+    Gated(GatedSchedule),
 }
 
 impl NoiseSchedule {
@@ -86,6 +90,7 @@ impl NoiseSchedule {
             Self::Reference(schedule) => schedule.at(t),
             Self::Flow(schedule) => schedule.at(t),
             Self::Cosine(schedule) => schedule.at(t),
+            Self::Gated(schedule) => schedule.at(t),
         }
     }
 

@@ -27,7 +27,7 @@ impl Trainer {
 
         let tasks = self.tasks(step, indices.len());
         let block = match &tasks[..] {
-            [task] => self.recipe.model.blocks().map(|_| task.block + 1),
+            [task] => self.recipe.blocks().map(|_| task.block + 1),
             _ => None,
         };
         let (gradients, losses) = self.gradients(indices, step, &tasks);
@@ -101,7 +101,10 @@ impl Trainer {
         // Each shard has running statistics of its own: shared ones would depend on timing.
         let plain = self.model.valid();
         let ours = tasks.iter().filter(|task| task.is_ours);
-        let trained: Vec<usize> = ours.map(|task| task.block).collect();
+        let trained: Vec<usize> = match self.recipe.blocks() {
+            Some(_) => ours.map(|task| task.block).collect(),
+            None => (0..self.model.blocks.len()).collect(),
+        };
         let results = self.workers.map(count, |i| {
             let rows = bounds[i]..bounds[i + 1];
             let weight = rows.len() as f64 / indices.len() as f64;
@@ -148,18 +151,17 @@ impl Trainer {
                 None,
             );
         }
-        let loss = match batch.dropout {
+        let (gradients, loss) = match batch.dropout {
             Dropout::Device => {
                 // Another seed for each shard: equal masks would be no masks of the batch.
                 let place = task.stream ^ (first_row as u64) << 40;
                 let seed = self.recipe.train.seed ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 seeded(&model.device(), seed, || {
-                    self.recipe.objective.loss(model, batch)
+                    self.recipe.objective.gradients(model, batch)
                 })
             }
-            _ => self.recipe.objective.loss(model, batch),
+            _ => self.recipe.objective.gradients(model, batch),
         };
-        let gradients = GradientsParams::from_grads(loss.total.backward(), model);
         (gradients, Some(terms(loss)))
     }
 

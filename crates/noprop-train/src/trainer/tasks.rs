@@ -29,7 +29,7 @@ pub(super) struct Task {
 impl Trainer {
     /// Passes over the training images in an epoch.
     pub(super) fn passes(&self) -> usize {
-        match (self.recipe.model.blocks(), self.order()) {
+        match (self.recipe.blocks(), self.order()) {
             (None, _) | (_, BlockOrder::Parallel) => 1,
             (Some(blocks), BlockOrder::Paper | BlockOrder::Random) => blocks,
         }
@@ -41,7 +41,7 @@ impl Trainer {
     pub(super) fn tasks(&self, step: usize, count: usize) -> Vec<Task> {
         let seed = self.recipe.train.seed;
         let dim = self.recipe.model.latent_dim();
-        let blocks = self.recipe.model.blocks().unwrap_or(1);
+        let blocks = self.recipe.blocks().unwrap_or(1);
         let ours = self.recipe.part().map_or(0..blocks, |part| part.indices());
         let task = |block| {
             let stream = (step * blocks + block) as u64;

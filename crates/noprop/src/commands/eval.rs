@@ -220,10 +220,13 @@ impl Row {
 
 /// The samplers of a table where none are asked for.
 fn default_samplers(model: &ModelConfig) -> Vec<SamplerKind> {
-    match model.blocks() {
-        Some(_) => vec![SamplerKind::Ddim, SamplerKind::Ancestral],
-        None => vec![SamplerKind::Ddim, SamplerKind::Heun],
-    }
+    let second = match model.blocks() {
+        Some(_) => SamplerKind::Ancestral,
+        None => SamplerKind::Heun,
+    };
+    let mut samplers = vec![SamplerKind::Ddim, second];
+    samplers.retain(|kind| kind.check(model).is_ok());
+    samplers
 }
 
 /// `usual`, or the only T that the model walks in.

@@ -89,8 +89,10 @@ pub fn run(args: &CheckArgs) -> Result<()> {
 fn walks(model: &ModelConfig) -> Vec<(SamplerKind, usize)> {
     match model.blocks() {
         Some(blocks) => [SamplerKind::Ddim, SamplerKind::Ancestral]
+            .into_iter()
+            .filter(|kind| kind.check(model).is_ok())
             .map(|kind| (kind, blocks))
-            .to_vec(),
+            .collect(),
         None => WALKS.to_vec(),
     }
 }

@@ -125,12 +125,15 @@ fn measure(args: &ReproduceArgs, chosen: &Chosen, folder: &Path, row: &mut Row) 
 }
 
 /// The walk that the paper evaluates: its blocks one after the other, the generative process on a fine grid, or
-/// Euler's method along the flow.
+/// Euler's method along the flow or the ODE.
 fn sampling(model: &ModelConfig, steps: Option<usize>, seed: u64) -> Sampling {
-    let kind = match model.schedule.is_flow() {
-        true => SamplerKind::Euler,
-        false => SamplerKind::Ancestral,
-    };
+    let all = [
+        SamplerKind::Ancestral,
+        SamplerKind::Euler,
+        SamplerKind::Ddim,
+    ];
+    let kind = all.into_iter().find(|kind| kind.check(model).is_ok());
+    let kind = kind.unwrap_or_default();
     Sampling {
         kind,
         steps: model.blocks().or(steps).unwrap_or(STEPS),

@@ -1,0 +1,126 @@
+//! The paper's baselines learn, on the same blocks and through the same trainer as NoProp.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use burn::tensor::Device;
+use noprop_core::backbone::{BackboneConfig, CnnConfig};
+use noprop_core::config::HeadConfig;
+use noprop_core::sampler::Sampling;
+use noprop_core::schedule::ScheduleConfig;
+use noprop_core::weights;
+use noprop_core::{ModelConfig, ObjectiveConfig, Readout, SamplerKind};
+use noprop_data::DeviceSplit;
+use noprop_tests::mnist_subset;
+use noprop_train::{
+    DataConfig, EvalConfig, Evaluator, Flow, Recipe, TrainConfig, Trainer, Workers,
+};
+
+const STEPS: usize = 4;
+
+fn recipe(objective: ObjectiveConfig, schedule: ScheduleConfig, sampler: SamplerKind) -> Recipe {
+    let batch_norm = schedule.blocks().is_some();
+    Recipe {
+        model: ModelConfig {
+            embed_dim: 32,
+            time_dim: 8,
+            backbone: BackboneConfig::Cnn(CnnConfig {
+                width: 4,
+                dropout: 0.1,
+            }),
+            head: HeadConfig {
+                hidden: [32, 16],
+                batch_norm,
+                ..Default::default()
+            },
+            schedule,
+            readout: Readout::Linear,
+            ..Default::default()
+        },
+        objective,
+        data: DataConfig {
+            limit: Some(3200),
+            validation: 0,
+            ..Default::default()
+        },
+        train: TrainConfig {
+            epochs: 2,
+            batch_size: 64,
+            lr: 3e-3,
+            ..Default::default()
+        },
+        eval: EvalConfig {
+            sampler,
+            steps: STEPS,
+            ..Default::default()
+        },
+    }
+}
+
+fn backprop() -> Recipe {
+    let schedule = ScheduleConfig::Gated { steps: STEPS };
+    recipe(ObjectiveConfig::Backprop, schedule, SamplerKind::Ddim)
+}
+
+fn adjoint() -> Recipe {
+    let objective = ObjectiveConfig::Adjoint { steps: STEPS };
+    let schedule = ScheduleConfig::Flow { sigma: 0.0 };
+    recipe(objective, schedule, SamplerKind::Euler)
+}
+
+fn trained(recipe: &Recipe, threads: usize) -> Trainer {
+    let dataset = mnist_subset(500).unwrap();
+    let mut trainer =
+        Trainer::new(recipe.clone(), &dataset, &Device::flex(), threads, None).unwrap();
+    trainer.run(&mut |_| Flow::Continue).unwrap();
+    trainer
+}
+
+#[test]
+fn they_learn() {
+    let dataset = mnist_subset(500).unwrap();
+    let split = DeviceSplit::new(&dataset.test, &dataset.normalization, 1, &Device::flex());
+    let workers = Workers::new(1).unwrap();
+    for recipe in [backprop(), adjoint()] {
+        let model = trained(&recipe, 2).trained();
+        let sampling = Sampling {
+            kind: recipe.eval.sampler,
+            steps: STEPS,
+            seed: 0,
+        };
+        let percent = Evaluator::new(&model, &split, &workers)
+            .accuracy(sampling)
+            .percent();
+        println!("{:?}: {percent} %", recipe.objective);
+        // Chance is 10 %, with a standard deviation of 1.3 % on 500 images.
+        assert!(percent > 60.0, "{:?}: {percent} %", recipe.objective);
+    }
+}
+
+/// The loss of all blocks is one, so shards average the statistics of all, not of one that is being trained.
+#[test]
+fn shards_keep_the_statistics_of_every_block() {
+    let mut short = backprop();
+    short.data.limit = Some(128);
+    short.train.epochs = 1;
+    let model = trained(&short, 2).trained();
+    let parameters = weights::parameters(&model).unwrap();
+    let means = parameters
+        .iter()
+        .filter(|(name, _)| name.ends_with("running_mean"));
+    let mut count = 0;
+    for (name, tensor) in means {
+        assert!(
+            tensor.values.iter().any(|&x| x != 0.0),
+            "{name} has not moved"
+        );
+        count += 1;
+    }
+    assert!(count >= STEPS, "{count}");
+}
+
+#[test]
+fn their_blocks_are_not_trained_apart() {
+    let mut part = backprop();
+    part.train.blocks = Some("1-2".parse().unwrap());
+    let message = part.validate().unwrap_err().to_string();
+    assert!(message.contains("one loss"), "{message}");
+}
