@@ -9,13 +9,13 @@
 //! product a step: memory does not grow with T. The backbone is outside the ODE; what its features
 //! get from every step is summed and pushed through it once.
 
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 
 use super::{Batch, Loss, cross_entropy};
 use crate::dropout::Dropout;
 use crate::model::{Features, NoProp};
-use burn::module::Module;
 
 /// Gradients by the adjoint equation, and the loss.
 pub(super) fn gradients(model: &NoProp, batch: Batch, steps: usize) -> (GradientsParams, Loss) {

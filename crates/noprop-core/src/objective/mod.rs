@@ -193,14 +193,16 @@ impl ObjectiveConfig {
     /// The first thing that does not fit.
     pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError::Combination(message.into()));
-        let (field, weight) = match self {
+        let weight = match self {
             Self::Ct { eta, .. } | Self::Dt { eta } | Self::Reference { eta } => {
-                ("objective.eta", eta)
+                Some(("objective.eta", eta))
             }
-            Self::Fm { anchor } => ("objective.anchor", anchor),
-            Self::Backprop | Self::Adjoint { .. } => ("", &1.0),
+            Self::Fm { anchor } => Some(("objective.anchor", anchor)),
+            Self::Backprop | Self::Adjoint { .. } => None,
         };
-        if !(weight.is_finite() && *weight > 0.0) {
+        if let Some((field, weight)) = weight
+            && !(weight.is_finite() && *weight > 0.0)
+        {
             return Err(value(field, weight, "a positive number"));
         }
         let (is_flow, is_gated) = (model.schedule.is_flow(), model.schedule.is_gated());
