@@ -11,6 +11,7 @@ mod time_sampling;
 pub use dt::readout_loss;
 pub use time_sampling::TimeSampling;
 
+#[cfg(feature = "train")]
 use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -308,6 +309,7 @@ impl ObjectiveConfig {
     ///
     /// # Panics
     /// As [`Self::loss`].
+    #[cfg(feature = "train")]
     pub fn gradients(&self, model: &NoProp, batch: Batch) -> (GradientsParams, Loss) {
         if let Self::Adjoint { steps } = *self {
             return adjoint::gradients(model, batch, steps);
