@@ -57,7 +57,7 @@ fn recipe(objective: ObjectiveConfig, schedule: ScheduleConfig, sampler: Sampler
 
 fn backprop() -> Recipe {
     let schedule = ScheduleConfig::Gated { steps: STEPS };
-    recipe(ObjectiveConfig::Backprop, schedule, SamplerKind::Ddim)
+    recipe(ObjectiveConfig::Backprop {}, schedule, SamplerKind::Ddim)
 }
 
 fn adjoint() -> Recipe {

@@ -69,7 +69,7 @@ mod tests {
         let z_0 = batch.draws.noise.clone();
         let z = sampling.run_from(&model, &features, z_0, 0, &mut |_, _| {});
         let expected = cross_entropy(model.readout(&features, z), batch.labels.clone());
-        let loss = ObjectiveConfig::Backprop.loss(&model, batch);
+        let loss = ObjectiveConfig::Backprop {}.loss(&model, batch);
         // Four steps of f32 products in another order.
         assert!((scalar(&loss.total) - scalar(&expected)).abs() < 1e-5);
     }
@@ -78,7 +78,7 @@ mod tests {
     fn the_gradient_reaches_every_block_and_gate() {
         let device = Device::flex().autodiff();
         let model = NoProp::new(&gated(), 2, &device).unwrap();
-        let loss = ObjectiveConfig::Backprop.loss(&model, batch(&gated(), &device));
+        let loss = ObjectiveConfig::Backprop {}.loss(&model, batch(&gated(), &device));
         let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
         let crate::schedule::NoiseSchedule::Gated(schedule) = &model.schedule else {
             panic!("the schedule is gated")
@@ -103,8 +103,10 @@ mod tests {
 
     #[test]
     fn half_of_it_is_refused() {
-        assert!(ObjectiveConfig::Backprop.validate(&gated()).is_ok());
-        assert!(ObjectiveConfig::Backprop.validate(&config()).is_err());
+        let unknown = r#"{"kind":"backprop","eta":1.0}"#;
+        assert!(serde_json::from_str::<ObjectiveConfig>(unknown).is_err());
+        assert!(ObjectiveConfig::Backprop {}.validate(&gated()).is_ok());
+        assert!(ObjectiveConfig::Backprop {}.validate(&config()).is_err());
         assert!(ObjectiveConfig::default().validate(&gated()).is_err());
         assert!(ObjectiveConfig::Dt { eta: 0.1 }.validate(&gated()).is_err());
         assert!(SamplerKind::Ancestral.check(&gated()).is_err());

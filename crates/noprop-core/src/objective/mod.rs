@@ -55,7 +55,7 @@ pub enum ObjectiveConfig {
         anchor: f64,
     },
     /// A baseline: back-propagation through the blocks in a row (§4).
-    Backprop,
+    Backprop {},
     /// A baseline: a neural ODE trained by the adjoint equation (§4).
     Adjoint {
         /// Euler steps from t = 0 to 1; 1000 in the paper.
@@ -199,7 +199,7 @@ impl ObjectiveConfig {
                 Some(("objective.eta", eta))
             }
             Self::Fm { anchor } => Some(("objective.anchor", anchor)),
-            Self::Backprop | Self::Adjoint { .. } => None,
+            Self::Backprop {} | Self::Adjoint { .. } => None,
         };
         if let Some((field, weight)) = weight
             && !(weight.is_finite() && *weight > 0.0)
@@ -213,7 +213,7 @@ impl ObjectiveConfig {
                  \"adjoint\", of a neural ODE); set both or neither",
             );
         }
-        if matches!(self, Self::Backprop) != is_gated {
+        if matches!(self, Self::Backprop {}) != is_gated {
             return refuse(
                 "objective \"backprop\" and schedule kind \"gated\" are the two halves of the baseline; set both \
                  or neither",
@@ -295,7 +295,7 @@ impl ObjectiveConfig {
                 NoiseSchedule::Cosine(steps) => dt::loss(model, steps, batch, eta),
                 other => unreachable!("validated: NoProp-DT on {other:?}"),
             },
-            Self::Backprop => match &model.schedule {
+            Self::Backprop {} => match &model.schedule {
                 NoiseSchedule::Gated(schedule) => backprop::loss(model, schedule, batch),
                 other => unreachable!("validated: back-propagation on {other:?}"),
             },

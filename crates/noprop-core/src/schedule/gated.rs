@@ -2,12 +2,10 @@
 //! z_t = (1 − α_t) z_{t−1} + α_t û_{θ_t}(z_{t−1}, x), α_t = tanh(w_t) learned.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::SchedulePoint;
 
-/// α at first; the paper does not say. Of z_0 a share of 2⁻ᵀ is left at the end.
-const ALPHA: f64 = 0.5;
 /// Shares of signal and noise are kept so far from their ends where their logarithm is asked for.
 const EDGE: f64 = 1e-6;
 
@@ -19,9 +17,12 @@ pub struct GatedSchedule {
 }
 
 impl GatedSchedule {
+    /// At first α_t = 1/(t + 1), so that z_T is the mean of z_0 and every û; the paper does not say.
     pub(super) fn new(steps: usize, device: &Device) -> Self {
+        let w = |t: usize| libm::atanh(1.0 / (t + 1) as f64) as f32;
+        let w: Vec<f32> = (1..=steps).map(w).collect();
         Self {
-            w: Param::from_tensor(Tensor::full([steps], libm::atanh(ALPHA), device)),
+            w: Param::from_tensor(Tensor::from_data(TensorData::new(w, [steps]), device)),
         }
     }
 
@@ -61,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_noise_is_left_after_each_step() {
+    fn the_noise_is_one_of_equal_shares() {
         let device = Device::flex();
         let schedule = GatedSchedule::new(3, &device);
         let t = Tensor::<2>::from_data([[1.0_f32 / 3.0], [2.0 / 3.0], [1.0]], &device);
         let found = schedule.at(t).log_snr.into_data();
         let found = found.try_to_vec::<f32>().unwrap();
         for (k, log_snr) in found.into_iter().enumerate() {
-            let left = 0.5_f64.powi(k as i32 + 1);
+            let left = 1.0 / (k as f64 + 2.0);
             let expected = 2.0 * ((1.0 - left) / left).ln();
             // f32 logarithms of numbers of order 1.
             assert!(
