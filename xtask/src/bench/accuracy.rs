@@ -13,7 +13,6 @@ use crate::process;
 const PERCENT: [f64; 3] = [97.0, 98.0, 99.0];
 /// What a bare `noprop train` trains.
 const RECIPE: &str = "mnist-small";
-const SEEDS: [&str; 3] = ["0", "1", "2"];
 
 /// One training.
 pub struct Seconds {
@@ -31,7 +30,7 @@ struct Point {
     percent: f64,
 }
 
-/// Our default recipe and the reference as it is, with three seeds each, in turns. The reference is given
+/// Our default recipe and the reference as it is, with as many `seeds` each, in turns. The reference is given
 /// up after `give_up` seconds of training.
 ///
 /// # Errors
@@ -41,13 +40,14 @@ pub fn measure(
     python: &Path,
     data: &Path,
     threads: usize,
+    seeds: u64,
     give_up: u32,
 ) -> Result<Vec<Seconds>> {
     let mut rows = Vec::new();
-    for seed in SEEDS {
-        let points = ours(noprop, data, seed, threads)?;
+    for seed in (0..seeds).map(|seed| seed.to_string()) {
+        let points = ours(noprop, data, &seed, threads)?;
         rows.push(seconds(format!("ours, {RECIPE}, seed {seed}"), &points));
-        let points = theirs(python, data, seed, threads, give_up)?;
+        let points = theirs(python, data, &seed, threads, give_up)?;
         rows.push(seconds(
             format!("PyTorch, as the reference, seed {seed}"),
             &points,

@@ -32,6 +32,9 @@ pub struct BenchArgs {
     /// A training of the peer ends after so many seconds, for --long
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     give_up: u32,
+    /// Trainings of each side, with seeds from 0, for --long
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    seeds: u64,
     /// Only that, without the other tables
     #[arg(long, requires = "long", conflicts_with = "quick")]
     only_long: bool,
@@ -78,7 +81,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         let Some(data) = &args.data_root else {
             bail!("--long trains on MNIST; say with --data-root where its four files are");
         };
-        let rows = accuracy::measure(&ours, &python, data, threads, args.give_up)?;
+        let rows = accuracy::measure(&ours, &python, data, threads, args.seeds, args.give_up)?;
         let table = report::accuracy(&rows, threads, args.give_up);
         println!("{table}");
         if !args.dry_run {
