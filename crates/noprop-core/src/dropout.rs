@@ -29,8 +29,8 @@ impl Dropout {
     /// `x` `[b, c, h, w]` with dropout of probability `p`.
     pub fn apply(&mut self, x: Tensor<4>, p: f64) -> Tensor<4> {
         match self {
-            _ if p == 0.0 => x,
             Self::Off => x,
+            _ if p == 0.0 => x,
             Self::Device => DropoutConfig::new(p).init().forward(x),
             Self::Streams(streams) => {
                 let dims = x.dims();

@@ -94,7 +94,7 @@ impl<'a> Evaluator<'a> {
             let (features, labels) = &self.batches[i];
             let probabilities = (0..self.votes as u64).map(|vote| {
                 let sampling = Sampling {
-                    seed: sampling.seed + vote,
+                    seed: sampling.seed.wrapping_add(vote),
                     ..sampling
                 };
                 let z_1 = walk(sampling, features, i * self.batch);

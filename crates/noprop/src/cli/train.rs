@@ -69,7 +69,8 @@ pub struct Overrides {
     /// Passes over the training images.
     #[arg(long, alias = "epoches", value_parser = positive)]
     pub epochs: Option<usize>,
-    /// Train a fraction only: so many epochs (a number), or until a time has passed (90s, 10m, 2h).
+    /// Train a fraction only: so many epochs (a number), or until a time has passed (90s, 10m, 2h),
+    /// looked at between steps: an evaluation is not interrupted.
     #[arg(long, value_name = "EPOCHS|TIME", conflicts_with = "epochs")]
     pub budget: Option<Budget>,
     /// Images per step.

@@ -106,7 +106,7 @@ impl Table {
                             kind,
                             steps,
                             // No walk serves twice.
-                            seed: plan.seed + i * plan.votes as u64,
+                            seed: plan.seed.wrapping_add(i * plan.votes as u64),
                         })
                     })
                     .collect();

@@ -39,7 +39,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 
     let features = model.features(split.batch(&[0]).0);
     let walks = (0..args.votes as u64).map(|vote| {
-        let seed = sampling.seed + vote;
+        let seed = sampling.seed.wrapping_add(vote);
         probabilities_along(Sampling { seed, ..sampling }, &model, &features)
     });
     let sum = walks.reduce(|sum, walk| sum + walk);

@@ -71,7 +71,10 @@ fn trained(
     let found = RunFolder::open(&out).ok().filter(|_| !args.force);
     let summary = found.as_ref().and_then(RunFolder::summary);
     if summary.is_some_and(|summary| summary.complete) {
-        eprintln!("{} is trained already", out.display());
+        eprintln!(
+            "{} is trained already (--force trains it anew)",
+            out.display()
+        );
         return Ok(Some(out));
     }
     let can_resume = found.is_some_and(|folder| folder.newest_checkpoint().is_ok());
