@@ -219,6 +219,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
           const loaded = await engine.ask({ kind: "load", bytes: [...bytes], name: `${variant}.safetensors` }, "ready");
           assert.deepEqual(loaded.samplers, samplers);
           assert.equal(loaded.steps, fixed);
+          assert.equal(loaded.isFlow, variant === "flow");
           const walk = { ...DDIM, sampler: samplers.at(-1), steps: fixed ?? 5 };
           const found = await trace(pixels, walk);
           const expected = trajectory(pixels, walk, "mnist", bytes).flat();

@@ -26,7 +26,7 @@ const response = variants({
   loading: struct({ received: uint, total: option(uint) }),
   ready: struct({
     backend, reason: string, classes: list(string), shape: tuple(uint, uint, uint), latentDim: uint, embeddings: floats, oneHot: bool,
-    parameters: uint, weightsFrom: string, bundled: bool, logSnr: floats, samplers: list(sampler), steps: option(uint), selfTest: option(selfTest),
+    parameters: uint, weightsFrom: string, bundled: bool, logSnr: floats, isFlow: bool, samplers: list(sampler), steps: option(uint), selfTest: option(selfTest),
     images: pixels, labels: list(u8), loadMs: f64, warmUpMs: f64,
   }),
   trace: struct({

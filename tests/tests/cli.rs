@@ -133,6 +133,11 @@ fn a_wrong_command_line_is_explained() {
         &["did you mean", "mnist-small"],
     );
     refuses(at, "train --recipe typo.toml", &["did you mean `epochs`"]);
+    refuses(
+        at,
+        "train --set train.epoch=3",
+        &["--set", "did you mean `epochs`"],
+    );
     fs::create_dir(at.join("empty")).unwrap();
     refuses(at, "train --resume empty", &["no run folder"]);
 }

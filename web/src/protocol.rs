@@ -155,6 +155,8 @@ pub struct Ready {
     pub bundled: bool,
     /// λ = log SNR at 101 times 0, 0.01, …, 1.
     pub log_snr: Vec<f32>,
+    /// Whether it is flow matching's, whose walks go along t rather than λ.
+    pub is_flow: bool,
     /// The samplers that walk it.
     pub samplers: Vec<SamplerKind>,
     /// T, where it walks in that many steps only: the blocks of NoProp-DT.

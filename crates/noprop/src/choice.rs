@@ -40,29 +40,33 @@ impl Choice {
         let name = args.recipe.clone().unwrap_or_else(default);
         let (mut recipe, text) = recipes::find_with_text(&name)?;
         let stated: toml::Table = text.parse().context("the recipe is no TOML")?;
-        let states = |key| {
-            stated
-                .get("model")
-                .is_some_and(|model| model.get(key).is_some())
+        let is_stated = |key: &str| {
+            let model = stated.get("model");
+            model.is_some_and(|model| model.get(key).is_some())
+        };
+        let is_set = |key: &str| {
+            let mut settings = args.overrides.settings.iter();
+            settings.any(|setting| setting.states(&format!("model.{key}")))
         };
 
         let stem = PathBuf::from(&name)
             .file_stem()
             .unwrap_or_default()
             .to_owned();
+        let own = recipe.data.dataset;
+        args.overrides.apply(&mut recipe)?;
         let dataset = asked.unwrap_or(recipe.data.dataset);
-        let is_own = dataset == recipe.data.dataset;
+        let is_own = dataset == own;
         let run = match root.and_then(|root| root.file_name()) {
             Some(folder) if dataset == DatasetName::Folder && !is_own => PathBuf::from(folder),
             _ if is_own => PathBuf::from(stem),
             _ => PathBuf::from(format!("{}-{dataset}", stem.display())),
         };
         recipe.data.dataset = dataset;
-        args.overrides.apply(&mut recipe)?;
         let mut choice = Self {
-            // What a recipe states, it states for its own dataset.
-            states_input: is_own && states("input"),
-            states_classes: is_own && states("classes"),
+            // What a recipe states, it states for its own dataset; what a flag sets holds for any.
+            states_input: is_own && is_stated("input") || is_set("input"),
+            states_classes: is_own && is_stated("classes") || is_set("classes"),
             recipe,
             run,
         };
@@ -171,6 +175,18 @@ mod tests {
                 [3, 32, 32],
                 10,
                 "reference-mnist-cifar10",
+            ),
+            (
+                "--recipe paper-ct --set data.dataset=cifar10",
+                [3, 32, 32],
+                10,
+                "paper-ct-cifar10",
+            ),
+            (
+                "--dataset cifar10 --set model.classes=12",
+                [3, 32, 32],
+                12,
+                "cifar10-small",
             ),
             // Stated by the recipe: grey images, repeated.
             (

@@ -15,6 +15,7 @@ mod progress;
 mod recipes;
 mod record;
 mod run_folder;
+mod setting;
 mod statistics;
 
 use clap::Parser;

@@ -9,6 +9,7 @@ use noprop_train::Recipe;
 
 use crate::budget::Budget;
 use crate::cli::Overrides;
+use crate::setting;
 
 /// The recipe of a bare `noprop train`.
 pub const DEFAULT: &str = "mnist-small";
@@ -91,14 +92,23 @@ fn read_text(path: &Path) -> Result<String> {
         .with_context(|| format!("the recipe {} cannot be read", path.display()))
 }
 
+/// The recipe of a table.
+///
+/// # Errors
+/// When a key is unknown, which is answered with the nearest one, or has the wrong type.
+pub fn from_table(table: toml::Table) -> Result<Recipe> {
+    table.try_into().map_err(explained)
+}
+
 fn parse(text: &str) -> Result<Recipe> {
-    toml::from_str(text).map_err(|error| {
-        let message = error.message().to_owned();
-        match suggestion(&message) {
-            Some(near) => anyhow!("{error}did you mean `{near}`?"),
-            None => anyhow!("{error}"),
-        }
-    })
+    toml::from_str(text).map_err(explained)
+}
+
+fn explained(error: toml::de::Error) -> anyhow::Error {
+    match suggestion(error.message()) {
+        Some(near) => anyhow!("{}, did you mean `{near}`?", error.to_string().trim_end()),
+        None => anyhow!("{}", error.to_string().trim_end()),
+    }
 }
 
 /// The known key that is nearest to the unknown one that serde names.
@@ -122,11 +132,12 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 impl Overrides {
-    /// Applies the flags.
+    /// Applies the flags; those with a name of their own win over `--set`.
     ///
     /// # Errors
-    /// When `--backbone` names none.
+    /// When `--backbone` names none, or `--set` no key.
     pub fn apply(&self, recipe: &mut Recipe) -> Result<()> {
+        *recipe = setting::apply(&self.settings, recipe)?;
         let set = |target: &mut usize, value: Option<usize>| *target = value.unwrap_or(*target);
         set(&mut recipe.train.epochs, self.epochs);
         set(&mut recipe.train.batch_size, self.batch_size);

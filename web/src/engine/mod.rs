@@ -16,7 +16,7 @@ mod walked;
 
 use burn::tensor::{Device, Tensor};
 use noprop_core::sampler::Sampling;
-use noprop_core::schedule::even_times;
+use noprop_core::schedule::{NoiseSchedule, even_times};
 use noprop_core::weights::{self, ModelCard};
 use noprop_core::{Features, NoProp, SamplerKind};
 use noprop_data::{DeviceSplit, Normalization, Split};
@@ -57,6 +57,8 @@ pub struct Description {
     pub parameters: usize,
     /// λ at 101 times.
     pub log_snr: Vec<f32>,
+    /// Whether it is flow matching's, whose walks go along t rather than λ.
+    pub is_flow: bool,
     /// The samplers that walk it.
     pub samplers: Vec<SamplerKind>,
     /// T, where it walks in that many steps only.
@@ -142,6 +144,7 @@ impl Engine {
             latent_dim: d,
             parameters: burn::module::Module::num_params(&self.model),
             log_snr,
+            is_flow: matches!(self.model.schedule, NoiseSchedule::Flow(_)),
             samplers: self.samplers(),
             steps: self.model.config().blocks().map(|steps| steps as u32),
         })

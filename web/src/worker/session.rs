@@ -237,6 +237,7 @@ impl Session {
             latent_dim: description.latent_dim as u32,
             embeddings: description.embeddings,
             one_hot: description.one_hot,
+            is_flow: description.is_flow,
             parameters: description.parameters as u64,
             bundled: !images.is_empty(),
             weights_from,

@@ -9,6 +9,7 @@ use super::{DeviceArgs, SourceArgs, positive};
 use crate::budget::Budget;
 use crate::commands::reproduce::Method;
 use crate::embedding::Embedding;
+use crate::setting::Setting;
 
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
@@ -33,6 +34,9 @@ pub struct ReproduceArgs {
     /// Train a fraction of the paper's epochs only: so many epochs (a number), or until a time has passed (10m, 2h).
     #[arg(long, value_name = "EPOCHS|TIME")]
     pub budget: Option<Budget>,
+    /// Set a key of the recipes, as in objective.max_weight=1; can be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<Setting>,
     /// T of the evaluation in continuous time [default: the paper's 1000].
     #[arg(long, value_name = "T", value_parser = positive)]
     pub steps: Option<usize>,

@@ -11,6 +11,7 @@ use super::{DeviceArgs, SourceArgs, positive};
 use crate::adapters::DeviceChoice;
 use crate::budget::Budget;
 use crate::embedding::Embedding;
+use crate::setting::Setting;
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -60,6 +61,9 @@ pub struct TrainArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Overrides of the recipe")]
 pub struct Overrides {
+    /// Set any key of the recipe, as in objective.max_weight=1 or train.lr_schedule=one-cycle; can be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<Setting>,
     /// mnist, fashion-mnist, cifar10, cifar100 or folder (your own images).
     #[arg(long)]
     pub dataset: Option<DatasetName>,

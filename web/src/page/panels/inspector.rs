@@ -32,7 +32,7 @@ pub fn show(trace: &Trace, model: &Ready, k: usize, settings: &Settings) {
         ("λ = log SNR", format!("{:+.3}", trace.log_snr[k])),
         ("z", numbers(z)),
         ("û", numbers(&u_hat)),
-        ("next step", formula(trace, k, settings.walk.sampler)),
+        ("next step", formula(trace, model, k, settings.walk.sampler)),
     ];
     let list = dom::element("inspector");
     if list.child_element_count() as usize != 2 * rows.len() {
@@ -53,13 +53,22 @@ pub fn show(trace: &Trace, model: &Ready, k: usize, settings: &Settings) {
 }
 
 /// The step from t_k with its numbers put in.
-fn formula(trace: &Trace, k: usize, sampler: SamplerKind) -> String {
+fn formula(trace: &Trace, model: &Ready, k: usize, sampler: SamplerKind) -> String {
     let steps = trace.times.len() - 1;
     let next = (k + 1).min(steps);
+    let dt = trace.times[next] - trace.times[k];
     let (here, there) = (trace.alpha_bar[k], trace.alpha_bar[next]);
     let h = trace.log_snr[next] - trace.log_snr[k];
     match sampler {
         _ if k == steps => "the walk is over; the output head reads z".to_owned(),
+        SamplerKind::Euler if model.is_flow => {
+            format!("Euler: z′ = z + {dt:.3}·v, the velocity of flow matching")
+        }
+        SamplerKind::Heun if model.is_flow => {
+            format!(
+                "Heun: Euler's step with Δt = {dt:.3}, then the mean of the velocities at both ends"
+            )
+        }
         SamplerKind::Euler | SamplerKind::Heun if h > LONGEST_STEP as f32 => format!(
             "Δλ = {h:.2} is too long for an explicit step ({LONGEST_STEP} at most), so this one is DDIM's"
         ),

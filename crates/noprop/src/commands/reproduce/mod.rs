@@ -16,6 +16,7 @@ use crate::cli::{Overrides, ReproduceArgs, TrainArgs};
 use crate::commands::train::{End, train};
 use crate::embedding::Embedding;
 use crate::run_folder::{self, RunFolder};
+use crate::setting::Setting;
 
 pub use paper::Method;
 use report::{Report, Row};
@@ -79,7 +80,11 @@ fn trained(
     }
     let can_resume = found.is_some_and(|folder| folder.newest_checkpoint().is_ok());
     let epochs = args.budget.is_none().then(|| method.epochs(args.dataset));
+    // With prototypes an evaluation takes longer than an epoch.
+    let mut settings = vec![Setting::new("eval.every", 10)];
+    settings.extend_from_slice(&args.settings);
     let overrides = Overrides {
+        settings,
         dataset: Some(args.dataset),
         embedding: Some(embedding),
         seed: Some(seed),

@@ -104,15 +104,17 @@ impl<'a> Report<'a> {
             let cells = lines.iter().map(|line| line[column].chars().count());
             cells.max().unwrap_or(0)
         };
+        let mut budget = match self.args.budget {
+            Some(budget) => format!("a budget of {budget} for each training"),
+            None => "all of the paper's epochs".to_owned(),
+        };
+        for setting in &self.args.settings {
+            let _ = write!(budget, ", {setting}");
+        }
         let mut text = format!(
             "Table 1 of arXiv:2503.24322 on {dataset}: accuracy, mean ± standard error over {} training(s) × {} \
-             evaluation(s); {}; seconds of training, peak memory.\n\n",
-            self.args.seeds,
-            self.args.repeats,
-            match self.args.budget {
-                Some(budget) => format!("a budget of {budget} for each training"),
-                None => "all of the paper's epochs".to_owned(),
-            }
+             evaluation(s); {budget}; seconds of training, peak memory.\n\n",
+            self.args.seeds, self.args.repeats,
         );
         for (i, line) in lines.iter().enumerate() {
             for (column, cell) in line.iter().enumerate() {
