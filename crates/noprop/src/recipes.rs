@@ -21,9 +21,10 @@ macro_rules! built_in {
 }
 
 /// Of a dataset, the first one whose name starts with it is its default.
-const BUILT_IN: [(&str, &str); 13] = built_in![
+const BUILT_IN: [(&str, &str); 14] = built_in![
     "mnist-small",
     "mnist-resnet18",
+    "mnist-cnn",
     "fashion-mnist-small",
     "cifar10-small",
     "cifar10-resnet18",
