@@ -41,7 +41,7 @@ impl Block {
             backbone: config.backbone.init(config.input, config.embed_dim, device),
             norm: BatchNormConfig::new(config.embed_dim).init(device),
             label_branch: LatentBranch::new(config, device),
-            head: Head::new(config, ENCODINGS, device),
+            head: Head::new(config, ENCODINGS, config.classes, device),
         }
     }
 
@@ -53,6 +53,18 @@ impl Block {
     /// The features' share of the head's first layer: `[b, embed_dim]` → `[b, hidden]`.
     pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
         self.head.fuse_features(features)
+    }
+
+    /// Class logits `[b, m]` from images `[b, c, h, w]` and latents z_{t−1} `[b, d]`, with dropout: a step
+    /// of training.
+    pub fn train_logits(
+        &self,
+        images: Tensor<4>,
+        z: Tensor<2>,
+        dropout: &mut Dropout,
+    ) -> Tensor<2> {
+        let fused = self.fuse_features(self.features(images, dropout));
+        self.forward(fused, z)
     }
 
     /// Class logits `[b, m]` from the features' share `[b, hidden]` and latents z_{t−1} `[b, d]`.

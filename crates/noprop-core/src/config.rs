@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::BackboneConfig;
-use crate::embedding::{ClassEmbeddingConfig, PrototypeSource};
+use crate::embedding::ClassEmbeddingConfig;
 use crate::error::ConfigError;
-use crate::schedule::ScheduleConfig;
 
-/// Everything that is needed to build a [`NoProp`](crate::NoProp) network.
+/// The architecture of a [`NoProp`](crate::NoProp) network. What is trained with it, and how it
+/// walks, is its [`Method`](crate::Method).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
@@ -30,10 +30,6 @@ pub struct ModelConfig {
     pub label_encoder: LabelEncoderConfig,
     /// The part of the denoiser behind the three encoders.
     pub head: HeadConfig,
-    /// γ(t), and with it ᾱ(t) and SNR(t).
-    pub schedule: ScheduleConfig,
-    /// How the last latent becomes class scores.
-    pub readout: Readout,
 }
 
 impl Default for ModelConfig {
@@ -48,8 +44,6 @@ impl Default for ModelConfig {
             class_embedding: ClassEmbeddingConfig::default(),
             label_encoder: LabelEncoderConfig::default(),
             head: HeadConfig::default(),
-            schedule: ScheduleConfig::default(),
-            readout: Readout::default(),
         }
     }
 }
@@ -76,11 +70,6 @@ pub struct HeadConfig {
     pub hidden: [usize; 2],
     /// BatchNorm after each hidden linear layer (the reference; the paper has none in CT).
     pub batch_norm: bool,
-    /// In flow matching: the last layer gives the velocity itself, d numbers. Off, as in the paper, it
-    /// gives m weights of the class embeddings, whose span has no more than m dimensions; what of z_0
-    /// lies outside it stays.
-    #[serde(skip_serializing_if = "core::ops::Not::not")]
-    pub full_rank: bool,
 }
 
 impl Default for HeadConfig {
@@ -88,54 +77,15 @@ impl Default for HeadConfig {
         Self {
             hidden: [256, 128],
             batch_norm: false,
-            full_rank: false,
         }
-    }
-}
-
-/// How the last latent z_1 becomes class scores p̂_out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Readout {
-    /// A linear layer on z_1 alone (the paper).
-    #[default]
-    Linear,
-    /// The same layer's class probabilities as a point ỹ among the embeddings, and the distance to each:
-    /// p̂(y|z) ∝ exp(−‖ỹ − u_y‖²/(2σ²)) (eq. 14–16; NoProp-DT).
-    Posterior,
-    /// The class embedding nearest to z_1 (the paper's for flow matching).
-    Nearest,
-    /// The largest coordinate of z_1; needs one-hot embeddings (`nopropct_mnist.py`).
-    ArgmaxZ,
-    /// The denoiser's logits at (x, z_1, t = 1) (`noprop_simple.py`).
-    Denoiser,
-}
-
-impl Readout {
-    /// Whether it is a linear layer with what follows.
-    pub(crate) fn has_head(self) -> bool {
-        matches!(self, Self::Linear | Self::Posterior)
     }
 }
 
 impl ModelConfig {
-    /// T, where the model has a block for each step and walks in that many steps only (NoProp-DT).
-    pub fn blocks(&self) -> Option<usize> {
-        self.schedule.blocks()
-    }
-
     /// Dimension d of the latents z and of a class embedding u_y.
     pub fn latent_dim(&self) -> usize {
         self.class_embedding
             .dim(self.classes, self.embed_dim, self.input)
-    }
-
-    /// What the denoiser's last layer gives: m logits, or d numbers.
-    pub(crate) fn head_outputs(&self) -> usize {
-        match self.head.full_rank {
-            true => self.latent_dim(),
-            false => self.classes,
-        }
     }
 
     /// Checks every value and combination.
@@ -144,29 +94,29 @@ impl ModelConfig {
     /// The first value that cannot work, with what was expected.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let [channels, height, width] = self.input;
-        at_least("model.classes", self.classes, 2, "at least 2")?;
-        at_least(
+        ConfigError::at_least("model.classes", self.classes, 2, "at least 2")?;
+        ConfigError::at_least(
             "model.input",
             channels * height * width,
             1,
             "three positive numbers",
         )?;
-        at_least("model.embed_dim", self.embed_dim, 1, "at least 1")?;
-        at_least(
+        ConfigError::at_least("model.embed_dim", self.embed_dim, 1, "at least 1")?;
+        ConfigError::at_least(
             "model.head.hidden",
             self.head.hidden[0].min(self.head.hidden[1]),
             1,
             "at least 1",
         )?;
         if self.time_dim < 4 || !self.time_dim.is_multiple_of(2) {
-            return Err(value(
+            return Err(ConfigError::value(
                 "model.time_dim",
                 self.time_dim,
                 "an even number, at least 4",
             ));
         }
         if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
-            return Err(value(
+            return Err(ConfigError::value(
                 "model.time_scale",
                 self.time_scale,
                 "a positive number",
@@ -174,8 +124,6 @@ impl ModelConfig {
         }
         self.backbone.validate(self.input)?;
         self.class_embedding.validate()?;
-        self.schedule.validate()?;
-
         let latent = self.latent_dim();
         if self.label_encoder == LabelEncoderConfig::Residual && latent != self.embed_dim {
             return Err(ConfigError::Combination(format!(
@@ -193,89 +141,6 @@ impl ModelConfig {
                 self.input
             )));
         }
-        if self.head.full_rank && !self.schedule.is_flow() {
-            return Err(ConfigError::Combination(
-                "model.head.full_rank is about the velocity of flow matching; set schedule kind \"flow\", or leave \
-                 it out"
-                    .into(),
-            ));
-        }
-        if self.schedule.is_flow() && !matches!(self.readout, Readout::Nearest | Readout::Linear) {
-            return Err(ConfigError::Combination(
-                "schedule kind \"flow\" ends at a class embedding; set model.readout to \"nearest\" (or, for \
-                 objective \"adjoint\", to \"linear\")"
-                    .into(),
-            ));
-        }
-        if self.schedule.blocks().is_some() {
-            self.validate_blocks()?;
-        } else if self.readout == Readout::Posterior {
-            return Err(ConfigError::Combination(
-                "readout \"posterior\" is an output head of NoProp-DT; set schedule kind \"cosine\" and \
-                 objective \"dt\", or choose another model.readout"
-                    .into(),
-            ));
-        }
-        if self.readout == Readout::ArgmaxZ && self.class_embedding != ClassEmbeddingConfig::OneHot
-        {
-            return Err(ConfigError::Combination(
-                "readout \"argmax-z\" reads classes off the coordinates of z; \
-                 it needs class_embedding kind \"one-hot\""
-                    .into(),
-            ));
-        }
-        Ok(())
-    }
-
-    /// What the blocks of NoProp-DT ask for.
-    fn validate_blocks(&self) -> Result<(), ConfigError> {
-        let refuse = |message: &str| Err(ConfigError::Combination(message.into()));
-        if !self.readout.has_head() {
-            return refuse(
-                "schedule kind \"cosine\" (NoProp-DT) reads the class off z_T with a head of its own; \
-                 set model.readout to \"linear\" or \"posterior\"",
-            );
-        }
-        if self.label_encoder == LabelEncoderConfig::Residual {
-            return refuse(
-                "the blocks of schedule kind \"cosine\" (NoProp-DT) have figure 6's label branch; \
-                 leave out model.label_encoder, or set it to \"image\" for latents of image size",
-            );
-        }
-        let random_features = ClassEmbeddingConfig::Prototype {
-            source: PrototypeSource::RandomFeatures,
-        };
-        if self.class_embedding == random_features {
-            return refuse(
-                "prototypes from random features need the one backbone that NoProp-DT does not have; \
-                 set class_embedding source to \"image\"",
-            );
-        }
-        Ok(())
-    }
-}
-
-pub(crate) fn value(
-    field: &'static str,
-    found: impl ToString,
-    expected: &'static str,
-) -> ConfigError {
-    ConfigError::Value {
-        field,
-        found: found.to_string(),
-        expected,
-    }
-}
-
-pub(crate) fn at_least(
-    field: &'static str,
-    found: usize,
-    least: usize,
-    expected: &'static str,
-) -> Result<(), ConfigError> {
-    if found < least {
-        Err(value(field, found, expected))
-    } else {
         Ok(())
     }
 }
@@ -317,11 +182,7 @@ mod tests {
                 .contains("residual")
         );
         let config = ModelConfig {
-            class_embedding: ClassEmbeddingConfig::Learned {
-                dim: Some(20),
-                init: Default::default(),
-            },
-            readout: Readout::ArgmaxZ,
+            label_encoder: LabelEncoderConfig::Image,
             ..Default::default()
         };
         assert!(
@@ -329,7 +190,7 @@ mod tests {
                 .validate()
                 .unwrap_err()
                 .to_string()
-                .contains("one-hot")
+                .contains("prototype")
         );
     }
 

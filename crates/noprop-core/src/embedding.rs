@@ -5,7 +5,6 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::config::at_least;
 use crate::error::ConfigError;
 use crate::noise::{NoiseSource, Purpose};
 
@@ -75,7 +74,7 @@ impl ClassEmbeddingConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self {
             Self::Learned { dim: Some(dim), .. } => {
-                at_least("model.class_embedding.dim", *dim, 1, "at least 1")
+                ConfigError::at_least("model.class_embedding.dim", *dim, 1, "at least 1")
             }
             _ => Ok(()),
         }
@@ -114,6 +113,15 @@ impl ClassEmbeddingConfig {
     }
 }
 
+/// What a network believes at one latent and one time.
+#[derive(Debug, Clone)]
+pub struct Estimate {
+    /// Class logits, `[b, m]`; of a flow those of û by distance.
+    pub logits: Tensor<2>,
+    /// û = softmax(logits)·W_Embed, `[b, d]`; of a flow z̃_1 = z + (1 − t) v.
+    pub u_hat: Tensor<2>,
+}
+
 /// W_Embed, `[classes, d]`.
 #[derive(Module, Debug)]
 pub struct ClassEmbedding {
@@ -147,6 +155,14 @@ impl ClassEmbedding {
     /// û = softmax(logits)·W_Embed, a convex combination of embeddings: `[b, m]` → `[b, d]`.
     pub fn expectation(&self, logits: Tensor<2>) -> Tensor<2> {
         softmax(logits, 1).matmul(self.weight.val())
+    }
+
+    /// The estimate that class `logits` `[b, m]` stand for.
+    pub fn estimate(&self, logits: Tensor<2>) -> Estimate {
+        Estimate {
+            u_hat: self.expectation(logits.clone()),
+            logits,
+        }
     }
 
     /// Replaces the embeddings, `[classes, d]` row-major.

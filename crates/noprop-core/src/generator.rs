@@ -40,17 +40,17 @@ impl ModuleVisitor for Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelConfig, NoProp};
+    use crate::{Method, ModelConfig, NoProp};
 
     #[test]
     fn threads_do_not_disturb_each_other() {
         let device = Device::flex();
         let logits = || {
-            let model = NoProp::new(&ModelConfig::default(), 5, &device).unwrap();
+            let model =
+                NoProp::new(&Method::default(), &ModelConfig::default(), 5, &device).unwrap();
             let z = Tensor::ones([2, model.config().latent_dim()], &device);
             let features = model.features(Tensor::ones([2, 1, 28, 28], &device));
-            let zero = Tensor::zeros([1, 1], &device);
-            model.denoise(&features, z, zero).logits.into_data()
+            model.estimate(&features, z, 0.0).logits.into_data()
         };
         let alone = logits();
         std::thread::scope(|scope| {

@@ -8,10 +8,25 @@
 //! | image → features, once per image | [`backbone`] | figure 6 |
 //! | label → embedding u_y | [`embedding`] | §2.2.1 |
 //! | time → ᾱ(t), SNR(t), SNR′(t) | [`schedule`] | eq. 65–67 |
-//! | (features, z_t, t) → û | [`denoiser`], [`model`] | figure 6 |
-//! | the same in NoProp-DT, a block for each step | [`block`] | figure 6, DT column |
-//! | û → loss | [`objective`] | eq. 8, 9; eq. 10–13 for flow matching |
-//! | z_0 → z_1 → class | [`sampler`] | eq. 3, §4.3 of the derivation in the README |
+//! | (features, z_t, t) → û | [`denoiser`], [`network`] | figure 6 |
+//! | (features, z_{t−1}) → û in NoProp-DT, a block for each step | [`block`] | figure 6, DT column |
+//! | û → loss | [`method`] | eq. 8, 9; eq. 10–13 for flow matching |
+//! | z_0 → z_1 → class | [`sampler`], [`Classifier`] | eq. 3, 5–7, 13 |
+//!
+//! Three lines classify an image:
+//!
+//! ```
+//! # use burn::tensor::Device;
+//! # use noprop_core::Classifier;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/mnist.safetensors");
+//! # let pixels = [0; 28 * 28];
+//! let classifier = Classifier::load(std::fs::read(weights)?, &Device::flex())?;
+//! let prediction = classifier.classify(&pixels)?;
+//! println!("{}", classifier.classes()[prediction.class]);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Time runs from t = 0 (noise) to t = 1 (clean). Nothing here touches files, clocks, threads or
 //! standard output, so the same code runs natively and in a page.
@@ -21,24 +36,31 @@ mod accuracy;
 pub mod backbone;
 pub mod block;
 mod block_range;
+mod classifier;
 pub mod config;
 pub mod denoiser;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
 mod generator;
-pub mod model;
+pub mod method;
+mod model;
+pub mod network;
 pub mod noise;
-pub mod objective;
+mod normalization;
 pub mod sampler;
 pub mod schedule;
 pub mod weights;
 
 pub use accuracy::{Accuracy, predicted_class};
 pub use block_range::BlockRange;
-pub use config::{ModelConfig, Readout};
-pub use error::{ConfigError, WeightsError};
+pub use classifier::{Classifier, Prediction, RecordedWalk};
+pub use config::ModelConfig;
+pub use embedding::Estimate;
+pub use error::{ClassifyError, ConfigError, WalkError, WeightsError};
 pub use generator::seeded;
-pub use model::{Estimate, Features, NoProp};
-pub use objective::{Loss, ObjectiveConfig};
-pub use sampler::SamplerKind;
+pub use method::{Loss, Method};
+pub use model::NoProp;
+pub use network::{Features, Process, ProcessKind};
+pub use normalization::Normalization;
+pub use sampler::{SAMPLERS, Sampler, Walk};

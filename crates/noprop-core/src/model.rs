@@ -1,136 +1,79 @@
-//! The network: one backbone and one denoiser, or T blocks; class embeddings, a schedule and an output
-//! head.
+//! The network: class embeddings, and the parts that its method needs.
 
-use burn::module::{Module, Param};
-use burn::nn::Linear;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::Module;
+#[cfg(feature = "train")]
+use burn::optim::GradientsParams;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
 
-use crate::backbone::Backbone;
-use crate::block::Block;
-use crate::config::{ModelConfig, Readout};
-use crate::denoiser::Denoiser;
+use crate::config::ModelConfig;
 use crate::dropout::Dropout;
-use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
-use crate::error::ConfigError;
-use crate::generator::initialised;
-use crate::schedule::NoiseSchedule;
+use crate::embedding::{ClassEmbedding, Estimate};
+use crate::error::{ConfigError, WalkError};
+#[cfg(feature = "train")]
+use crate::method::adjoint_gradients;
+use crate::method::{Batch, Loss, Method, Parts};
+use crate::network::{Features, Network, Process, inner_product_head};
+use crate::sampler::{StepNoise, Walk, WalkContext, probability_flow_velocity};
+use crate::schedule::SchedulePoint;
 
-/// A NoProp network. The schedule says which: with one backbone and one denoiser for all times
-/// NoProp-CT, or NoProp-FM on the path [`Flow`](NoiseSchedule::Flow); with a block for each of T steps
-/// NoProp-DT, on the table [`Cosine`](NoiseSchedule::Cosine).
+/// A NoProp network: W_Embed, and what its [`Method`] needs beside it.
 ///
 /// Clone it freely: parameters are shared until they change.
 #[derive(Module, Debug)]
 pub struct NoProp {
-    /// Image → features; absent in NoProp-DT.
-    pub backbone: Option<Backbone>,
-    /// (features, z_t, t) → class logits; absent in NoProp-DT.
-    pub denoiser: Option<Denoiser>,
-    /// The blocks of NoProp-DT in the order of the walk, T of them; else none.
-    pub blocks: Vec<Block>,
+    /// Backbone and denoiser or blocks, schedule and output head, as the method needs them.
+    pub parts: Parts,
     /// W_Embed.
     pub class_embedding: ClassEmbedding,
-    /// γ(t).
-    pub schedule: NoiseSchedule,
-    /// p̂_out where it is a linear layer on z_1, or anchors the learned embeddings of flow matching;
-    /// else absent.
-    pub output_head: Option<Linear>,
+    #[module(skip)]
+    method: Method,
     #[module(skip)]
     config: ModelConfig,
 }
 
-/// What the image contributes to every step of a trajectory; computed once. In NoProp-DT what it
-/// contributes to each block, side by side: T times as wide.
-#[derive(Debug, Clone)]
-pub struct Features {
-    /// The backbone's output, `[b, embed_dim]`; in NoProp-DT `[b, T·embed_dim]`.
-    pub values: Tensor<2>,
-    /// Their share of the denoiser's first layer, `[b, hidden]`; in NoProp-DT `[b, T·hidden]`.
-    pub fused: Tensor<2>,
-}
-
-impl Features {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.values.dims()[0]
-    }
-
-    /// Whether there are no images.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Each row `times` times in a row: many noise seeds for one image.
-    pub fn repeat(&self, times: usize) -> Self {
-        let repeat = |x: &Tensor<2>| {
-            let [b, n] = x.dims();
-            x.clone()
-                .unsqueeze_dim::<3>(1)
-                .expand([b, times, n])
-                .reshape([b * times, n])
-        };
-        Self {
-            values: repeat(&self.values),
-            fused: repeat(&self.fused),
-        }
-    }
-}
-
-/// What the denoiser says at one time.
-#[derive(Debug, Clone)]
-pub struct Estimate {
-    /// Class logits, `[b, m]`; in flow matching those of û by distance.
-    pub logits: Tensor<2>,
-    /// û = softmax(logits)·W_Embed, `[b, d]`; in flow matching z̃_1 = z + (1 − t) v.
-    pub u_hat: Tensor<2>,
-}
-
 impl NoProp {
-    /// A network with initial weights drawn from `seed` on `device`. Prototype embeddings start
-    /// at zero; the trainer sets them from the data.
+    /// A network of architecture `config` for `method`, with initial weights drawn from `seed` on
+    /// `device`. Prototype embeddings start at zero; the trainer sets them from the data.
     ///
     /// # Errors
-    /// When the configuration is invalid.
-    pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self, ConfigError> {
+    /// When a value of the method or of the architecture is out of its range, or the two do not go
+    /// together.
+    pub fn new(
+        method: &Method,
+        config: &ModelConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ConfigError> {
         config.validate()?;
+        method.validate(config)?;
         let (classes, d) = (config.classes, config.latent_dim());
-        let values = config.class_embedding.initial_values(classes, d, seed);
-        let anchored =
-            config.schedule.is_flow() && config.class_embedding != ClassEmbeddingConfig::OneHot;
-        let output_head = (config.readout.has_head() || anchored)
-            .then(|| inner_product_head(&values, classes, device));
-        let blocks: Vec<Block> = (0..config.blocks().unwrap_or(0))
-            .map(|t| {
-                // Weights of a block are a function of the seed and its place alone.
-                let seed = seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                initialised(device, seed, || Block::new(config, device))
-            })
-            .collect();
-        let shared = blocks.is_empty();
-        let backbone = || config.backbone.init(config.input, config.embed_dim, device);
-        Ok(initialised(device, seed, || Self {
-            backbone: shared.then(backbone),
-            denoiser: shared.then(|| Denoiser::new(config, device)),
-            blocks,
-            class_embedding: config.class_embedding.init(values, classes, device),
-            schedule: config.schedule.init(seed, device),
-            output_head,
+        let embeddings = config.class_embedding.initial_values(classes, d, seed);
+        Ok(Self {
+            parts: Parts::new(method, config, &embeddings, seed, device),
+            class_embedding: config.class_embedding.init(embeddings, classes, device),
+            method: method.clone(),
             config: config.clone(),
-        }))
+        })
     }
 
-    /// The same network with class embeddings `values`, `[classes, d]` row-major, and the output
+    /// This network with class embeddings `values`, `[classes, d]` row-major, and with the output
     /// head that goes with them.
     pub fn with_class_embeddings(mut self, values: Vec<f32>) -> Self {
         let device = self.device();
-        self.output_head = self
-            .output_head
-            .map(|_| inner_product_head(&values, self.config.classes, &device));
+        if let Some(head) = self.parts.output_head_mut() {
+            *head = inner_product_head(&values, self.config.classes, &device);
+        }
         self.class_embedding = self.class_embedding.set(values, &device);
         self
     }
 
-    /// The configuration that it was built from.
+    /// The method that it is trained by.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The architecture that it was built from.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -140,155 +83,215 @@ impl NoProp {
         self.class_embedding.weight.device()
     }
 
+    /// The process that it was trained to undo.
+    pub fn process(&self) -> Process<'_> {
+        self.parts.process(&self.class_embedding)
+    }
+
+    /// The part of it that sees the image.
+    pub fn network(&self) -> Network<'_> {
+        self.process().network()
+    }
+
+    /// The loss of `batch`.
+    pub fn loss(&self, batch: Batch) -> Loss {
+        self.parts.loss(&self.class_embedding, batch)
+    }
+
+    /// The gradients of `batch`'s loss, and the loss: by back-propagation of [`Self::loss`], but for the
+    /// neural ODE, whose gradients solve the adjoint equation. The network must be on the autodiff
+    /// device.
+    #[cfg(feature = "train")]
+    pub fn gradients(&self, batch: Batch) -> (GradientsParams, Loss) {
+        if let Parts::Adjoint(adjoint) = &self.parts {
+            return adjoint_gradients::gradients(self, adjoint, &self.class_embedding, batch);
+        }
+        let loss = self.loss(batch);
+        let gradients = GradientsParams::from_grads(loss.total.backward(), self);
+        (gradients, loss)
+    }
+
     /// Normalised images `[b, c, h, w]` → features, once per image, never per step.
     pub fn features(&self, images: Tensor<4>) -> Features {
-        self.train_features(images, &mut Dropout::Off)
+        self.network().features(images, &mut Dropout::Off)
     }
 
-    /// The same with dropout, where the backbone has it.
-    pub fn train_features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Features {
-        self.prepare(match &self.backbone {
-            Some(backbone) => backbone.forward(images, dropout),
-            None => side_by_side(&self.blocks, |_, block| {
-                block.features(images.clone(), dropout)
-            }),
-        })
-    }
-
-    /// Features from the backbone's output `[b, embed_dim]`; in NoProp-DT from those of all blocks,
+    /// Features from the backbone's output `[b, embed_dim]`; with blocks from those of all blocks,
     /// `[b, T·embed_dim]`.
     pub fn prepare(&self, values: Tensor<2>) -> Features {
-        let fused = match &self.denoiser {
-            Some(denoiser) => denoiser.fuse_features(values.clone()),
-            None => side_by_side(&self.blocks, |t, block| {
-                let width = self.config.embed_dim;
-                block.fuse_features(values.clone().narrow(1, t * width, width))
-            }),
+        self.network().prepare(values)
+    }
+
+    /// What the network believes at latents `z` `[b, d]` and time `t` in [0, 1]. Blocks answer for the
+    /// step that `t` lies in.
+    pub fn estimate(&self, features: &Features, z: Tensor<2>, t: f32) -> Estimate {
+        let step = match self.network() {
+            Network::Blocks(blocks) => ((t * blocks.len() as f32) as usize).min(blocks.len() - 1),
+            Network::Shared(_) => 0,
         };
-        Features { values, fused }
+        let t = Tensor::full([1, 1], t, &z.device());
+        self.estimate_at_step(features, z, step, t)
     }
 
-    /// û of block `block` (from 0) at its latents z_{t−1} `[b, d]`.
-    ///
-    /// # Panics
-    /// When there is no such block: see [`ModelConfig::blocks`].
-    pub fn denoise_block(&self, features: &Features, block: usize, z: Tensor<2>) -> Estimate {
-        let hidden = self.config.head.hidden[0];
-        let fused = features.fused.clone().narrow(1, block * hidden, hidden);
-        self.estimate(self.blocks[block].forward(fused, z))
-    }
-
-    /// The same from images `[b, c, h, w]`, with the one block that it takes and with dropout: a step
-    /// of training.
-    ///
-    /// # Panics
-    /// When there is no such block.
-    pub fn train_block(
+    /// What the network believes at latents `z` `[b, d]` as step `step` (from 0) of a walk begins, at
+    /// times `t`, `[b, 1]` or one `[1, 1]` for all. Blocks answer by their place alone, a denoiser for
+    /// all times by the time alone.
+    pub fn estimate_at_step(
         &self,
-        images: Tensor<4>,
-        block: usize,
+        features: &Features,
         z: Tensor<2>,
-        dropout: &mut Dropout,
+        step: usize,
+        t: Tensor<2>,
     ) -> Estimate {
-        let block = &self.blocks[block];
-        let fused = block.fuse_features(block.features(images, dropout));
-        self.estimate(block.forward(fused, z))
+        let process = self.process();
+        process.estimate(&self.class_embedding, features, z, step, t)
     }
 
-    fn estimate(&self, logits: Tensor<2>) -> Estimate {
-        Estimate {
-            u_hat: self.class_embedding.expectation(logits.clone()),
-            logits,
-        }
+    /// Class probabilities `[T + 1, m]` that the network believes in at the states `latents` `[T + 1, d]` of
+    /// the walk `walk` of one image. After the last block there is none to ask, and the readout answers.
+    pub fn beliefs(&self, features: &Features, latents: Tensor<2>, walk: &Walk) -> Tensor<2> {
+        let states = latents.dims()[0];
+        let row = |k: usize| latents.clone().narrow(0, k, 1);
+        let times = self.times(walk);
+        let logits = match self.network() {
+            Network::Shared(_) => {
+                let features = features.repeat(states);
+                let estimate = self.estimate_at_step(&features, latents, 0, times);
+                estimate.logits
+            }
+            Network::Blocks(blocks) => {
+                let of_block = |k: usize| {
+                    let t = times.clone().narrow(0, k, 1);
+                    self.estimate_at_step(features, row(k), k, t).logits
+                };
+                let mut rows: Vec<_> = (0..blocks.len().min(states - 1)).map(of_block).collect();
+                rows.push(self.readout(features, row(states - 1)));
+                Tensor::cat(rows, 0)
+            }
+        };
+        softmax(logits, 1)
     }
 
-    /// û at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all.
-    ///
-    /// # Panics
-    /// In NoProp-DT, which has a block for each step: see [`Self::denoise_block`].
-    pub fn denoise(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Estimate {
-        if self.schedule.is_flow() {
-            let velocity = self.velocity(features, z.clone(), t.clone());
-            let u_hat = z + t.neg().add_scalar(1.0) * velocity;
-            return Estimate {
-                logits: self.class_embedding.nearness(u_hat.clone()),
-                u_hat,
-            };
-        }
-        self.estimate(self.logits_at(features, z, t))
+    /// Where latents `z` `[n, d]` are carried at time `t` in [0, 1], and what the network believes there:
+    /// dz/dλ of the probability-flow ODE, dz/dt of a flow, û − z of gated blocks.
+    pub fn velocity(&self, features: &Features, z: Tensor<2>, t: f32) -> (Tensor<2>, Estimate) {
+        let estimate = self.estimate(features, z.clone(), t);
+        let time = Tensor::full([1, 1], t, &z.device());
+        let u_hat = estimate.u_hat.clone();
+        let velocity = match self.process() {
+            Process::Flow(field, _) => field.velocity(features, z, time),
+            Process::Gated(..) => u_hat - z,
+            Process::Diffusion(_, schedule) => {
+                probability_flow_velocity(u_hat, z, schedule.at(time).alpha_bar)
+            }
+            Process::Discrete(_, table) => {
+                probability_flow_velocity(u_hat, z, table.at(time).alpha_bar)
+            }
+        };
+        (velocity, estimate)
     }
 
-    /// v of a flow-matching network, shapes as in [`Self::denoise`] → `[b, d]`: logits·W_Embed (the
-    /// paper's “unrestricted weights”), or what the last layer says with `head.full_rank`.
-    pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
-        let out = self.logits_at(features, z, t);
-        match self.config.head.full_rank {
-            true => out,
-            false => self.class_embedding.combine(out),
-        }
-    }
-
-    /// What the one denoiser for all times says.
-    fn logits_at(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
-        match &self.denoiser {
-            Some(denoiser) => denoiser.forward(features.fused.clone(), z, t),
-            None => unreachable!("NoProp-DT has no denoiser for all times"),
-        }
+    /// The noise process at times `t` `[n, 1]`; nothing for a baseline whose walk has no noise.
+    pub fn schedule_at(&self, t: Tensor<2>) -> Option<SchedulePoint> {
+        self.process().schedule_at(t)
     }
 
     /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
     pub fn readout(&self, features: &Features, z_1: Tensor<2>) -> Tensor<2> {
-        match (self.config.readout, &self.output_head) {
-            (Readout::Nearest, _) => self.class_embedding.nearness(z_1),
-            (Readout::Denoiser, _) => {
-                let one = Tensor::ones([1, 1], &z_1.device());
-                self.denoise(features, z_1, one).logits
-            }
-            (_, Some(head)) => self.head_logits(head, z_1),
-            (_, None) => z_1,
-        }
+        self.parts.readout(&self.class_embedding, features, z_1)
     }
 
-    /// p̂_out's logits `[b, m]` by the linear layer `head`, of latents `z` `[b, d]`.
-    pub(crate) fn head_logits(&self, head: &Linear, z: Tensor<2>) -> Tensor<2> {
-        let logits = head.forward(z);
-        match self.config.readout {
-            Readout::Posterior => {
-                let expected = self.class_embedding.expectation(logits);
-                self.class_embedding.nearness(expected)
-            }
-            _ => logits,
-        }
+    /// z_0 `[count, d]` of the images `first .. first + count`, bit-identical on every device.
+    pub fn initial_latents(&self, walk: &Walk, first: usize, count: usize) -> Tensor<2> {
+        walk.initial_latents(first, count, self.config.latent_dim(), &self.device())
     }
 
-    /// The denoiser's estimate at t = 0 from `z` alone, without a trajectory: `[b, m]` logits.
-    pub fn one_step(&self, features: &Features, z: Tensor<2>) -> Tensor<2> {
-        if self.denoiser.is_none() {
-            return self.denoise_block(features, 0, z).logits;
-        }
-        let zero = Tensor::from_data(TensorData::zeros::<f32, _>([1, 1]), &z.device());
-        self.denoise(features, z, zero).logits
+    /// Walks images `first ..` from their own z_0 to z_1 `[b, d]`. Nothing is read back.
+    ///
+    /// # Errors
+    /// When `walk` does not suit the method.
+    pub fn walk(
+        &self,
+        features: &Features,
+        walk: &Walk,
+        first: usize,
+    ) -> Result<Tensor<2>, WalkError> {
+        let z_0 = self.initial_latents(walk, first, features.len());
+        self.walk_from(features, z_0, walk, first, &mut |_, _| {})
     }
-}
 
-/// What `of` gives for each block, `[b, n]` each, as `[b, T·n]`.
-fn side_by_side(blocks: &[Block], mut of: impl FnMut(usize, &Block) -> Tensor<2>) -> Tensor<2> {
-    let parts = blocks.iter().enumerate().map(|(t, block)| of(t, block));
-    Tensor::cat(parts.collect(), 1)
-}
+    /// Walks from `z_0` `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
+    ///
+    /// The network must be off the autodiff device ([`burn::module::Module::valid`]). `first` is the
+    /// index of the first image; ancestral noise depends on it.
+    ///
+    /// # Errors
+    /// When `walk` does not suit the method.
+    pub fn walk_from(
+        &self,
+        features: &Features,
+        z_0: Tensor<2>,
+        walk: &Walk,
+        first: usize,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Result<Tensor<2>, WalkError> {
+        let noise = StepNoise::streams(walk.seed, first, features.len());
+        self.context(features, walk, noise)?.run(z_0, observe)
+    }
 
-/// The output head's initial weights: logits z·u_y, the direction of the Bayes-optimal head
-/// √ᾱ(1)/(1−ᾱ(1)) z·u_y for q(z_1|y) with embeddings of equal norm. Training finds the scale;
-/// from random weights it would first have to find which coordinate belongs to which class.
-fn inner_product_head(embeddings: &[f32], classes: usize, device: &Device) -> Linear {
-    let d = embeddings.len() / classes;
-    let transposed: Vec<f32> = (0..d * classes)
-        .map(|i| embeddings[i % classes * d + i / classes])
-        .collect();
-    let weight = Tensor::from_data(TensorData::new(transposed, [d, classes]), device);
-    let bias = Tensor::zeros([classes], device);
-    Linear {
-        weight: Param::from_tensor(weight),
-        bias: Some(Param::from_tensor(bias)),
+    /// Walks from `z_0` `[b, d]` with the ancestral noise `noise` `[T, b, d]` in place of the counter-based
+    /// generator's; samplers without noise do not look at it. [`crate::noise::ancestral_noise`] is what
+    /// [`Self::walk_from`] draws.
+    ///
+    /// # Errors
+    /// When `walk` does not suit the method.
+    pub fn walk_with_noise(
+        &self,
+        features: &Features,
+        z_0: Tensor<2>,
+        walk: &Walk,
+        noise: Tensor<3>,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Result<Tensor<2>, WalkError> {
+        let noise = StepNoise::Given(noise);
+        self.context(features, walk, noise)?.run(z_0, observe)
+    }
+
+    /// Walks as [`Self::walk`] does, but at every step the denoiser is given the latent of another image
+    /// of the batch, the one before. Where it does not look at z, nothing changes.
+    ///
+    /// # Errors
+    /// When `walk` does not suit the method.
+    pub fn walk_on_swapped_latents(
+        &self,
+        features: &Features,
+        walk: &Walk,
+        first: usize,
+    ) -> Result<Tensor<2>, WalkError> {
+        let z_0 = self.initial_latents(walk, first, features.len());
+        let noise = StepNoise::streams(walk.seed, first, features.len());
+        let context = self.context(features, walk, noise)?.with_swapped_latents();
+        context.run(z_0, &mut |_, _| {})
+    }
+
+    /// The times t_0 = 0, …, t_T = 1 of `walk`, `[T + 1, 1]`.
+    pub fn times(&self, walk: &Walk) -> Tensor<2> {
+        walk.times(self.process(), &self.device())
+    }
+
+    fn context<'a>(
+        &'a self,
+        features: &'a Features,
+        walk: &Walk,
+        noise: StepNoise,
+    ) -> Result<WalkContext<'a>, WalkError> {
+        self.method.check_walk(walk)?;
+        Ok(WalkContext::new(
+            *walk,
+            self.process(),
+            &self.class_embedding,
+            features,
+            noise,
+        ))
     }
 }

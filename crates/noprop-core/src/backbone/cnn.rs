@@ -9,7 +9,6 @@ use burn::tensor::{Device, Tensor};
 use noprop_cpu::conv2d;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{at_least, value};
 use crate::dropout::Dropout;
 use crate::error::ConfigError;
 
@@ -34,15 +33,15 @@ impl Default for CnnConfig {
 
 impl CnnConfig {
     pub(crate) fn validate(&self, [_, height, width]: [usize; 3]) -> Result<(), ConfigError> {
-        at_least("model.backbone.width", self.width, 1, "at least 1")?;
-        at_least(
+        ConfigError::at_least("model.backbone.width", self.width, 1, "at least 1")?;
+        ConfigError::at_least(
             "model.input",
             height.min(width),
             4,
             "at least 4×4 pixels for the two poolings",
         )?;
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(value(
+            return Err(ConfigError::value(
                 "model.backbone.dropout",
                 self.dropout,
                 "at least 0 and below 1",

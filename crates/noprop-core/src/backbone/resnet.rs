@@ -9,7 +9,6 @@ use burn::tensor::{Device, Tensor};
 use noprop_cpu::{conv2d, norm, norm_relu};
 use serde::{Deserialize, Serialize};
 
-use crate::config::at_least;
 use crate::error::ConfigError;
 
 /// A residual network.
@@ -104,7 +103,7 @@ pub enum Stem {
 
 impl ResNetConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        at_least("model.backbone.width", self.width, 1, "at least 1")
+        ConfigError::at_least("model.backbone.width", self.width, 1, "at least 1")
     }
 
     /// The last 3×3 convolution, the stem and the projection.

@@ -195,7 +195,9 @@ mod tests {
                     },
                     ..Default::default()
                 };
-                let mut denoiser = initialised(&device, 3, || Denoiser::new(&config, &device));
+                let mut denoiser = initialised(&device, 3, || {
+                    Denoiser::new(&config, config.classes, &device)
+                });
                 denoiser.head.bn1 = trained(denoiser.head.bn1, 12, &mut noise);
                 denoiser.head.bn2 = trained(denoiser.head.bn2, 6, &mut noise);
                 let fused = denoiser.fuse_features(noise.normal_tensor([5, WIDTH], &device));

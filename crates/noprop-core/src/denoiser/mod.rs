@@ -33,11 +33,12 @@ pub struct Denoiser {
 }
 
 impl Denoiser {
-    pub(crate) fn new(config: &ModelConfig, device: &Device) -> Self {
+    /// A denoiser whose last layer gives `outputs` numbers: m logits, or d numbers of a velocity.
+    pub(crate) fn new(config: &ModelConfig, outputs: usize, device: &Device) -> Self {
         Self {
             label_encoder: LabelEncoder::new(config, device),
             time_encoder: TimeEncoder::new(config, device),
-            head: Head::new(config, ENCODINGS, device),
+            head: Head::new(config, ENCODINGS, outputs, device),
         }
     }
 
@@ -46,8 +47,9 @@ impl Denoiser {
         self.head.fuse_features(features)
     }
 
-    /// Class logits `[b, m]` (of flow matching with `full_rank` the velocity `[b, d]`) from the features' share `[b, hidden]`, latents `z` `[b, d]` and
-    /// times `t` `[b, 1]`, or `[1, 1]` for one time common to the batch.
+    /// What the last layer gives, class logits `[b, m]` or a velocity `[b, d]` of full rank, from the
+    /// features' share `[b, hidden]`, latents `z` `[b, d]` and times `t` `[b, 1]`, or `[1, 1]` for one
+    /// time common to the batch.
     pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let label = self.label_encoder.forward(z);
         let time = self.time_encoder.forward(t);
@@ -135,8 +137,14 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// A head on `encodings` encodings of width `embed_dim`, the features first.
-    pub(crate) fn new(config: &ModelConfig, encodings: usize, device: &Device) -> Self {
+    /// A head on `encodings` encodings of width `embed_dim`, the features first, that gives `outputs`
+    /// numbers.
+    pub(crate) fn new(
+        config: &ModelConfig,
+        encodings: usize,
+        outputs: usize,
+        device: &Device,
+    ) -> Self {
         let [first, second] = config.head.hidden;
         let norm = |width| {
             config
@@ -149,7 +157,7 @@ impl Head {
             bn1: norm(first),
             fc2: LinearConfig::new(first, second).init(device),
             bn2: norm(second),
-            fc3: LinearConfig::new(second, config.head_outputs()).init(device),
+            fc3: LinearConfig::new(second, outputs).init(device),
         }
     }
 
@@ -210,7 +218,9 @@ mod tests {
             embed_dim: 8,
             ..Default::default()
         };
-        let denoiser = initialised(&device, 1, || Denoiser::new(&config, &device));
+        let denoiser = initialised(&device, 1, || {
+            Denoiser::new(&config, config.classes, &device)
+        });
         let mut noise = NoiseSource::new(3, Purpose::Sampling, 0);
         let features = noise.normal_tensor([5, 8], &device);
         let z = noise.normal_tensor([5, 10], &device);

@@ -5,9 +5,41 @@
 
 use burn::tensor::Tensor;
 
-use super::{Stepper, Walk};
+use super::{Sampler, StepNoise, Stepper, StepsEvenIn, WalkContext};
+use crate::network::ProcessKind;
+use crate::schedule::SchedulePoint;
 
-pub(super) struct Ancestral;
+/// The generative process itself (eq. 3), with its noise.
+pub const ANCESTRAL: Sampler = Sampler {
+    name: "ancestral",
+    label: "Ancestral",
+    evaluations_per_step: 1,
+    processes: &[ProcessKind::Diffusion, ProcessKind::Discrete],
+    steps: StepsEvenIn::Time,
+    start: |context| {
+        let (grid, noise) = (context.diffusion()?, context.noise());
+        Some(Box::new(Ancestral {
+            context,
+            grid,
+            noise,
+        }))
+    },
+};
+
+struct Ancestral<'a> {
+    context: &'a WalkContext<'a>,
+    grid: SchedulePoint,
+    noise: StepNoise,
+}
+
+impl Stepper for Ancestral<'_> {
+    fn step(&mut self, k: usize, z: Tensor<2>) -> Tensor<2> {
+        let u_hat = self.context.u_hat(k, z.clone());
+        let noise = self.noise.draw(k, &z);
+        let Posterior { a, b, c } = Posterior::new(&self.grid.row(k), &self.grid.row(k + 1));
+        a * u_hat + b * z + c.sqrt() * noise
+    }
+}
 
 /// a, b and c of a step from ᾱ = `from` to ᾱ = `to`; every tensor `[1, 1]`.
 pub(super) struct Posterior {
@@ -17,35 +49,17 @@ pub(super) struct Posterior {
 }
 
 impl Posterior {
-    /// `sigma_*` are 1 − ᾱ, given apart so that nothing cancels near ᾱ = 1.
-    pub(super) fn new(
-        from: Tensor<2>,
-        sigma_from: Tensor<2>,
-        to: Tensor<2>,
-        sigma_to: Tensor<2>,
-    ) -> Self {
+    /// The coefficients of the step between two times of a process. 1 − ᾱ is taken as the process gives
+    /// it, so that nothing cancels near ᾱ = 1.
+    pub(super) fn new(from: &SchedulePoint, to: &SchedulePoint) -> Self {
+        let (sigma_from, sigma_to) = (from.sigma_squared.clone(), to.sigma_squared.clone());
         // 1 − α = 1 − ᾱ_from/ᾱ_to = (σ²_from − σ²_to)/ᾱ_to.
-        let forget = (sigma_from.clone() - sigma_to.clone()) / to.clone();
+        let forget = (sigma_from.clone() - sigma_to.clone()) / to.alpha_bar.clone();
         let ratio = sigma_to / sigma_from.clone();
         Self {
-            a: to.clone().sqrt() * forget.clone() / sigma_from,
-            b: (from / to).sqrt() * ratio.clone(),
+            a: to.alpha_bar.clone().sqrt() * forget.clone() / sigma_from,
+            b: (from.alpha_bar.clone() / to.alpha_bar.clone()).sqrt() * ratio.clone(),
             c: ratio * forget,
         }
-    }
-}
-
-impl Stepper for Ancestral {
-    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-        let u_hat = walk.u_hat(z.clone(), k);
-        let noise = walk.draw(k, z.dims()[1]);
-        let (alpha_bar, sigma) = (&walk.grid.alpha_bar, &walk.grid.sigma_squared);
-        let Posterior { a, b, c } = Posterior::new(
-            Walk::at(alpha_bar, k),
-            Walk::at(sigma, k),
-            Walk::at(alpha_bar, k + 1),
-            Walk::at(sigma, k + 1),
-        );
-        a * u_hat + b * z + c.sqrt() * noise
     }
 }

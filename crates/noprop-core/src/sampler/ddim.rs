@@ -4,27 +4,44 @@
 
 use burn::tensor::Tensor;
 
-use super::{Stepper, Walk};
+use super::{Sampler, Stepper, StepsEvenIn, WalkContext};
+use crate::network::ProcessKind;
+use crate::schedule::SchedulePoint;
 
-pub(super) struct Ddim;
+/// DDIM: the exponential-integrator step of the probability-flow ODE, exact where û is constant.
+pub const DDIM: Sampler = Sampler {
+    name: "ddim",
+    label: "DDIM",
+    evaluations_per_step: 1,
+    processes: &[ProcessKind::Diffusion, ProcessKind::Discrete],
+    steps: StepsEvenIn::Time,
+    start: |context| {
+        let grid = context.diffusion()?;
+        Some(Box::new(Ddim { context, grid }))
+    },
+};
 
-impl Stepper for Ddim {
-    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-        let u_hat = walk.u_hat(z.clone(), k);
-        with_constant(walk, k, u_hat, z)
+struct Ddim<'a> {
+    context: &'a WalkContext<'a>,
+    grid: SchedulePoint,
+}
+
+impl Stepper for Ddim<'_> {
+    fn step(&mut self, k: usize, z: Tensor<2>) -> Tensor<2> {
+        let u_hat = self.context.u_hat(k, z.clone());
+        with_constant(&self.grid.row(k), &self.grid.row(k + 1), u_hat, z)
     }
 }
 
-/// The step from `z` at t_k with `u_hat` held constant; both `[b, d]`.
+/// The step from `z` at `from` to `to` with `u_hat` held constant; both `[b, d]`.
 pub(super) fn with_constant(
-    walk: &Walk<'_>,
-    k: usize,
+    from: &SchedulePoint,
+    to: &SchedulePoint,
     u_hat: Tensor<2>,
     z: Tensor<2>,
 ) -> Tensor<2> {
-    let sigma_squared = &walk.grid.sigma_squared;
-    let keep = (Walk::at(sigma_squared, k + 1) / Walk::at(sigma_squared, k)).sqrt();
-    let signal = Walk::at(&walk.grid.alpha_bar, k).sqrt();
-    let signal_next = Walk::at(&walk.grid.alpha_bar, k + 1).sqrt();
+    let keep = (to.sigma_squared.clone() / from.sigma_squared.clone()).sqrt();
+    let signal = from.alpha_bar.clone().sqrt();
+    let signal_next = to.alpha_bar.clone().sqrt();
     (signal_next - keep.clone() * signal) * u_hat + keep * z
 }

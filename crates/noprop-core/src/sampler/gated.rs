@@ -1,18 +1,33 @@
-//! The walk of a network that was trained by back-propagation: see [`crate::schedule::GatedSchedule`].
+//! The walk of a network that was trained by back-propagation through its blocks: see
+//! [`Gates`].
 
 use burn::tensor::Tensor;
 
-use super::{Stepper, Walk};
-use crate::schedule::NoiseSchedule;
+use super::{Sampler, Stepper, StepsEvenIn, WalkContext};
+use crate::network::{Process, ProcessKind};
+use crate::schedule::Gates;
 
-pub(super) struct Gated;
+/// The blocks in a row, each blended in by its gate.
+pub const GATED: Sampler = Sampler {
+    name: "gated",
+    label: "Gated blocks",
+    evaluations_per_step: 1,
+    processes: &[ProcessKind::Gated],
+    steps: StepsEvenIn::Time,
+    start: |context| match context.process() {
+        Process::Gated(_, gates) => Some(Box::new(Gated { context, gates })),
+        _ => None,
+    },
+};
 
-impl Stepper for Gated {
-    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-        let NoiseSchedule::Gated(schedule) = &walk.model.schedule else {
-            unreachable!("chosen for gated walks alone");
-        };
-        let u_hat = walk.u_hat(z.clone(), k);
-        z.clone() + schedule.alpha(k) * (u_hat - z)
+struct Gated<'a> {
+    context: &'a WalkContext<'a>,
+    gates: &'a Gates,
+}
+
+impl Stepper for Gated<'_> {
+    fn step(&mut self, k: usize, z: Tensor<2>) -> Tensor<2> {
+        let u_hat = self.context.u_hat(k, z.clone());
+        self.gates.blend(k, z, u_hat)
     }
 }

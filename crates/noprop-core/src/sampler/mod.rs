@@ -1,275 +1,235 @@
-//! From z_0 ~ N(0, I) at t = 0 to z_1 at t = 1 in T steps.
+//! The walk from z_0 at t = 0 to z_1 at t = 1 in T steps.
 //!
-//! A new sampler is one file with a `Stepper`, and one arm in `SamplerKind::stepper`.
+//! A [`Walk`] says how to go: by which [`Sampler`], in how many steps, from which noise.
+//! [`NoProp::walk`](crate::NoProp::walk) goes. To add a sampler, write one file with a `pub const` of
+//! type [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts,
+//! the protocol and the page read that table.
 
 mod ancestral;
+mod context;
 mod ddim;
-mod flow;
+mod euler;
 mod gated;
-mod lambda;
+mod heun;
+mod ode;
 mod reference;
-mod walk;
 
 use core::fmt;
 use core::str::FromStr;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use lambda::{LONGEST_STEP, velocity};
-use walk::{StepNoise, Walk};
+pub use ancestral::ANCESTRAL;
+pub use context::{StepNoise, WalkContext};
+pub use ddim::DDIM;
+pub use euler::EULER;
+pub use gated::GATED;
+pub use heun::HEUN;
+pub use ode::{LONGEST_STEP, Ode, Slope, probability_flow_velocity};
+pub use reference::{REFERENCE_EULER, REFERENCE_HEUN};
 
-use crate::config::ModelConfig;
-use crate::error::ConfigError;
-use crate::model::{Features, NoProp};
+use crate::error::WalkError;
+use crate::network::{Process, ProcessKind};
 use crate::noise::initial_latents;
-use crate::schedule::{NoiseSchedule, even_times};
+use crate::schedule::even_times;
 
-/// Which sampler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SamplerKind {
-    /// Exponential-integrator step of the probability-flow ODE; exact where û is constant.
-    #[default]
-    Ddim,
-    /// Euler's method: on the probability-flow ODE in λ = log SNR, for flow matching on dz/dt = v.
-    Euler,
-    /// Heun's method on the same.
-    Heun,
-    /// The generative process itself (eq. 3), with its noise.
-    Ancestral,
-    /// Euler's method on the reference's ODE dz/dt = (û − z)/(1 − ᾱ).
-    ReferenceEuler,
-    /// Heun's method on the same; explodes where T is small.
-    ReferenceHeun,
-}
+/// Every sampler, in the order of tables and menus.
+pub const SAMPLERS: &[Sampler] = &[
+    DDIM,
+    EULER,
+    HEUN,
+    ANCESTRAL,
+    GATED,
+    REFERENCE_EULER,
+    REFERENCE_HEUN,
+];
 
-impl SamplerKind {
-    /// Every sampler, in the order of tables.
-    pub const ALL: [Self; 6] = [
-        Self::Ddim,
-        Self::Euler,
-        Self::Heun,
-        Self::Ancestral,
-        Self::ReferenceEuler,
-        Self::ReferenceHeun,
-    ];
-
+/// A sampler: a way to go from z_0 to z_1. It is a value; a program may make its own.
+///
+/// Recipes, the command line and the protocol name a sampler by its `name`, and find it in
+/// [`SAMPLERS`].
+#[derive(Clone, Copy)]
+pub struct Sampler {
+    /// Its name in recipes and on the command line, in lower case.
+    pub name: &'static str,
+    /// Its name for people, as in a menu.
+    pub label: &'static str,
     /// Evaluations of the denoiser per step.
-    pub fn evaluations_per_step(self) -> usize {
-        match self {
-            Self::Heun | Self::ReferenceHeun => 2,
-            _ => 1,
-        }
+    pub evaluations_per_step: usize,
+    /// The processes that it serves.
+    pub processes: &'static [ProcessKind],
+    /// The variable in which its steps are even.
+    pub steps: StepsEvenIn,
+    /// Begins a walk; nothing where it does not serve the process.
+    pub start: for<'a> fn(&'a WalkContext<'a>) -> Option<Box<dyn Stepper + 'a>>,
+}
+
+/// The variable in which the steps of a walk are even.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepsEvenIn {
+    /// The time t.
+    Time,
+    /// The variable in which the process has an ordinary differential equation: λ = log SNR for
+    /// diffusion, t for a flow.
+    Equation,
+}
+
+/// A walk of one sampler under way.
+pub trait Stepper {
+    /// The latents at t_{k+1} from `z` `[b, d]` at t_k, for k = 0 … T − 1.
+    fn step(&mut self, k: usize, z: Tensor<2>) -> Tensor<2>;
+}
+
+impl Sampler {
+    /// Whether it serves processes of this kind.
+    pub fn serves(&self, process: ProcessKind) -> bool {
+        self.processes.contains(&process)
     }
 
-    /// Whether this is one of the reference's samplers, kept to show what they do.
-    pub fn is_reference(self) -> bool {
-        matches!(self, Self::ReferenceEuler | Self::ReferenceHeun)
-    }
-
-    /// Whether it can walk models of this configuration.
-    ///
-    /// # Errors
-    /// When the model is of flow matching, which has no noise to sample and no ᾱ, and the sampler
-    /// needs them; when it is of NoProp-DT, which has no times between its steps, and the sampler
-    /// asks for them; or of the baseline on its blocks, whose walk has no noise.
-    pub fn check(self, model: &ModelConfig) -> Result<(), ConfigError> {
-        let walks_flows = matches!(self, Self::Ddim | Self::Euler | Self::Heun);
-        if model.schedule.is_flow() && !walks_flows {
-            return Err(ConfigError::Combination(format!(
-                "the sampler {self} walks a diffusion process, and this model is of flow matching; \
-                 choose euler, heun or ddim"
-            )));
-        }
-        if model.schedule.is_gated() && self != Self::Ddim {
-            return Err(ConfigError::Combination(format!(
-                "the sampler {self} needs a noise schedule, and this model (trained by back-propagation) has a walk \
-                 of its own without noise; choose ddim"
-            )));
-        }
-        if model.blocks().is_some() && !matches!(self, Self::Ddim | Self::Ancestral) {
-            return Err(ConfigError::Combination(format!(
-                "the sampler {self} solves an equation in continuous time, and this model (NoProp-DT) has \
-                 a block for each step; choose ddim or ancestral"
-            )));
-        }
-        Ok(())
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ddim => "ddim",
-            Self::Euler => "euler",
-            Self::Heun => "heun",
-            Self::Ancestral => "ancestral",
-            Self::ReferenceEuler => "reference-euler",
-            Self::ReferenceHeun => "reference-heun",
-        }
-    }
-
-    /// The times t_0 = 0, …, t_T = 1 of a walk of `steps` steps, `[steps + 1, 1]`: k/T, but for
-    /// Euler and Heun on diffusion, whose λ runs evenly.
-    pub fn times(self, schedule: &NoiseSchedule, steps: usize, device: &Device) -> Tensor<2> {
-        self.stepper(schedule).times(schedule, steps, device)
-    }
-
-    fn stepper(self, schedule: &NoiseSchedule) -> &'static dyn Stepper {
-        match self {
-            Self::Ddim | Self::Euler if schedule.is_flow() => &flow::Euler,
-            Self::Heun if schedule.is_flow() => &flow::Heun,
-            Self::Ddim if matches!(schedule, NoiseSchedule::Gated(_)) => &gated::Gated,
-            Self::Ddim => &ddim::Ddim,
-            Self::Euler => &lambda::Euler,
-            Self::Heun => &lambda::Heun,
-            Self::Ancestral => &ancestral::Ancestral,
-            Self::ReferenceEuler => &reference::Euler,
-            Self::ReferenceHeun => &reference::Heun,
-        }
+    /// The samplers that serve processes of this kind, in the order of [`SAMPLERS`].
+    pub fn serving(process: ProcessKind) -> impl Iterator<Item = Self> {
+        let all = SAMPLERS.iter().copied();
+        all.filter(move |sampler| sampler.serves(process))
     }
 }
 
-impl fmt::Display for SamplerKind {
+impl fmt::Debug for Sampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.debug_tuple("Sampler").field(&self.name).finish()
     }
 }
 
-impl FromStr for SamplerKind {
+impl fmt::Display for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
+    }
+}
+
+impl PartialEq for Sampler {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Sampler {}
+
+impl FromStr for Sampler {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| {
-                let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
-                format!(
-                    "no sampler is called {text:?}, expected one of {}",
-                    names.join(", ")
-                )
-            })
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = SAMPLERS.iter().find(|sampler| sampler.name == name);
+        found.copied().ok_or_else(|| {
+            let names: Vec<_> = SAMPLERS.iter().map(|sampler| sampler.name).collect();
+            format!(
+                "no sampler is called {name:?}, expected one of {}",
+                names.join(", ")
+            )
+        })
     }
 }
 
-/// One step of a sampler, from t_k to t_{k+1}.
-trait Stepper: Sync {
-    /// The times t_0 = 0, …, t_T = 1, `[steps + 1, 1]`.
-    fn times(&self, _schedule: &NoiseSchedule, steps: usize, device: &Device) -> Tensor<2> {
-        even_times(steps, device)
+impl Serialize for Sampler {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
     }
-
-    /// z at t_{k+1} from `z` `[b, d]` at t_k.
-    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2>;
 }
 
-/// How to sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sampling {
+impl<'de> Deserialize<'de> for Sampler {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How to go from z_0 to z_1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Walk {
     /// The sampler.
-    pub kind: SamplerKind,
+    pub sampler: Sampler,
     /// T, at least 1.
     pub steps: usize,
     /// Seed of z_0 and of the ancestral noise.
     pub seed: u64,
+    /// Factor on z_0: 1 starts from N(0, I), as the paper does, 0 from the mean.
+    pub temperature: f32,
 }
 
-impl Sampling {
-    /// Whether it can walk models of this configuration.
-    ///
-    /// # Errors
-    /// As [`SamplerKind::check`], and when a NoProp-DT model has another number of blocks than T.
-    pub fn check(&self, model: &ModelConfig) -> Result<(), ConfigError> {
-        self.kind.check(model)?;
-        match model.blocks() {
-            Some(blocks) if blocks != self.steps => Err(ConfigError::Combination(format!(
-                "this model (NoProp-DT) has {blocks} blocks, one for each step, so it walks in T = {blocks} \
-                 steps and no other number; T = {} was asked for",
-                self.steps
-            ))),
+impl Walk {
+    /// A walk of `steps` steps by `sampler`, from the noise of seed 0.
+    pub fn new(sampler: Sampler, steps: usize) -> Self {
+        Self {
+            sampler,
+            steps,
+            seed: 0,
+            temperature: 1.0,
+        }
+    }
+
+    /// This walk from the noise of another seed.
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Checks that a model of the method called `method` can be walked so.
+    pub(crate) fn check(
+        &self,
+        method: &'static str,
+        process: ProcessKind,
+        blocks: Option<usize>,
+    ) -> Result<(), WalkError> {
+        if !self.sampler.serves(process) {
+            let choices: Vec<_> = Sampler::serving(process).map(|s| s.name).collect();
+            return Err(WalkError::Sampler {
+                sampler: self.sampler.name,
+                method,
+                process: process.describe(),
+                choices: choices.join(" or "),
+            });
+        }
+        if self.steps == 0 {
+            return Err(WalkError::NoSteps);
+        }
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return Err(WalkError::Temperature(self.temperature.to_string()));
+        }
+        match blocks {
+            Some(blocks) if blocks != self.steps => Err(WalkError::Steps {
+                method,
+                blocks,
+                steps: self.steps,
+            }),
             _ => Ok(()),
         }
     }
 
-    /// z_0 `[count, d]` of images `first .. first + count`, bit-identical on every device.
-    pub fn initial(&self, model: &NoProp, first: usize, count: usize) -> Tensor<2> {
-        let d = model.config().latent_dim();
-        let values = initial_latents(self.seed, first, count, d);
-        Tensor::from_data(TensorData::new(values, [count, d]), &model.device())
-    }
-
-    /// Walks images `first ..` from their own z_0 to z_1 `[b, d]`. Nothing is read back.
-    pub fn run(&self, model: &NoProp, features: &Features, first: usize) -> Tensor<2> {
-        let z_0 = self.initial(model, first, features.len());
-        self.run_from(model, features, z_0, first, &mut |_, _| {})
-    }
-
-    /// As [`Self::run`], but at every step the denoiser is given the latent of another image of the batch,
-    /// the one before. Where it does not look at z, nothing changes.
-    pub fn run_on_swapped_latents(
+    /// z_0 `[count, dim]` of the images `first .. first + count`, bit-identical on every device.
+    pub fn initial_latents(
         &self,
-        model: &NoProp,
-        features: &Features,
         first: usize,
+        count: usize,
+        dim: usize,
+        device: &Device,
     ) -> Tensor<2> {
-        let z_0 = self.initial(model, first, features.len());
-        let noise = StepNoise::of(*self, first, features.len());
-        let mut walk = Walk::new(model, features, *self, noise);
-        walk.is_swapped = true;
-        self.walk(walk, z_0, &mut |_, _| {})
+        let mut values = initial_latents(self.seed, first, count, dim);
+        values.iter_mut().for_each(|z| *z *= self.temperature);
+        Tensor::from_data(TensorData::new(values, [count, dim]), device)
     }
 
-    /// Walks from `z_0` `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
-    ///
-    /// `model` must be off the autodiff device ([`burn::module::Module::valid`]). `first` is the
-    /// index of the first image; ancestral noise depends on it.
-    ///
-    /// # Panics
-    /// When [`Self::check`] refuses the model.
-    pub fn run_from(
-        &self,
-        model: &NoProp,
-        features: &Features,
-        z_0: Tensor<2>,
-        first: usize,
-        observe: &mut dyn FnMut(usize, &Tensor<2>),
-    ) -> Tensor<2> {
-        let noise = StepNoise::of(*self, first, features.len());
-        self.walk(Walk::new(model, features, *self, noise), z_0, observe)
-    }
-
-    /// As [`Self::run_from`], with the ancestral noise `noise` `[T, b, d]` instead of our own
-    /// generator's; the other samplers do not look at it. [`crate::noise::ancestral_noise`] is what
-    /// [`Self::run_from`] draws.
-    pub fn run_with_noise(
-        &self,
-        model: &NoProp,
-        features: &Features,
-        z_0: Tensor<2>,
-        noise: Tensor<3>,
-        observe: &mut dyn FnMut(usize, &Tensor<2>),
-    ) -> Tensor<2> {
-        let noise = StepNoise::Given(Box::new(noise));
-        self.walk(Walk::new(model, features, *self, noise), z_0, observe)
-    }
-
-    fn walk(
-        &self,
-        mut walk: Walk<'_>,
-        z_0: Tensor<2>,
-        observe: &mut dyn FnMut(usize, &Tensor<2>),
-    ) -> Tensor<2> {
-        let stepper = self.kind.stepper(&walk.model.schedule);
-        let mut z = z_0;
-        for k in 0..self.steps {
-            z = stepper.step(&mut walk, k, z);
-            observe(k + 1, &z);
+    /// The times t_0 = 0, …, t_T = 1 of its walks of `process`, `[T + 1, 1]`.
+    pub(crate) fn times(&self, process: Process<'_>, device: &Device) -> Tensor<2> {
+        match (self.sampler.steps, process) {
+            (StepsEvenIn::Equation, Process::Diffusion(_, schedule)) => {
+                schedule.times_even_in_log_snr(self.steps, device)
+            }
+            _ => even_times(self.steps, device),
         }
-        z
     }
 }
 
 #[cfg(test)]
-mod dt_tests;
+mod discrete_tests;
+#[cfg(test)]
+mod flow_tests;
 #[cfg(test)]
 mod tests;

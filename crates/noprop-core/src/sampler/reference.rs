@@ -5,37 +5,74 @@
 
 use burn::tensor::Tensor;
 
-use super::{Stepper, Walk};
+use super::euler::Euler;
+use super::heun::Heun;
+use super::{Ode, Sampler, Slope, StepsEvenIn, WalkContext};
+use crate::network::{Process, ProcessKind};
+use crate::schedule::{NoiseSchedule, SchedulePoint};
+
+/// Euler's method on the reference's ODE.
+pub const REFERENCE_EULER: Sampler = Sampler {
+    name: "reference-euler",
+    label: "Euler of the reference",
+    evaluations_per_step: 1,
+    processes: &[ProcessKind::Diffusion],
+    steps: StepsEvenIn::Time,
+    start: |context| {
+        let (grid, ode) = ReferenceOde::start(context)?;
+        Some(Box::new(Euler { grid, ode }))
+    },
+};
+
+/// Heun's method on the reference's ODE; it explodes where T is small.
+pub const REFERENCE_HEUN: Sampler = Sampler {
+    name: "reference-heun",
+    label: "Heun of the reference",
+    evaluations_per_step: 2,
+    processes: &[ProcessKind::Diffusion],
+    steps: StepsEvenIn::Time,
+    start: |context| {
+        let (grid, ode) = ReferenceOde::start(context)?;
+        Some(Box::new(Heun { grid, ode }))
+    },
+};
 
 /// dz/dt; `u_hat`, `z` `[b, d]`, `sigma_squared` = 1 − ᾱ `[1, 1]`.
 pub(super) fn velocity(u_hat: Tensor<2>, z: Tensor<2>, sigma_squared: Tensor<2>) -> Tensor<2> {
     (u_hat - z) / sigma_squared
 }
 
-fn derivative(walk: &Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-    velocity(
-        walk.u_hat(z.clone(), k),
-        z,
-        Walk::at(&walk.grid.sigma_squared, k),
-    )
+struct ReferenceOde<'a> {
+    context: &'a WalkContext<'a>,
+    schedule: &'a NoiseSchedule,
 }
 
-pub(super) struct Euler;
-
-impl Stepper for Euler {
-    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-        let h = 1.0 / walk.steps as f64;
-        z.clone() + derivative(walk, k, z).mul_scalar(h)
+impl<'a> ReferenceOde<'a> {
+    fn start(context: &'a WalkContext<'a>) -> Option<(SchedulePoint, Self)> {
+        let Process::Diffusion(_, schedule) = context.process() else {
+            return None;
+        };
+        Some((context.diffusion()?, Self { context, schedule }))
     }
 }
 
-pub(super) struct Heun;
+impl Ode for ReferenceOde<'_> {
+    fn at(&self, share: f64) -> SchedulePoint {
+        self.schedule
+            .at(Tensor::full([1, 1], share, &self.context.device()))
+    }
 
-impl Stepper for Heun {
-    fn step(&self, walk: &mut Walk<'_>, k: usize, z: Tensor<2>) -> Tensor<2> {
-        let h = 1.0 / walk.steps as f64;
-        let first = derivative(walk, k, z.clone());
-        let second = derivative(walk, k + 1, z.clone() + first.clone().mul_scalar(h));
-        z + (first + second).mul_scalar(0.5 * h)
+    fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
+        let u_hat = self.context.u_hat_at(0, z.clone(), now.t.clone());
+        Slope {
+            value: velocity(u_hat.clone(), z, now.sigma_squared.clone()),
+            u_hat,
+        }
+    }
+
+    /// 1/T as the reference computes it, not the difference of rounded times.
+    fn step_size(&self, _from: &SchedulePoint, _to: &SchedulePoint) -> Tensor<2> {
+        let h = 1.0 / self.context.steps() as f64;
+        Tensor::full([1, 1], h, &self.context.device())
     }
 }

@@ -1,10 +1,14 @@
 use burn::module::{Module, ModuleMapper, Param};
 use proptest::prelude::*;
 
+use burn::tensor::Device;
+
 use super::ancestral::Posterior;
 use super::*;
 use crate::config::ModelConfig;
-use crate::schedule::ScheduleConfig;
+use crate::method::{Ct, Method, Parts};
+use crate::model::NoProp;
+use crate::schedule::{ScheduleConfig, SchedulePoint};
 
 pub(super) const CLASSES: usize = 4;
 
@@ -21,7 +25,7 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// A model whose denoiser says the same whatever it sees: û = (1/m, …, 1/m).
-pub(super) fn constant_model() -> NoProp {
+fn constant_model_on(schedule: ScheduleConfig, seed: u64) -> NoProp {
     struct Zero;
     impl ModuleMapper for Zero {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -32,28 +36,35 @@ pub(super) fn constant_model() -> NoProp {
         classes: CLASSES,
         embed_dim: 8,
         input: [1, 8, 8],
-        schedule: ScheduleConfig::Linear {
-            gamma_0: -7.0,
-            gamma_1: 7.0,
-        },
         ..Default::default()
     };
-    let mut model = NoProp::new(&config, 1, &Device::flex()).unwrap();
-    model.denoiser = model.denoiser.map(|denoiser| denoiser.map(&mut Zero));
+    let method = Method::Ct(Ct {
+        schedule,
+        ..Default::default()
+    });
+    let mut model = NoProp::new(&method, &config, seed, &Device::flex()).unwrap();
+    if let Parts::Ct(parts) = &mut model.parts {
+        parts.network.denoiser = parts.network.denoiser.clone().map(&mut Zero);
+    }
     model
 }
 
-/// Largest |z_1 − exact| of `kind` at T = `steps` for the constant û, on three images.
-fn error_against_closed_form(kind: SamplerKind, steps: usize) -> f64 {
+/// The constant model on a schedule that is linear from γ = 7 to −7.
+pub(super) fn constant_model() -> NoProp {
+    let linear = ScheduleConfig::Linear {
+        gamma_0: -7.0,
+        gamma_1: 7.0,
+    };
+    constant_model_on(linear, 1)
+}
+
+/// Largest |z_1 − exact| of `sampler` at T = `steps` for the constant û, on three images.
+fn error_against_closed_form(sampler: Sampler, steps: usize) -> f64 {
     let model = constant_model();
     let features = model.prepare(Tensor::zeros([3, 8], &Device::flex()));
-    let sampling = Sampling {
-        kind,
-        steps,
-        seed: 5,
-    };
-    let z_0 = sampling.initial(&model, 0, 3);
-    let z_1 = sampling.run_from(&model, &features, z_0.clone(), 0, &mut |_, _| {});
+    let walk = Walk::new(sampler, steps).with_seed(5);
+    let z_0 = model.initial_latents(&walk, 0, 3);
+    let z_1 = model.walk(&features, &walk, 0).unwrap();
     let (start, end) = (sigmoid(-7.0), sigmoid(7.0));
     let u_hat = 1.0 / CLASSES as f64;
     let z_0 = z_0.into_data().try_to_vec::<f32>().unwrap();
@@ -71,7 +82,7 @@ fn error_against_closed_form(kind: SamplerKind, steps: usize) -> f64 {
 
 #[test]
 fn the_ode_has_the_derivative_of_the_path() {
-    // Specification §4.3: γ linear from 7 to −7, u = 1.3, ε = 0.37.
+    // γ linear from 7 to −7, u = 1.3, ε = 0.37; dz/dt = ½ λ′ [√ᾱ û − ᾱ z] and (û − z)/(1 − ᾱ) in f64.
     for (t, path, reference) in [
         (0.10, 0.540792, 0.85492),
         (0.37, 2.589206, 0.54770),
@@ -80,7 +91,11 @@ fn the_ode_has_the_derivative_of_the_path() {
     ] {
         let alpha_bar: f64 = sigmoid(14.0 * t - 7.0);
         let z = alpha_bar.sqrt() * 1.3 + (1.0 - alpha_bar).sqrt() * 0.37;
-        let in_lambda = number(lambda::velocity(value(1.3), value(z), value(alpha_bar)));
+        let in_lambda = number(probability_flow_velocity(
+            value(1.3),
+            value(z),
+            value(alpha_bar),
+        ));
         // dλ/dt = 14. Seven digits in f32, times 14, against six printed digits.
         assert!((14.0 * in_lambda - path).abs() < 1e-5, "t = {t}");
         let theirs = number(reference::velocity(
@@ -95,7 +110,7 @@ fn the_ode_has_the_derivative_of_the_path() {
 #[test]
 fn ddim_is_exact_in_one_step_for_a_constant_estimate() {
     for steps in [1, 2, 7, 50] {
-        let error = error_against_closed_form(SamplerKind::Ddim, steps);
+        let error = error_against_closed_form(DDIM, steps);
         // f32 rounding, once per step.
         assert!(error < 1e-6 * (steps + 1) as f64, "T = {steps}: {error}");
     }
@@ -103,14 +118,14 @@ fn ddim_is_exact_in_one_step_for_a_constant_estimate() {
 
 #[test]
 fn euler_converges_with_order_one_and_heun_with_order_two() {
-    for (kind, order) in [(SamplerKind::Euler, 1.0), (SamplerKind::Heun, 2.0)] {
-        let coarse = error_against_closed_form(kind, 40);
-        let fine = error_against_closed_form(kind, 80);
+    for (sampler, order) in [(EULER, 1.0), (HEUN, 2.0)] {
+        let coarse = error_against_closed_form(sampler, 40);
+        let fine = error_against_closed_form(sampler, 80);
         let measured = (coarse / fine).log2();
         // The next order of the error still contributes at these step sizes.
         assert!(
             (measured - order).abs() < 0.25,
-            "{kind}: order {measured}, errors {coarse}, {fine}"
+            "{sampler}: order {measured}, errors {coarse}, {fine}"
         );
     }
 }
@@ -118,21 +133,16 @@ fn euler_converges_with_order_one_and_heun_with_order_two() {
 #[test]
 fn few_steps_are_stable_however_the_learned_schedule_bends() {
     for seed in 0..5 {
-        let mut model = constant_model();
-        model.schedule = ScheduleConfig::default().init(seed, &Device::flex());
+        let model = constant_model_on(ScheduleConfig::default(), seed);
         let features = model.prepare(Tensor::zeros([3, 8], &Device::flex()));
-        for kind in [SamplerKind::Euler, SamplerKind::Heun] {
+        for sampler in [EULER, HEUN] {
             for steps in 1..12 {
-                let sampling = Sampling {
-                    kind,
-                    steps,
-                    seed: 3,
-                };
-                let z_1 = sampling.run(&model, &features, 0);
+                let walk = Walk::new(sampler, steps).with_seed(3);
+                let z_1 = model.walk(&features, &walk, 0).unwrap();
                 let worst = (z_1 - 0.25).abs().max().into_scalar::<f32>();
                 // û = 1/4 and |z_0| reaches about 2.5: what is left of it must be small. Without
                 // the guard T = 1 alone leaves more than 2.
-                assert!(worst < 0.5, "{kind}, seed {seed}, T = {steps}: {worst}");
+                assert!(worst < 0.5, "{sampler}, seed {seed}, T = {steps}: {worst}");
             }
         }
     }
@@ -144,46 +154,40 @@ fn the_references_heun_amplifies_at_small_t() {
     // T = 5 the factor is in the hundreds, where a sound sampler contracts.
     let model = constant_model();
     let features = model.prepare(Tensor::zeros([1, 8], &Device::flex()));
-    let end = |kind| {
-        let sampling = Sampling {
-            kind,
-            steps: 5,
-            seed: 5,
-        };
-        sampling
-            .run(&model, &features, 0)
+    let end = |sampler| {
+        let walk = Walk::new(sampler, 5).with_seed(5);
+        model
+            .walk(&features, &walk, 0)
+            .unwrap()
             .abs()
             .max()
             .into_scalar::<f32>()
     };
-    assert!(end(SamplerKind::ReferenceHeun) > 20.0 * end(SamplerKind::Heun));
+    assert!(end(REFERENCE_HEUN) > 20.0 * end(HEUN));
 }
 
 #[test]
-fn trajectories_depend_on_the_seed_and_on_the_image_alone() {
+fn walks_depend_on_the_seed_and_on_the_image_alone() {
     let model = constant_model();
-    for kind in SamplerKind::ALL {
+    for sampler in Sampler::serving(ProcessKind::Diffusion) {
         let run = |seed, first, count| {
             let features = model.prepare(Tensor::zeros([count, 8], &Device::flex()));
-            let sampling = Sampling {
-                kind,
-                steps: 3,
-                seed,
-            };
-            sampling
-                .run(&model, &features, first)
+            let walk = Walk::new(sampler, 3).with_seed(seed);
+            model
+                .walk(&features, &walk, first)
+                .unwrap()
                 .into_data()
                 .try_to_vec::<f32>()
                 .unwrap()
         };
         let all = run(1, 0, 4);
-        assert_eq!(all, run(1, 0, 4), "{kind} is not deterministic");
+        assert_eq!(all, run(1, 0, 4), "{sampler} is not deterministic");
         assert_eq!(
             all[2 * CLASSES..],
             run(1, 2, 2),
-            "{kind} depends on the batch"
+            "{sampler} depends on the batch"
         );
-        assert_ne!(all, run(2, 0, 4), "{kind} ignores the seed");
+        assert_ne!(all, run(2, 0, 4), "{sampler} ignores the seed");
     }
 }
 
@@ -191,16 +195,13 @@ fn trajectories_depend_on_the_seed_and_on_the_image_alone() {
 fn the_observer_sees_every_step_and_the_last_is_the_result() {
     let model = constant_model();
     let features = model.prepare(Tensor::zeros([2, 8], &Device::flex()));
-    let sampling = Sampling {
-        kind: SamplerKind::Heun,
-        steps: 6,
-        seed: 0,
-    };
+    let walk = Walk::new(HEUN, 6).with_seed(0);
     let mut seen = Vec::new();
-    let z_0 = sampling.initial(&model, 0, 2);
-    let z_1 = sampling.run_from(&model, &features, z_0, 0, &mut |k, z| {
-        seen.push((k, z.clone()))
-    });
+    let z_0 = model.initial_latents(&walk, 0, 2);
+    let mut observe = |k, z: &Tensor<2>| seen.push((k, z.clone()));
+    let z_1 = model
+        .walk_from(&features, z_0, &walk, 0, &mut observe)
+        .unwrap();
     assert_eq!(
         seen.iter().map(|(k, _)| *k).collect::<Vec<_>>(),
         [1, 2, 3, 4, 5, 6]
@@ -210,21 +211,32 @@ fn the_observer_sees_every_step_and_the_last_is_the_result() {
 
 #[test]
 fn names_are_read_as_they_are_printed() {
-    for kind in SamplerKind::ALL {
-        assert_eq!(kind.to_string().parse(), Ok(kind));
+    for sampler in SAMPLERS {
+        assert_eq!(sampler.to_string().parse(), Ok(*sampler));
+        let json = serde_json::to_string(sampler).unwrap();
+        assert_eq!(serde_json::from_str::<Sampler>(&json).unwrap(), *sampler);
     }
-    assert!("rk4".parse::<SamplerKind>().unwrap_err().contains("ddim"));
+    assert!("rk4".parse::<Sampler>().unwrap_err().contains("ddim"));
+}
+
+/// The process where λ = `log_snr`; only ᾱ and 1 − ᾱ are looked at.
+fn point(log_snr: f64) -> SchedulePoint {
+    SchedulePoint {
+        t: value(0.0),
+        alpha_bar: value(sigmoid(log_snr)),
+        sigma_squared: value(sigmoid(-log_snr)),
+        log_snr: value(log_snr),
+        snr_prime: value(0.0),
+    }
 }
 
 proptest! {
-    /// Identities of §2: the posterior carries q(z_{t−1}|y) to q(z_t|y), and its weight is half
+    /// Identities of eq. 5 and 7: the posterior carries q(z_{t−1}|y) to q(z_t|y), and its weight is half
     /// the difference of the signal-to-noise ratios.
     #[test]
     fn posterior_identities(low in -6.0_f64..5.0, gap in 0.05_f64..4.0) {
         let (from, to) = (sigmoid(low), sigmoid(low + gap));
-        let Posterior { a, b, c } = Posterior::new(
-            value(from), value(sigmoid(-low)), value(to), value(sigmoid(-low - gap)),
-        );
+        let Posterior { a, b, c } = Posterior::new(&point(low), &point(low + gap));
         let (a, b, c) = (number(a), number(b), number(c));
         // f32 rounding of a handful of operations on numbers below 1.
         prop_assert!((a + b * from.sqrt() - to.sqrt()).abs() < 5e-5);
@@ -243,16 +255,14 @@ fn given_ancestral_noise_makes_the_same_walk() {
     let model = constant_model();
     let device = Device::flex();
     let features = model.prepare(Tensor::zeros([3, 8], &device));
-    let sampling = Sampling {
-        kind: SamplerKind::Ancestral,
-        steps: 5,
-        seed: 2,
-    };
-    let z_0 = sampling.initial(&model, 4, 3);
-    let drawn = sampling.run_from(&model, &features, z_0.clone(), 4, &mut |_, _| {});
+    let walk = Walk::new(ANCESTRAL, 5).with_seed(2);
+    let z_0 = model.initial_latents(&walk, 4, 3);
+    let drawn = model.walk(&features, &walk, 4).unwrap();
     let noise = crate::noise::ancestral_noise(2, 4, 3, 5, CLASSES);
     let noise = Tensor::from_data(TensorData::new(noise, [5, 3, CLASSES]), &device);
-    let given = sampling.run_with_noise(&model, &features, z_0, noise, &mut |_, _| {});
+    let given = model
+        .walk_with_noise(&features, z_0, &walk, noise, &mut |_, _| {})
+        .unwrap();
     // No tolerance: the same numbers in the same operations.
     assert_eq!(number((drawn - given).abs().max().unsqueeze()), 0.0);
 }

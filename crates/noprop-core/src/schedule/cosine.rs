@@ -37,12 +37,17 @@ const CLIP: (f64, f64) = (1e-4, 0.999);
 /// No parameters.
 #[derive(Module, Debug)]
 pub struct CosineSchedule {
-    pub(super) steps: usize,
+    steps: usize,
     #[module(skip)]
-    pub(super) form: CosineForm,
+    form: CosineForm,
 }
 
 impl CosineSchedule {
+    /// The table of `steps` steps T.
+    pub fn new(steps: usize, form: CosineForm) -> Self {
+        Self { steps, form }
+    }
+
     /// ᾱ_k and 1 − ᾱ_k for k = 0 … T.
     pub fn shares(&self, k: usize) -> (f64, f64) {
         let (k, steps) = (k as f64, self.steps as f64);
@@ -66,13 +71,13 @@ impl CosineSchedule {
     }
 
     /// The process at times `t = k/T`, and between them by the same formula.
-    pub(super) fn at(&self, t: Tensor<2>) -> SchedulePoint {
+    pub fn at(&self, t: Tensor<2>) -> SchedulePoint {
         let steps = self.steps as f64;
         // ᾱ, 1 − ᾱ and ᾱ′(t).
         let (alpha_bar, sigma_squared, prime) = match self.form {
             CosineForm::Shifted => {
                 let step = FRAC_PI_2 / (steps + 2.0);
-                let angle = t.mul_scalar(steps * step).add_scalar(step);
+                let angle = t.clone().mul_scalar(steps * step).add_scalar(step);
                 let double = angle.clone().mul_scalar(2.0).sin();
                 (
                     angle.clone().sin().square(),
@@ -82,7 +87,7 @@ impl CosineSchedule {
             }
             CosineForm::Clipped => {
                 let slope = FRAC_PI_2 / (1.0 + OFFSET);
-                let angle = t.mul_scalar(-slope).add_scalar(FRAC_PI_2);
+                let angle = t.clone().mul_scalar(-slope).add_scalar(FRAC_PI_2);
                 let raw = angle.clone().cos().square().div_scalar(at_zero());
                 let inside = raw.clone().greater_scalar(CLIP.0).float()
                     * raw.clone().lower_scalar(CLIP.1).float();
@@ -95,6 +100,7 @@ impl CosineSchedule {
             }
         };
         SchedulePoint {
+            t,
             log_snr: alpha_bar.clone().log() - sigma_squared.clone().log(),
             snr_prime: prime / sigma_squared.clone().square(),
             alpha_bar,
@@ -159,7 +165,7 @@ mod tests {
             (CosineForm::Shifted, SHIFTED),
         ];
         for (form, table) in tables {
-            let schedule = CosineSchedule { steps: 10, form };
+            let schedule = CosineSchedule::new(10, form);
             for (k, (alpha_bar, difference)) in table.into_iter().enumerate() {
                 // Half of the last digit of the table.
                 assert!(
@@ -179,7 +185,7 @@ mod tests {
     #[test]
     fn tensors_say_what_the_host_says() {
         for form in [CosineForm::Clipped, CosineForm::Shifted] {
-            let schedule = CosineSchedule { steps: 10, form };
+            let schedule = CosineSchedule::new(10, form);
             let point = schedule.at(even_times(10, &Device::flex()));
             let values = |x: Tensor<2>| x.into_data().try_to_vec::<f32>().unwrap();
             let (alpha_bar, sigma) = (values(point.alpha_bar), values(point.sigma_squared));
@@ -205,7 +211,7 @@ mod tests {
         #[test]
         fn weights_are_positive_and_telescope(steps in 2_usize..300, clipped: bool) {
             let form = if clipped { CosineForm::Clipped } else { CosineForm::Shifted };
-            let schedule = CosineSchedule { steps, form };
+            let schedule = CosineSchedule::new(steps, form);
             let weights: Vec<f64> =
                 (1..=steps).map(|k| schedule.snr(k) - schedule.snr(k - 1)).collect();
             // Near both ends of a fine grid the clipped form stands still.
@@ -220,7 +226,7 @@ mod tests {
     #[test]
     fn snr_prime_is_the_derivative() {
         for form in [CosineForm::Clipped, CosineForm::Shifted] {
-            let schedule = CosineSchedule { steps: 10, form };
+            let schedule = CosineSchedule::new(10, form);
             let at = |t: f64| {
                 let point = schedule.at(Tensor::full([1, 1], t, &Device::flex()));
                 let scalar = |x: Tensor<2>| f64::from(x.into_scalar::<f32>());

@@ -8,13 +8,15 @@ use super::SchedulePoint;
 /// t is kept so far from its ends where log t or log(1 − t) is asked for.
 const EDGE: f64 = 1e-4;
 
-/// No parameters: the path is fixed. At σ = 0, SNR(t) = t²/(1−t)².
+/// The path of flow matching. It is fixed and has no parameters. At σ = 0, SNR(t) = t²/(1−t)².
 #[derive(Module, Debug)]
-pub struct FlowSchedule {
-    pub(super) sigma: f64,
+pub struct FlowPath {
+    /// Standard deviation σ around the path, which the paper does not give; 0 is conditional
+    /// optimal transport.
+    pub sigma: f64,
 }
 
-impl FlowSchedule {
+impl FlowPath {
     /// z_t of the path from `z_0` to `u` at times `t` `[n, 1]`, with `noise` of standard deviation
     /// σ on it; latents `[n, d]`.
     pub fn interpolate(
@@ -28,13 +30,13 @@ impl FlowSchedule {
     }
 
     /// The shares of signal and noise at times `t`, as if the path were scaled to unit variance.
-    pub(super) fn at(&self, t: Tensor<2>) -> SchedulePoint {
-        let t = t.clamp(EDGE, 1.0 - EDGE);
+    pub fn at(&self, time: Tensor<2>) -> SchedulePoint {
+        let t = time.clone().clamp(EDGE, 1.0 - EDGE);
         let rest = t.clone().neg().add_scalar(1.0);
         let log_snr = (t.clone().log() - rest.clone().log()).mul_scalar(2.0);
         // γ′ = −λ′ = −2/(t(1 − t)).
         let gamma_prime = (t * rest).recip().mul_scalar(-2.0);
-        SchedulePoint::from_gamma(log_snr.neg(), gamma_prime)
+        SchedulePoint::from_gamma(time, log_snr.neg(), gamma_prime)
     }
 }
 
@@ -49,7 +51,7 @@ mod tests {
         let device = Device::flex();
         let column =
             |values: [f32; 3]| Tensor::<1>::from_data(values, &device).unsqueeze_dim::<2>(1);
-        let path = FlowSchedule { sigma: 0.0 };
+        let path = FlowPath { sigma: 0.0 };
         let (u, z_0) = (column([2.0; 3]), column([-1.0; 3]));
         let t = column([0.0, 0.25, 1.0]);
         let z = path.interpolate(u, z_0, column([9.0; 3]), t.clone());

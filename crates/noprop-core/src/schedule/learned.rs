@@ -59,14 +59,14 @@ impl LearnedSchedule {
         let at_0 = tanh(shift.clone()).matmul(height.clone());
         let at_1 = tanh(slope.clone() + shift.clone()).matmul(height.clone());
         let range = at_1 - at_0.clone();
-        let unit = tanh(t * slope.clone() + shift);
+        let unit = tanh(t.clone() * slope.clone() + shift);
         let gamma_tilde = unit.clone().matmul(height.clone());
         let gamma_tilde_prime = (unit.square().neg().add_scalar(1.0) * slope).matmul(height);
 
         let gamma_bar = (gamma_tilde - at_0) / range.clone();
         let gamma =
             self.gamma_0.val().unsqueeze::<2>() + gap.clone() * gamma_bar.neg().add_scalar(1.0);
-        SchedulePoint::from_gamma(gamma, (gap * gamma_tilde_prime / range).neg())
+        SchedulePoint::from_gamma(t, gamma, (gap * gamma_tilde_prime / range).neg())
     }
 }
 

@@ -9,35 +9,140 @@
 //! SNR′(t) = −γ′(t) exp(−γ(t))
 //! ```
 //!
-//! Flow matching has a path of its own instead ([`FlowSchedule`]), and NoProp-DT a fixed table of T steps
-//! ([`CosineSchedule`]); the baseline that is trained by back-propagation has gates ([`GatedSchedule`]). A model's schedule thus says of which process the model is.
+//! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT a fixed table of
+//! T steps ([`CosineSchedule`]), flow matching a path of its own ([`FlowPath`]).
 //!
 //! γ̃ is a two-layer network with positive weights, hence increasing; its derivative is written
 //! out, so training needs first-order differentiation only.
 
-mod config;
 mod cosine;
 mod flow;
-mod gated;
+mod gates;
 mod learned;
-mod linear;
 mod reference;
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
-pub use config::ScheduleConfig;
 pub use cosine::{CosineForm, CosineSchedule};
-pub use flow::FlowSchedule;
-pub use gated::GatedSchedule;
+pub use flow::FlowPath;
+pub use gates::Gates;
 pub use learned::LearnedSchedule;
-pub use linear::LinearSchedule;
 pub use reference::ReferenceSchedule;
 
-/// Everything that is known of the process at some times; all fields `[n, 1]`.
+use crate::error::ConfigError;
+
+/// The noise schedule of NoProp-CT, with its initial values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleConfig {
+    /// The paper's, with γ₀, γ₁ and γ̃ learned; monotone by construction.
+    Learned {
+        /// Initial γ at t = 1, the clean end.
+        #[serde(default = "default_gamma_0")]
+        gamma_0: f64,
+        /// Initial γ at t = 0, the noise end.
+        #[serde(default = "default_gamma_1")]
+        gamma_1: f64,
+        /// Hidden units of γ̃.
+        #[serde(default = "default_hidden")]
+        hidden: usize,
+    },
+    /// γ̄(t) = t with fixed ends.
+    Linear {
+        /// γ at t = 1, the clean end.
+        #[serde(default = "default_gamma_0")]
+        gamma_0: f64,
+        /// γ at t = 0, the noise end.
+        #[serde(default = "default_gamma_1")]
+        gamma_1: f64,
+    },
+}
+
+fn default_gamma_0() -> f64 {
+    -7.0
+}
+
+fn default_gamma_1() -> f64 {
+    7.0
+}
+
+/// Hidden units of a learned γ̃ where none are given.
+pub(crate) fn default_hidden() -> usize {
+    64
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self::Learned {
+            gamma_0: default_gamma_0(),
+            gamma_1: default_gamma_1(),
+            hidden: default_hidden(),
+        }
+    }
+}
+
+impl ScheduleConfig {
+    /// Hidden units of γ̃; 0 where γ̃ is not learned.
+    pub(crate) fn hidden(&self) -> usize {
+        match *self {
+            Self::Learned { hidden, .. } => hidden,
+            Self::Linear { .. } => 0,
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match *self {
+            Self::Learned {
+                gamma_0,
+                gamma_1,
+                hidden,
+            } => {
+                check_ends(gamma_0, gamma_1)?;
+                ConfigError::at_least("method.schedule.hidden", hidden, 1, "at least 1")
+            }
+            Self::Linear { gamma_0, gamma_1 } => check_ends(gamma_0, gamma_1),
+        }
+    }
+
+    /// The schedule with its initial parameters, which `seed` decides.
+    pub fn init(&self, seed: u64, device: &Device) -> NoiseSchedule {
+        match *self {
+            Self::Learned {
+                gamma_0,
+                gamma_1,
+                hidden,
+            } => {
+                NoiseSchedule::Learned(LearnedSchedule::new(gamma_0, gamma_1, hidden, seed, device))
+            }
+            Self::Linear { gamma_0, gamma_1 } => {
+                NoiseSchedule::Linear(LinearSchedule { gamma_0, gamma_1 })
+            }
+        }
+    }
+}
+
+/// Checks the two ends of γ.
+pub(crate) fn check_ends(gamma_0: f64, gamma_1: f64) -> Result<(), ConfigError> {
+    // Beyond ±30 the complement of ᾱ is below f32's resolution.
+    let in_range = |g: f64| (-30.0..=30.0).contains(&g);
+    if in_range(gamma_0) && in_range(gamma_1) && gamma_1 > gamma_0 {
+        return Ok(());
+    }
+    Err(ConfigError::value(
+        "method.schedule",
+        format!("gamma_0 = {gamma_0}, gamma_1 = {gamma_1}"),
+        "gamma_0 < gamma_1, both between -30 and 30",
+    ))
+}
+
+/// Everything that is known of a noise process at some times; all fields `[n, 1]`.
 #[derive(Debug, Clone)]
 pub struct SchedulePoint {
+    /// The times t.
+    pub t: Tensor<2>,
     /// ᾱ(t), the share of signal in the variance of z_t.
     pub alpha_bar: Tensor<2>,
     /// 1 − ᾱ(t), computed without cancellation.
@@ -54,8 +159,21 @@ impl SchedulePoint {
         self.alpha_bar.clone().sqrt() * u + self.sigma_squared.clone().sqrt() * noise
     }
 
-    fn from_gamma(gamma: Tensor<2>, gamma_prime: Tensor<2>) -> Self {
+    /// What is known at time number `k` alone: every field `[1, 1]`.
+    pub fn row(&self, k: usize) -> Self {
+        let row = |field: &Tensor<2>| field.clone().narrow(0, k, 1);
         Self {
+            t: row(&self.t),
+            alpha_bar: row(&self.alpha_bar),
+            sigma_squared: row(&self.sigma_squared),
+            log_snr: row(&self.log_snr),
+            snr_prime: row(&self.snr_prime),
+        }
+    }
+
+    fn from_gamma(t: Tensor<2>, gamma: Tensor<2>, gamma_prime: Tensor<2>) -> Self {
+        Self {
+            t,
             alpha_bar: sigmoid(gamma.clone().neg()),
             sigma_squared: sigmoid(gamma.clone()),
             snr_prime: gamma_prime.neg() * gamma.clone().neg().exp(),
@@ -64,21 +182,31 @@ impl SchedulePoint {
     }
 }
 
-/// A noise schedule.
+/// A noise schedule in continuous time.
 #[derive(Module, Debug)]
 pub enum NoiseSchedule {
-    /// See [`ScheduleConfig::Learned`].
+    /// γ₀, γ₁ and γ̃ are learned, monotone by construction.
     Learned(LearnedSchedule),
-    /// See [`ScheduleConfig::Linear`].
+    /// γ is linear in t, with fixed ends.
     Linear(LinearSchedule),
-    /// See [`ScheduleConfig::Reference`].
+    /// The reference's formulas.
     Reference(ReferenceSchedule),
-    /// See [`ScheduleConfig::Flow`].
-    Flow(FlowSchedule),
-    /// See [`ScheduleConfig::Cosine`].
-    Cosine(CosineSchedule),
-    /// See [`ScheduleConfig::Gated`].
-    Gated(GatedSchedule),
+}
+
+/// γ̄(t) = t with fixed ends: no parameters.
+#[derive(Module, Debug)]
+pub struct LinearSchedule {
+    gamma_0: f64,
+    gamma_1: f64,
+}
+
+impl LinearSchedule {
+    fn at(&self, t: Tensor<2>) -> SchedulePoint {
+        let gap = self.gamma_1 - self.gamma_0;
+        let prime = t.clone().zeros_like().sub_scalar(gap);
+        let gamma = t.clone().mul_scalar(-gap).add_scalar(self.gamma_1);
+        SchedulePoint::from_gamma(t, gamma, prime)
+    }
 }
 
 impl NoiseSchedule {
@@ -88,21 +216,13 @@ impl NoiseSchedule {
             Self::Learned(schedule) => schedule.at(t),
             Self::Linear(schedule) => schedule.at(t),
             Self::Reference(schedule) => schedule.at(t),
-            Self::Flow(schedule) => schedule.at(t),
-            Self::Cosine(schedule) => schedule.at(t),
-            Self::Gated(schedule) => schedule.at(t),
         }
-    }
-
-    /// Whether the process is flow matching, not diffusion.
-    pub fn is_flow(&self) -> bool {
-        matches!(self, Self::Flow(_))
     }
 
     /// Times 0 = t_0 < … < t_T = 1 at which λ runs evenly from λ(0) to λ(1): `[steps + 1, 1]`.
     ///
     /// γ has no closed inverse; between knots it is close enough to a line that λ(t_k) is even to
-    /// about 1e-5, and whoever needs λ(t_k) asks [`Self::at`] for the exact one.
+    /// about 1e-5, and whoever needs λ(t_k) must ask [`Self::at`] for the exact one.
     pub fn times_even_in_log_snr(&self, steps: usize, device: &Device) -> Tensor<2> {
         self.times_at_log_snr(even_times(steps, device)).0
     }

@@ -22,13 +22,14 @@ pub struct ReferenceSchedule {
 }
 
 impl ReferenceSchedule {
-    pub(super) fn new(
+    /// The schedule with random γ̃. `scale` is the factor on γ inside the sigmoid: 1 in
+    /// `nopropct_mnist.py`, ½ in `noprop_simple.py`. ᾱ is clamped to [`clamp`, 1 − `clamp`].
+    pub fn new(
         gamma_0: f64,
         gamma_1: f64,
         hidden: usize,
         scale: f64,
         clamp: f64,
-        _seed: u64,
         device: &Device,
     ) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl ReferenceSchedule {
     pub(super) fn at(&self, t: Tensor<2>) -> SchedulePoint {
         let (at_0, _) = self.gamma_tilde(Tensor::zeros([1, 1], &t.device()));
         let (at_1, _) = self.gamma_tilde(Tensor::ones([1, 1], &t.device()));
-        let (gamma_tilde, gamma_tilde_prime) = self.gamma_tilde(t);
+        let (gamma_tilde, gamma_tilde_prime) = self.gamma_tilde(t.clone());
         let range = (at_1 - at_0.clone()).add_scalar(1e-8);
         let gamma_0 = self.gamma_0.val().unsqueeze::<2>();
         let gap = self.gamma_1.val().unsqueeze::<2>() - gamma_0.clone();
@@ -71,6 +72,7 @@ impl ReferenceSchedule {
         let alpha_bar = raw.clamp(self.clamp, 1.0 - self.clamp);
         let sigma_squared = alpha_bar.clone().neg().add_scalar(1.0);
         SchedulePoint {
+            t,
             log_snr: alpha_bar.clone().log() - sigma_squared.clone().log(),
             snr_prime: alpha_bar_prime / sigma_squared.clone().square(),
             alpha_bar,

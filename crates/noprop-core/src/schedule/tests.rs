@@ -117,17 +117,12 @@ fn snr_prime_agrees_with_finite_differences() {
 
 #[test]
 fn the_references_snr_prime_agrees_with_finite_differences_or_is_clamped_to_zero() {
-    let config = ScheduleConfig::Reference {
-        gamma_0: -5.0,
-        gamma_1: 5.0,
-        hidden: 64,
-        scale: 1.0,
-        clamp: 1e-5,
-    };
     let device = Device::flex();
+    let config =
+        || NoiseSchedule::Reference(ReferenceSchedule::new(-5.0, 5.0, 64, 1.0, 1e-5, &device));
     // Not every initialisation is monotone, which is one of its defects: take a sound one.
     let monotone = (0..50)
-        .map(|seed| initialised(&device, seed, || config.init(seed, &device)))
+        .map(|seed| initialised(&device, seed, config))
         .find(|schedule| {
             let log_snr = host(schedule.at(column(&times(50))).log_snr);
             log_snr.windows(2).all(|w| w[1] > w[0] + 0.05)
@@ -135,14 +130,8 @@ fn the_references_snr_prime_agrees_with_finite_differences_or_is_clamped_to_zero
         .expect("nine of ten are monotone");
     check_derivative(&monotone, &[0.2, 0.35, 0.5, 0.65, 0.8]);
 
-    let clamped = ScheduleConfig::Reference {
-        gamma_0: -7.0,
-        gamma_1: 7.0,
-        hidden: 64,
-        scale: 0.5,
-        clamp: 0.4,
-    };
-    let point = initialised(&device, 0, || clamped.init(0, &device)).at(column(&[0.0, 1.0]));
+    let clamped = || ReferenceSchedule::new(-7.0, 7.0, 64, 0.5, 0.4, &device);
+    let point = initialised(&device, 0, clamped).at(column(&[0.0, 1.0]));
     assert_eq!(host(point.snr_prime), [0.0, 0.0]);
     let alpha_bar = host(point.alpha_bar);
     assert!((alpha_bar[0] - 0.4).abs() < 1e-6 && (alpha_bar[1] - 0.6).abs() < 1e-6);
@@ -226,14 +215,9 @@ fn times_even_in_log_snr_are_even_and_reach_both_ends() {
 
 #[test]
 fn flat_schedules_still_give_times_in_order() {
-    let config = ScheduleConfig::Reference {
-        gamma_0: -7.0,
-        gamma_1: 7.0,
-        hidden: 64,
-        scale: 0.5,
-        clamp: 0.4,
-    };
-    let schedule = config.init(0, &Device::flex());
+    let device = Device::flex();
+    let schedule =
+        NoiseSchedule::Reference(ReferenceSchedule::new(-7.0, 7.0, 64, 0.5, 0.4, &device));
     let times = host(schedule.times_even_in_log_snr(10, &Device::flex()));
     assert!(times.iter().all(|t| (0.0..=1.0).contains(t)), "{times:?}");
 }

@@ -2,7 +2,6 @@
 //! so it is checked before anything of the size that it asks for is made.
 
 use super::ModelCard;
-use crate::config::ModelConfig;
 use crate::embedding::{ClassEmbeddingConfig, PrototypeSource};
 use crate::error::WeightsError;
 
@@ -14,15 +13,16 @@ const LEAST_BYTES: f64 = 2.0;
 /// # Errors
 /// When the card asks for a model that the file cannot hold, or contradicts itself.
 pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
-    let least = least_parameters(&card.model);
+    let least = least_parameters(card);
     if least * LEAST_BYTES > file as f64 {
         return Err(WeightsError::Mismatch(format!(
             "the configuration asks for at least {least:.0} parameters, more than {file} bytes hold"
         )));
     }
     card.model.validate()?;
+    card.method.validate(&card.model)?;
     if let Some(blocks) = card.blocks {
-        let count = card.model.blocks().unwrap_or(0);
+        let count = card.method.blocks().unwrap_or(0);
         if blocks.last() > count {
             return Err(WeightsError::Metadata(format!(
                 "blocks {blocks} are trained, and the model has {count}"
@@ -36,22 +36,15 @@ pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
             "it names {named} classes, and the model has {classes}"
         ));
     }
-    let (mean, std, channels) = (card.mean.len(), card.std.len(), card.model.input[0]);
-    if mean != std || (mean != 1 && mean != channels) {
-        return metadata(format!(
-            "it normalises {mean} and {std} channels, and the model has {channels}"
-        ));
-    }
-    let is_number = |value: &f32| value.is_finite();
-    if !card.mean.iter().all(is_number) || !card.std.iter().all(|std| is_number(std) && *std > 0.0)
-    {
-        return metadata("mean and std must be numbers, and std positive".to_owned());
-    }
+    card.normalization
+        .check(card.model.input[0])
+        .or_else(metadata)?;
     Ok(())
 }
 
-/// Fewer parameters than any model of this configuration has. In f64: the numbers may be absurd.
-fn least_parameters(model: &ModelConfig) -> f64 {
+/// Fewer parameters than any model of this card has. In f64: the numbers may be absurd.
+fn least_parameters(card: &ModelCard) -> f64 {
+    let (model, method) = (&card.model, &card.method);
     let (classes, embed) = (model.classes as f64, model.embed_dim as f64);
     let [first, second] = model.head.hidden.map(|n| n as f64);
     let backbone = model
@@ -67,13 +60,13 @@ fn least_parameters(model: &ModelConfig) -> f64 {
         | ClassEmbeddingConfig::Prototype { .. } => embed,
     };
     let after_first = first * second + second * classes;
-    if let Some(blocks) = model.blocks() {
+    if let Some(blocks) = method.blocks() {
         let label = latent * embed + 2.0 * embed * embed;
         let block = backbone + label + 2.0 * embed * first + after_first;
         return classes * latent + blocks as f64 * block;
     }
     let encoders = latent * embed + model.time_dim as f64 * embed;
     let head = 3.0 * embed * first + after_first;
-    let schedule = 2.0 * model.schedule.hidden() as f64;
+    let schedule = 2.0 * method.schedule_hidden() as f64;
     backbone + classes * latent + encoders + head + schedule
 }

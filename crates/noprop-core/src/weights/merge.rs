@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use super::ModelCard;
 use crate::block_range::BlockRange;
 use crate::error::WeightsError;
+use crate::method::Parts;
 use crate::model::NoProp;
 
 /// A part: its name for messages, the model and its card.
@@ -26,11 +27,18 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
     let Some((first_name, first, card)) = parts.first() else {
         return refuse("there is nothing to merge".into());
     };
-    let Some(count) = card.model.blocks() else {
-        return refuse(format!(
-            "{first_name} has one network for all times, not blocks; only NoProp-DT models can be merged"
-        ));
-    };
+    let mut part_blocks = Vec::with_capacity(parts.len());
+    for (name, model, _) in &parts {
+        let Parts::Dt(dt) = &model.parts else {
+            return refuse(format!(
+                "{name} is a model of method {}, whose parts are trained together; only NoProp-DT models can \
+                 be merged",
+                model.method().name()
+            ));
+        };
+        part_blocks.push(&dt.blocks);
+    }
+    let count = part_blocks[0].len();
     let complete = ModelCard {
         blocks: None,
         ..card.clone()
@@ -50,7 +58,7 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
         if Shared::of(model) != shared {
             return refuse(format!(
                 "{first_name} and {name} have different output heads, so they were not trained from the same \
-                 recipe, seed and number of threads; train them alike but for --blocks"
+                 recipe, seed and number of threads; train them alike but for their blocks"
             ));
         }
         for block in card.blocks.unwrap_or(BlockRange::all(count)).indices() {
@@ -63,15 +71,19 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
             }
         }
     }
-    let mut merged = first.clone();
+    let mut blocks = Vec::with_capacity(count);
     for (block, owner) in owners.into_iter().enumerate() {
         let Some(owner) = owner else {
             return refuse(format!(
-                "block {} of {count} is in no part; train it with --blocks {0}",
+                "block {} of {count} is in no part; train it, too, and give its file",
                 block + 1
             ));
         };
-        merged.blocks[block] = parts[owner].1.blocks[block].clone();
+        blocks.push(part_blocks[owner][block].clone());
+    }
+    let mut merged = first.clone();
+    if let Parts::Dt(parts) = &mut merged.parts {
+        parts.blocks = blocks;
     }
     Ok((merged, complete))
 }
@@ -83,7 +95,9 @@ struct Shared(Vec<u32>);
 impl Shared {
     fn of(model: &NoProp) -> Self {
         let mut shared = Self::default();
-        model.output_head.visit(&mut shared);
+        if let Some(head) = model.parts.output_head() {
+            head.visit(&mut shared);
+        }
         model.class_embedding.visit(&mut shared);
         shared
     }
@@ -103,7 +117,8 @@ mod tests {
     use super::*;
     use crate::backbone::{BackboneConfig, CnnConfig};
     use crate::config::ModelConfig;
-    use crate::schedule::ScheduleConfig;
+    use crate::method::{Dt, DtParts, Method};
+    use crate::normalization::Normalization;
 
     fn part(name: &str, blocks: &str) -> Part {
         let model = ModelConfig {
@@ -113,22 +128,32 @@ mod tests {
                 width: 2,
                 dropout: 0.0,
             }),
-            schedule: ScheduleConfig::Cosine {
-                steps: 4,
-                form: Default::default(),
-            },
             ..Default::default()
         };
+        let method = Method::Dt(Dt {
+            steps: 4,
+            ..Default::default()
+        });
         let card = ModelCard {
+            method: method.clone(),
             model: model.clone(),
-            mean: vec![0.0],
-            std: vec![1.0],
+            normalization: Normalization {
+                mean: vec![0.0],
+                std: vec![1.0],
+            },
             classes: (0..10).map(|i| i.to_string()).collect(),
             dataset: "mnist".into(),
             blocks: Some(blocks.parse().unwrap()),
         };
-        let model = NoProp::new(&model, 0, &Device::flex()).unwrap();
+        let model = NoProp::new(&method, &model, 0, &Device::flex()).unwrap();
         (name.into(), model, card)
+    }
+
+    fn dt(model: &NoProp) -> &DtParts {
+        match &model.parts {
+            Parts::Dt(parts) => parts,
+            other => panic!("not NoProp-DT: {other:?}"),
+        }
     }
 
     fn refusal(parts: Vec<Part>) -> String {
@@ -140,7 +165,7 @@ mod tests {
         let parts = vec![part("a", "2-4"), part("b", "1")];
         let ids = |model: &NoProp, block: usize| {
             let mut shared = Shared::default();
-            model.blocks[block].visit(&mut shared);
+            dt(model).blocks[block].visit(&mut shared);
             shared.0
         };
         let owners = [1, 0, 0, 0].map(|owner| parts[owner].1.clone());
@@ -164,15 +189,16 @@ mod tests {
         assert!(message.contains("different configurations"), "{message}");
 
         let mut other = part("b", "3-4");
-        other.1.output_head = other.1.output_head.map(|mut head| {
-            head.weight = head.weight.map(|weight| weight + 1.0);
-            head
-        });
+        if let Parts::Dt(parts) = &mut other.1.parts {
+            let head = &mut parts.output_head;
+            head.weight = head.weight.clone().map(|weight| weight + 1.0);
+        }
         let message = refusal(vec![part("a", "1-2"), other]);
         assert!(message.contains("different output heads"), "{message}");
 
         let mut ct = part("a", "1");
-        ct.2.model.schedule = ScheduleConfig::default();
+        ct.2.method = Method::default();
+        ct.1 = NoProp::new(&ct.2.method, &ct.2.model, 0, &Device::flex()).unwrap();
         assert!(refusal(vec![ct]).contains("only NoProp-DT"));
     }
 }

@@ -31,8 +31,7 @@ pub type Tensors = BTreeMap<String, HostTensor>;
 /// When the tensors cannot be serialised.
 pub fn parameters<M: ModuleSnapshot>(module: &M) -> Result<Tensors, WeightsError> {
     let format = |e: &dyn core::fmt::Display| WeightsError::Format(e.to_string());
-    let mut store = SafetensorsStore::from_bytes(None)
-        .skip_enum_variants(true)
+    let mut store = super::named_as_in_files(SafetensorsStore::from_bytes(None))
         .with_to_adapter(BurnToPyTorchAdapter);
     module.save_into(&mut store).map_err(|e| format(&e))?;
     let bytes = store.get_bytes().map_err(|e| format(&e))?;

@@ -1,6 +1,116 @@
-//! How the times t of a batch are drawn; the expected loss is the same.
+//! What a method's loss takes and gives, and how the times of a batch are drawn.
 
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+use crate::dropout::Dropout;
+use crate::noise::NoiseSource;
+
+/// A batch, as a loss sees it.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Normalised images, `[b, c, h, w]`.
+    pub images: Tensor<4>,
+    /// Class indices, `[b]`.
+    pub labels: Tensor<1, Int>,
+    /// The random numbers of this batch.
+    pub draws: Draws,
+    /// The source of dropout's masks.
+    pub dropout: Dropout,
+    /// The block of NoProp-DT that is trained, from 0; nothing trains the output head alone. The other
+    /// methods do not look at it.
+    pub block: Option<usize>,
+}
+
+/// Random numbers of a batch, drawn on the host so that they do not depend on the device.
+#[derive(Debug, Clone)]
+pub struct Draws {
+    /// Times in [0, 1], `[b, 1]`; for [`TimeSampling::Importance`] their place between λ(0) and λ(1).
+    pub t: Tensor<2>,
+    /// ε of z_t, `[b, d]`; in NoProp-DT of z_{t−1}.
+    pub noise: Tensor<2>,
+    /// ε′ of z_1, `[b, d]`; in NoProp-DT of z_T.
+    pub noise_1: Tensor<2>,
+}
+
+/// [`Draws`] on the host; a shard of a batch takes its rows.
+#[derive(Debug, Clone)]
+pub struct HostDraws {
+    t: Vec<f32>,
+    noise: Vec<f32>,
+    noise_1: Vec<f32>,
+    dim: usize,
+}
+
+impl HostDraws {
+    /// The draws of a batch of `count` images with latents of dimension `dim`, their times spread as
+    /// `times` asks for.
+    pub fn new(source: &mut NoiseSource, count: usize, dim: usize, times: TimeSampling) -> Self {
+        Self {
+            t: times.spread(source.uniform(count)),
+            noise: source.normal(count * dim),
+            noise_1: source.normal(count * dim),
+            dim,
+        }
+    }
+
+    /// Rows `rows` on `device`.
+    pub fn upload(&self, rows: core::ops::Range<usize>, device: &Device) -> Draws {
+        let (n, d) = (rows.len(), self.dim);
+        let latents = |values: &[f32]| {
+            let values = values[rows.start * d..rows.end * d].to_vec();
+            Tensor::from_data(TensorData::new(values, [n, d]), device)
+        };
+        Draws {
+            t: Tensor::from_data(
+                TensorData::new(self.t[rows.clone()].to_vec(), [n, 1]),
+                device,
+            ),
+            noise: latents(&self.noise),
+            noise_1: latents(&self.noise_1),
+        }
+    }
+}
+
+/// The loss of a batch; every field `[1]`, means over the batch.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// The sum, to be differentiated.
+    pub total: Tensor<1>,
+    /// −log p̂_out(y | z_1); of z_T in NoProp-DT, of z̃_1 in flow matching.
+    pub ce: Tensor<1>,
+    /// KL(q(z_0|y) ‖ N(0, I)); flow matching has none.
+    pub kl: Tensor<1>,
+    /// ½ η SNR′(t) ‖û − u_y‖², in NoProp-DT with T (SNR(t) − SNR(t−1)) for SNR′(t); in flow matching
+    /// ‖v − (u_y − z_0)‖².
+    pub denoise: Tensor<1>,
+}
+
+impl Loss {
+    pub(super) fn new(ce: Tensor<1>, kl: Tensor<1>, denoise: Tensor<1>) -> Self {
+        Self {
+            total: ce.clone() + kl.clone() + denoise.clone(),
+            ce: ce.detach(),
+            kl: kl.detach(),
+            denoise: denoise.detach(),
+        }
+    }
+
+    /// The loss of a baseline that has a cross-entropy and no other term.
+    pub(super) fn cross_entropy_alone(ce: Tensor<1>) -> Self {
+        let zero = Tensor::zeros([1], &ce.device());
+        Self::new(ce, zero.clone(), zero)
+    }
+}
+
+/// Mean of −log softmax(logits)[label]: `[b, m]`, `[b]` → `[1]`.
+pub(super) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    log_softmax(logits, 1)
+        .gather(1, labels.unsqueeze_dim::<2>(1))
+        .mean()
+        .neg()
+}
 
 /// Distribution of the times of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,14 +155,11 @@ impl TimeSampling {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor, TensorData};
-
-    use super::super::tests::{config, scalar};
-    use super::super::{Batch, Draws, ObjectiveConfig};
+    use super::super::tests::{config, ct, scalar};
+    use super::super::{Ct, Method};
     use super::*;
-    use crate::dropout::Dropout;
     use crate::model::NoProp;
-    use crate::noise::{NoiseSource, Purpose};
+    use crate::noise::Purpose;
 
     /// However times are drawn, the denoising term has the same mean: that of a fine midpoint rule.
     #[test]
@@ -61,7 +168,6 @@ mod tests {
         const BATCHES: usize = 60;
         let device = Device::flex();
         let config = config();
-        let model = NoProp::new(&config, 2, &device).unwrap();
         let pixels = NoiseSource::new(4, Purpose::Training, 0).normal(16);
         let loss = |t: Vec<f32>, time_sampling| {
             let n = t.len();
@@ -77,14 +183,14 @@ mod tests {
                     noise_1: Tensor::zeros([n, 4], &device),
                 },
                 dropout: Dropout::Off,
-                block: 0,
+                block: None,
             };
-            let objective = ObjectiveConfig::Ct {
-                eta: 1.0,
-                max_weight: None,
+            let method = Method::Ct(Ct {
                 time_sampling,
-            };
-            scalar(&objective.loss(&model, batch).denoise)
+                ..ct()
+            });
+            let model = NoProp::new(&method, &config, 2, &device).unwrap();
+            scalar(&model.loss(batch).denoise)
         };
         let midpoints = (0..4096).map(|i| (i as f32 + 0.5) / 4096.0).collect();
         let expected = loss(midpoints, TimeSampling::Uniform);

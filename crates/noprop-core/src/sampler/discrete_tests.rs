@@ -1,12 +1,16 @@
 //! Walks of NoProp-DT, and what sees the latents.
 
+use burn::tensor::Device;
+
 use super::ancestral::Posterior;
 use super::tests::{CLASSES, constant_model, number};
 use super::*;
 use crate::backbone::{BackboneConfig, CnnConfig};
 use crate::config::ModelConfig;
+use crate::method::{Dt, Method};
+use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};
-use crate::schedule::ScheduleConfig;
+use crate::schedule::CosineSchedule;
 
 /// a_t, b_t and c_t of the shifted cosine at T = 10, t = 1 … 10, from a script of its own.
 const SHIFTED_COSINE: [[f64; 3]; 10] = [
@@ -22,8 +26,8 @@ const SHIFTED_COSINE: [[f64; 3]; 10] = [
     [0.7521, 0.2478, 0.01292],
 ];
 
-fn cosine(steps: usize) -> ModelConfig {
-    ModelConfig {
+fn discrete(steps: usize) -> NoProp {
+    let config = ModelConfig {
         classes: CLASSES,
         embed_dim: 8,
         input: [1, 8, 8],
@@ -31,26 +35,21 @@ fn cosine(steps: usize) -> ModelConfig {
             width: 2,
             dropout: 0.0,
         }),
-        schedule: ScheduleConfig::Cosine {
-            steps,
-            form: Default::default(),
-        },
         ..Default::default()
-    }
+    };
+    let method = Method::Dt(Dt {
+        steps,
+        ..Default::default()
+    });
+    NoProp::new(&method, &config, 1, &Device::flex()).unwrap()
 }
 
 #[test]
 fn the_posterior_of_the_cosine_schedule_is_its_table() {
-    let schedule = cosine(10).schedule.init(0, &Device::flex());
+    let schedule = CosineSchedule::new(10, Default::default());
     let point = schedule.at(even_times(10, &Device::flex()));
     for (k, expected) in SHIFTED_COSINE.into_iter().enumerate() {
-        let at = |field: &Tensor<2>, k: usize| field.clone().narrow(0, k, 1);
-        let Posterior { a, b, c } = Posterior::new(
-            at(&point.alpha_bar, k),
-            at(&point.sigma_squared, k),
-            at(&point.alpha_bar, k + 1),
-            at(&point.sigma_squared, k + 1),
-        );
+        let Posterior { a, b, c } = Posterior::new(&point.row(k), &point.row(k + 1));
         // Half of the last digit of the table.
         for (found, (expected, digit)) in [a, b, c]
             .into_iter()
@@ -70,7 +69,7 @@ fn the_posterior_of_the_cosine_schedule_is_its_table() {
 #[test]
 fn every_step_of_a_walk_takes_its_own_block() {
     const STEPS: usize = 4;
-    let model = NoProp::new(&cosine(STEPS), 1, &Device::flex()).unwrap();
+    let model = discrete(STEPS);
     let values = NoiseSource::new(3, Purpose::Initialising, 0).normal(2 * STEPS * 8);
     let values = TensorData::new(values, [2, STEPS * 8]);
     let features = model.prepare(Tensor::from_data(values, &Device::flex()));
@@ -78,28 +77,28 @@ fn every_step_of_a_walk_takes_its_own_block() {
         let angle = core::f64::consts::FRAC_PI_2 * (k + 1) as f64 / (STEPS + 2) as f64;
         angle.sin().powi(2)
     };
-    for kind in [SamplerKind::Ancestral, SamplerKind::Ddim] {
-        let sampling = Sampling {
-            kind,
-            steps: STEPS,
-            seed: 5,
-        };
-        sampling.check(model.config()).unwrap();
+    for sampler in [ANCESTRAL, DDIM] {
+        let walk = Walk::new(sampler, STEPS).with_seed(5);
         let mut noise: Vec<NoiseSource> = (0..2)
             .map(|image| NoiseSource::new(5, Purpose::Ancestral, image))
             .collect();
-        let mut z = sampling.initial(&model, 0, 2);
+        let mut z = model.initial_latents(&walk, 0, 2);
         let start = z.clone();
         let mut latents = Vec::new();
-        sampling.run_from(&model, &features, start, 0, &mut |_, z| {
-            latents.push(z.clone())
-        });
+        let mut observe = |_, z: &Tensor<2>| latents.push(z.clone());
+        model
+            .walk_from(&features, start, &walk, 0, &mut observe)
+            .unwrap();
         for (k, found) in latents.into_iter().enumerate() {
             let host = |x: Tensor<2>| x.into_data().try_to_vec::<f32>().unwrap();
-            let u_hat = host(model.denoise_block(&features, k, z.clone()).u_hat);
+            let u_hat = host(
+                model
+                    .estimate(&features, z.clone(), k as f32 / STEPS as f32)
+                    .u_hat,
+            );
             let (from, to) = (alpha_bar(k), alpha_bar(k + 1));
             let alpha = from / to;
-            let (a, b, spread) = if kind == SamplerKind::Ancestral {
+            let (a, b, spread) = if sampler == ANCESTRAL {
                 let rest = 1.0 - from;
                 (
                     to.sqrt() * (1.0 - alpha) / rest,
@@ -121,7 +120,7 @@ fn every_step_of_a_walk_takes_its_own_block() {
                 // Three products of numbers of order 1 in f32.
                 assert!(
                     (f64::from(found) - expected).abs() < 2e-6,
-                    "{kind}, step {k}: {found} {expected}"
+                    "{sampler}, step {k}: {found} {expected}"
                 );
             }
             z = found;
@@ -131,17 +130,12 @@ fn every_step_of_a_walk_takes_its_own_block() {
 
 #[test]
 fn noprop_dt_walks_in_its_own_number_of_steps_only() {
-    let config = cosine(4);
-    for kind in SamplerKind::ALL {
-        let walks = matches!(kind, SamplerKind::Ddim | SamplerKind::Ancestral);
-        for steps in [1, 4, 40] {
-            let sampling = Sampling {
-                kind,
-                steps,
-                seed: 0,
-            };
-            assert_eq!(sampling.check(&config).is_ok(), walks && steps == 4);
-            assert!(sampling.check(&ModelConfig::default()).is_ok());
+    let model = discrete(4);
+    for sampler in SAMPLERS {
+        let walks = [DDIM, ANCESTRAL].contains(sampler);
+        for steps in [0, 1, 4, 40] {
+            let check = model.method().check_walk(&Walk::new(*sampler, steps));
+            assert_eq!(check.is_ok(), walks && steps == 4, "{sampler} {steps}");
         }
     }
 }
@@ -152,16 +146,11 @@ fn swapped_latents_change_a_walk_only_where_the_denoiser_looks_at_them() {
         let values = NoiseSource::new(3, Purpose::Initialising, 0).normal(3 * width);
         let values = TensorData::new(values, [3, width]);
         let features = model.prepare(Tensor::from_data(values, &Device::flex()));
-        let sampling = Sampling {
-            kind: SamplerKind::Ddim,
-            steps,
-            seed: 5,
-        };
-        let usual = sampling.run(model, &features, 0);
-        let swapped = sampling.run_on_swapped_latents(model, &features, 0);
+        let walk = Walk::new(DDIM, steps).with_seed(5);
+        let usual = model.walk(&features, &walk, 0).unwrap();
+        let swapped = model.walk_on_swapped_latents(&features, &walk, 0).unwrap();
         (usual - swapped).abs().max().into_scalar::<f32>()
     };
     assert_eq!(difference(&constant_model(), 8, 5), 0.0);
-    let model = NoProp::new(&cosine(4), 1, &Device::flex()).unwrap();
-    assert!(difference(&model, 4 * 8, 4) > 1e-3);
+    assert!(difference(&discrete(4), 4 * 8, 4) > 1e-3);
 }

@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use crate::block_range::BlockRange;
 use crate::config::ModelConfig;
 use crate::error::WeightsError;
+use crate::method::Method;
 use crate::model::NoProp;
+use crate::normalization::Normalization;
 
 pub use card::check as check_card;
 pub use tensors::{HostTensor, Tensors, from_tensors, load_backbone, parameters, serialize};
@@ -32,15 +34,15 @@ pub const FORMAT_VERSION: u32 = 1;
 const VERSION_KEY: &str = "noprop.format_version";
 const CARD_KEY: &str = "noprop.card";
 
-/// What goes with the tensors.
+/// What goes with the tensors: all that is needed to use them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// Configuration of the network.
+    /// How the network was trained, and how it walks.
+    pub method: Method,
+    /// The architecture of the network.
     pub model: ModelConfig,
-    /// Mean of each channel of pixels scaled to [0, 1].
-    pub mean: Vec<f32>,
-    /// Standard deviation of each channel of pixels scaled to [0, 1].
-    pub std: Vec<f32>,
+    /// How pixels are normalised.
+    pub normalization: Normalization,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Name of the dataset.
@@ -56,11 +58,27 @@ impl ModelCard {
     /// # Errors
     /// When some of its blocks are trained elsewhere.
     pub fn check_complete(&self) -> Result<(), WeightsError> {
-        match (self.blocks, self.model.blocks()) {
+        match (self.blocks, self.method.blocks()) {
             (Some(trained), Some(all)) => Err(WeightsError::Partial { trained, all }),
             _ => Ok(()),
         }
     }
+}
+
+/// The module paths of a network's parts do not appear in a file: its names are those of PyTorch's modules,
+/// `backbone.conv1.weight`, whatever the method.
+fn named_as_in_files(store: SafetensorsStore) -> SafetensorsStore {
+    store
+        .skip_enum_variants(true)
+        .with_key_remapping(r"^parts\.(network\.)?", "")
+}
+
+/// The inverse of [`named_as_in_files`].
+fn named_as_in_modules(store: SafetensorsStore) -> SafetensorsStore {
+    store
+        .skip_enum_variants(true)
+        .with_key_remapping(r"^(backbone|denoiser)\.", "parts.network.$1.")
+        .with_key_remapping(r"^(blocks|schedule|output_head)\.", "parts.$1.")
 }
 
 /// Precision of the tensors in a file; in memory they are always f32.
@@ -83,8 +101,7 @@ pub fn to_bytes(
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
     let card = serde_json::to_string(card).map_err(|e| WeightsError::Metadata(e.to_string()))?;
-    let mut store = SafetensorsStore::from_bytes(None)
-        .skip_enum_variants(true)
+    let mut store = named_as_in_files(SafetensorsStore::from_bytes(None))
         .metadata(VERSION_KEY, FORMAT_VERSION.to_string())
         .metadata(CARD_KEY, card);
     store = match precision {
@@ -102,7 +119,7 @@ pub fn to_bytes(
     with_sorted_header(&bytes)
 }
 
-/// The same file with the keys of its JSON header in order: the store writes its metadata in the
+/// The file `bytes` with the keys of its JSON header in order: the store writes its metadata in the
 /// random order of a hash map, and a checksum should depend on the weights alone.
 fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
     let format = |e: &dyn core::fmt::Display| WeightsError::Format(e.to_string());
@@ -146,7 +163,8 @@ pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     Ok(card)
 }
 
-/// The model in a weights file, on `device`, in f32.
+/// The model in a weights file, on `device`, in f32. A file of NoProp-DT may lack trained blocks:
+/// [`ModelCard::check_complete`] tells.
 ///
 /// # Errors
 /// As [`read_card`], and when a tensor is missing, superfluous or of another shape.
@@ -156,13 +174,13 @@ pub fn from_bytes(bytes: Vec<u8>, device: &Device) -> Result<(NoProp, ModelCard)
         .map_err(|e| WeightsError::Format(e.to_string()))?
         .iter()
         .any(|(_, tensor)| tensor.dtype() == safetensors::Dtype::F16);
-    let mut store = SafetensorsStore::from_bytes(Some(bytes)).skip_enum_variants(true);
+    let mut store = named_as_in_modules(SafetensorsStore::from_bytes(Some(bytes)));
     store = if half {
         store.with_from_adapter(PyTorchToBurnAdapter.chain(HalfPrecisionAdapter::new()))
     } else {
         store.with_from_adapter(PyTorchToBurnAdapter)
     };
-    let mut model = NoProp::new(&card.model, 0, device)?;
+    let mut model = NoProp::new(&card.method, &card.model, 0, device)?;
     let result = model
         .load_from(&mut store)
         .map_err(|e| WeightsError::Mismatch(e.to_string()))?;
@@ -192,14 +210,18 @@ mod tests {
             ..Default::default()
         };
         let card = ModelCard {
+            method: Method::default(),
             model: model.clone(),
-            mean: vec![0.1307],
-            std: vec![0.3081],
+            normalization: Normalization {
+                mean: vec![0.1307],
+                std: vec![0.3081],
+            },
             classes: (0..10).map(|i| i.to_string()).collect(),
             dataset: "mnist".into(),
             blocks: None,
         };
-        (NoProp::new(&model, 3, &Device::flex()).unwrap(), card)
+        let model = NoProp::new(&card.method, &model, 3, &Device::flex()).unwrap();
+        (model, card)
     }
 
     fn logits(model: &NoProp) -> Vec<f32> {
@@ -208,13 +230,8 @@ mod tests {
         let images = TensorData::new(noise.normal(3 * 28 * 28), [3, 1, 28, 28]);
         let features = model.features(Tensor::from_data(images, &device));
         let z = Tensor::from_data(TensorData::new(noise.normal(30), [3, 10]), &device);
-        let t = Tensor::full([1, 1], 0.25, &device);
-        model
-            .denoise(&features, z, t)
-            .logits
-            .into_data()
-            .try_to_vec()
-            .unwrap()
+        let estimate = model.estimate(&features, z, 0.25);
+        estimate.logits.into_data().try_to_vec().unwrap()
     }
 
     #[test]

@@ -1,11 +1,15 @@
 use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, TensorData};
 
 use super::*;
 use crate::backbone::{BackboneConfig, CnnConfig};
-use crate::config::{HeadConfig, LabelEncoderConfig};
-use crate::embedding::{ClassEmbeddingConfig, EmbeddingInit};
-use crate::noise::Purpose;
-use crate::schedule::ScheduleConfig;
+use crate::config::HeadConfig;
+use crate::dropout::Dropout;
+use crate::embedding::EmbeddingInit;
+use crate::model::NoProp;
+use crate::noise::{NoiseSource, Purpose};
+use crate::sampler::SAMPLERS;
+use crate::schedule::{NoiseSchedule, ScheduleConfig};
 
 pub(super) const BATCH: usize = 6;
 pub(super) const CLASSES: usize = 3;
@@ -27,8 +31,13 @@ pub(super) fn config() -> ModelConfig {
         head: HeadConfig {
             hidden: [7, 6],
             batch_norm: false,
-            ..Default::default()
         },
+        ..Default::default()
+    }
+}
+
+pub(super) fn ct() -> Ct {
+    Ct {
         schedule: ScheduleConfig::Learned {
             gamma_0: -2.0,
             gamma_1: 2.0,
@@ -42,7 +51,12 @@ pub(super) fn batch(config: &ModelConfig, device: &Device) -> Batch {
     let mut source = NoiseSource::new(1, Purpose::Training, 0);
     let [c, h, w] = config.input;
     let pixels = source.normal(BATCH * c * h * w);
-    let draws = HostDraws::new(&mut source, BATCH, config.latent_dim());
+    let draws = HostDraws::new(
+        &mut source,
+        BATCH,
+        config.latent_dim(),
+        TimeSampling::Uniform,
+    );
     Batch {
         images: Tensor::from_data(TensorData::new(pixels, [BATCH, c, h, w]), device),
         labels: Tensor::from_data(
@@ -51,7 +65,7 @@ pub(super) fn batch(config: &ModelConfig, device: &Device) -> Batch {
         ),
         draws: draws.upload(0..BATCH, device),
         dropout: Dropout::Off,
-        block: 0,
+        block: Some(0),
     }
 }
 
@@ -86,25 +100,22 @@ fn softmax_times(logits: &[f64], w: &[Vec<f64>]) -> Vec<f64> {
 #[test]
 fn ct_terms_are_those_of_equation_9() {
     let device = Device::flex();
-    let model = NoProp::new(&config(), 2, &device).unwrap();
+    let method = Method::Ct(Ct { eta: 0.7, ..ct() });
+    let model = NoProp::new(&method, &config(), 2, &device).unwrap();
     let batch = batch(&config(), &device);
-    let loss = ObjectiveConfig::Ct {
-        eta: 0.7,
-        max_weight: None,
-        time_sampling: TimeSampling::Uniform,
-    }
-    .loss(&model, batch.clone());
+    let loss = model.loss(batch.clone());
+    let schedule_at = |t: Tensor<2>| model.schedule_at(t).unwrap();
 
     let w = rows(&model.class_embedding.weight.val());
     let at = |t: Tensor<2>| {
-        rows(&model.schedule.at(t).log_snr)
+        rows(&schedule_at(t).log_snr)
             .into_iter()
             .map(|r| r[0])
             .collect::<Vec<_>>()
     };
     let ends = at(Tensor::from_data([[0.0_f32], [1.0]], &device));
     let log_snr = at(batch.draws.t.clone());
-    let snr_prime = rows(&model.schedule.at(batch.draws.t.clone()).snr_prime);
+    let snr_prime = rows(&schedule_at(batch.draws.t.clone()).snr_prime);
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let (noise, noise_1) = (rows(&batch.draws.noise), rows(&batch.draws.noise_1));
     let features = model.features(batch.images.clone());
@@ -124,7 +135,8 @@ fn ct_terms_are_those_of_equation_9() {
     };
     let z_t = latents(&|i| log_snr[i], &noise);
     let z_1 = latents(&|_| ends[1], &noise_1);
-    let logits = rows(&model.denoise(&features, z_t, batch.draws.t.clone()).logits);
+    let t = batch.draws.t.clone();
+    let logits = rows(&model.estimate_at_step(&features, z_t, 0, t).logits);
     let out = rows(&model.readout(&features, z_1));
 
     let (mut ce, mut kl, mut denoise) = (0.0, 0.0, 0.0);
@@ -156,22 +168,20 @@ fn ct_terms_are_those_of_equation_9() {
 #[test]
 fn reference_terms_are_its_own() {
     let config = ModelConfig {
-        readout: Readout::Denoiser,
         embed_dim: 4,
         label_encoder: LabelEncoderConfig::Residual,
-        schedule: ScheduleConfig::Reference {
-            gamma_0: -7.0,
-            gamma_1: 7.0,
-            hidden: 8,
-            scale: 0.5,
-            clamp: 0.01,
-        },
         ..config()
     };
+    let method = Method::ReferenceSimple(Reference {
+        gamma_0: -7.0,
+        gamma_1: 7.0,
+        hidden: 8,
+        eta: 1.0,
+    });
     let device = Device::flex();
-    let model = NoProp::new(&config, 2, &device).unwrap();
+    let model = NoProp::new(&method, &config, 2, &device).unwrap();
     let batch = batch(&config, &device);
-    let loss = ObjectiveConfig::Reference { eta: 1.0 }.loss(&model, batch.clone());
+    let loss = model.loss(batch.clone());
 
     let w = rows(&model.class_embedding.weight.val());
     let mean_norm: f64 = (0..BATCH)
@@ -191,11 +201,7 @@ fn reference_terms_are_its_own() {
         .collect();
     let z_1 = Tensor::from_data(TensorData::new(z_1, [BATCH, 4]), &device);
     let features = model.features(batch.images);
-    let logits = rows(
-        &model
-            .denoise(&features, z_1, Tensor::ones([1, 1], &device))
-            .logits,
-    );
+    let logits = rows(&model.estimate(&features, z_1, 1.0).logits);
     let ce: f64 = (0..BATCH)
         .map(|i| negative_log_softmax(&logits[i], i % CLASSES))
         .sum::<f64>()
@@ -240,35 +246,34 @@ impl ModuleMapper for Nudge<'_> {
 fn gradients_agree_with_finite_differences() {
     let plain = Device::flex();
     let device = plain.clone().autodiff();
-    let objective = ObjectiveConfig::default();
-    let model = NoProp::new(&config(), 2, &device).unwrap();
-    let grads = objective
-        .loss(&model, batch(&config(), &device))
-        .total
-        .backward();
+    let model = NoProp::new(&Method::Ct(ct()), &config(), 2, &device).unwrap();
+    let grads = model.loss(batch(&config(), &device)).total.backward();
     let gradient = |tensor: Option<Vec<f32>>| tensor.expect("the parameter has a gradient");
     let vec1 = |t: Tensor<1>| t.into_data().try_to_vec::<f32>().unwrap();
     let vec2 = |t: Tensor<2>| t.into_data().try_to_vec::<f32>().unwrap();
 
-    let crate::schedule::NoiseSchedule::Learned(schedule) = &model.schedule else {
+    let Parts::Ct(parts) = &model.parts else {
+        panic!("the method is NoProp-CT")
+    };
+    let NoiseSchedule::Learned(schedule) = &parts.schedule else {
         panic!("the schedule is learned")
     };
-    let head = model.output_head.as_ref().unwrap();
+    let head = &parts.output_head;
     let cases: Vec<(&[&str], Vec<f32>)> = vec![
         (
-            &["schedule", "Learned", "gamma_0"],
+            &["parts", "Ct", "schedule", "Learned", "gamma_0"],
             gradient(schedule.gamma_0.grad(&grads).map(vec1)),
         ),
         (
-            &["schedule", "Learned", "gap"],
+            &["parts", "Ct", "schedule", "Learned", "gap"],
             gradient(schedule.gap.grad(&grads).map(vec1)),
         ),
         (
-            &["schedule", "Learned", "slope"],
+            &["parts", "Ct", "schedule", "Learned", "slope"],
             gradient(schedule.slope.grad(&grads).map(vec2)),
         ),
         (
-            &["schedule", "Learned", "height"],
+            &["parts", "Ct", "schedule", "Learned", "height"],
             gradient(schedule.height.grad(&grads).map(vec2)),
         ),
         (
@@ -276,7 +281,7 @@ fn gradients_agree_with_finite_differences() {
             gradient(model.class_embedding.weight.grad(&grads).map(vec2)),
         ),
         (
-            &["output_head", "weight"],
+            &["parts", "Ct", "output_head", "weight"],
             gradient(head.weight.grad(&grads).map(vec2)),
         ),
     ];
@@ -288,7 +293,7 @@ fn gradients_agree_with_finite_differences() {
             step,
         };
         let nudged = model.valid().map(&mut nudge);
-        scalar(&objective.loss(&nudged, batch(&config(), &plain)).total)
+        scalar(&nudged.loss(batch(&config(), &plain)).total)
     };
     for (path, gradient) in cases {
         for (index, &exact) in gradient.iter().enumerate().take(4) {
@@ -305,43 +310,107 @@ fn gradients_agree_with_finite_differences() {
     }
 }
 
-#[test]
-fn objectives_refuse_models_that_do_not_suit_them() {
-    let model = config();
-    assert!(
-        ObjectiveConfig::Reference { eta: 1.0 }
-            .validate(&model)
-            .is_err()
-    );
-    assert!(
-        ObjectiveConfig::Ct {
-            eta: 1.0,
-            max_weight: None,
-            time_sampling: TimeSampling::Uniform,
-        }
-        .validate(&model)
-        .is_ok()
-    );
-    assert!(
-        ObjectiveConfig::Ct {
-            eta: 0.0,
-            max_weight: None,
-            time_sampling: TimeSampling::Uniform,
-        }
-        .validate(&model)
-        .is_err()
-    );
-    let model = ModelConfig {
-        readout: Readout::Denoiser,
-        ..model
+/// One value of each method, in the order of the enum.
+fn every_method() -> Vec<Method> {
+    let reference = || Reference {
+        gamma_0: -5.0,
+        gamma_1: 5.0,
+        hidden: 8,
+        eta: 1.0,
     };
-    assert!(
-        ObjectiveConfig::Ct {
-            eta: 1.0,
-            max_weight: None,
-            time_sampling: TimeSampling::Uniform,
+    vec![
+        Method::Ct(ct()),
+        Method::Fm(Fm::default()),
+        Method::Dt(Dt::default()),
+        Method::Backprop(Backprop::default()),
+        Method::Adjoint(Adjoint::default()),
+        Method::ReferenceMnist(reference()),
+        Method::ReferenceSimple(reference()),
+    ]
+}
+
+/// An architecture that suits every method.
+fn suits_all() -> ModelConfig {
+    ModelConfig {
+        class_embedding: ClassEmbeddingConfig::OneHot,
+        ..config()
+    }
+}
+
+#[test]
+fn a_method_survives_json_under_its_name() {
+    for method in every_method() {
+        let json = serde_json::to_value(&method).unwrap();
+        assert_eq!(json["kind"], method.name());
+        assert_eq!(serde_json::from_value::<Method>(json).unwrap(), method);
+        let unknown = format!(r#"{{"kind":"{}","etta":1.0}}"#, method.name());
+        assert!(
+            serde_json::from_str::<Method>(&unknown).is_err(),
+            "{unknown}"
+        );
+    }
+}
+
+/// A sampler serves a method exactly where the table says so: there it ends at finite latents, and
+/// elsewhere it is refused with the samplers to choose from.
+#[test]
+fn every_sampler_serves_the_methods_of_its_table_and_no_other() {
+    let device = Device::flex();
+    for method in every_method() {
+        let model = NoProp::new(&method, &suits_all(), 2, &device).unwrap();
+        let features = model.features(batch(&suits_all(), &device).images);
+        for &sampler in SAMPLERS {
+            let walk = Walk::new(sampler, method.blocks().unwrap_or(4));
+            let end = model.walk(&features, &walk, 0);
+            if sampler.serves(method.process()) {
+                let sum = end.unwrap().sum().into_scalar::<f32>();
+                assert!(sum.is_finite(), "{sampler} on {}", method.name());
+            } else {
+                let text = end.unwrap_err().to_string();
+                let choice = method.default_walk().sampler.name;
+                assert!(text.contains(choice), "{text}");
+            }
         }
-        .validate(&model)
-        .is_err()
-    );
+    }
+}
+
+#[test]
+fn the_default_walk_of_every_method_suits_it() {
+    for method in every_method() {
+        method.check_walk(&method.default_walk()).unwrap();
+    }
+}
+
+#[test]
+fn values_and_architectures_that_do_not_suit_a_method_are_refused() {
+    let message =
+        |method: Method, model: &ModelConfig| method.validate(model).unwrap_err().to_string();
+    let no_weight = Method::Ct(Ct { eta: 0.0, ..ct() });
+    assert!(message(no_weight, &config()).contains("method.eta"));
+    let residual = ModelConfig {
+        embed_dim: 4,
+        label_encoder: LabelEncoderConfig::Residual,
+        ..config()
+    };
+    assert!(message(Method::Dt(Dt::default()), &residual).contains("label branch"));
+    let normalised = ModelConfig {
+        head: HeadConfig {
+            batch_norm: true,
+            ..config().head
+        },
+        ..config()
+    };
+    assert!(message(Method::Adjoint(Adjoint::default()), &normalised).contains("batch_norm"));
+    let none = Method::Adjoint(Adjoint {
+        steps: 0,
+        ..Default::default()
+    });
+    assert!(message(none, &config()).contains("method.steps"));
+    let learned = Method::ReferenceMnist(Reference {
+        gamma_0: -5.0,
+        gamma_1: 5.0,
+        hidden: 8,
+        eta: 1.0,
+    });
+    assert!(message(learned, &config()).contains("one-hot"));
 }

@@ -1,0 +1,346 @@
+//! The methods: what is trained, by which loss, on which noise process, and how the network then walks.
+//!
+//! A [`Method`] is one value that says all of it, so that a recipe cannot say it inconsistently. Each
+//! method is one file: its configuration, the parts that its network needs, and its loss.
+//!
+//! | method | file | paper |
+//! |---|---|---|
+//! | NoProp-CT, continuous-time diffusion | `ct.rs` | eq. 9 |
+//! | NoProp-FM, flow matching | `fm.rs` | eq. 10–13 |
+//! | NoProp-DT, a block for each step | `dt.rs` | eq. 8 |
+//! | back-propagation through the blocks, a baseline | `backprop.rs` | §4 |
+//! | a neural ODE by the adjoint equation, a baseline | `adjoint.rs` | §4 |
+//! | the two scripts of yhgon/NoProp | `reference.rs` | – |
+
+mod adjoint;
+#[cfg(feature = "train")]
+pub(crate) mod adjoint_gradients;
+mod backprop;
+mod batch;
+mod ct;
+mod dt;
+mod fm;
+mod reference;
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+pub use adjoint::{Adjoint, AdjointParts};
+pub use backprop::{Backprop, BackpropParts};
+pub use batch::{Batch, Draws, HostDraws, Loss, TimeSampling};
+pub use ct::{Ct, CtParts};
+pub use dt::{BlockReadout, Dt, DtParts};
+pub use fm::{Fm, FmParts};
+pub use reference::{Reference, ReferenceParts};
+
+use crate::block::Block;
+use crate::config::{LabelEncoderConfig, ModelConfig};
+use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig, PrototypeSource};
+use crate::error::{ConfigError, WalkError};
+use crate::generator::initialised;
+use crate::network::{Features, Process, ProcessKind};
+use crate::sampler::{ANCESTRAL, EULER, GATED, HEUN, REFERENCE_HEUN, Walk};
+
+/// How a network is trained, and how it walks: the `[method]` of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Method {
+    /// NoProp-CT: continuous-time diffusion (eq. 9).
+    Ct(Ct),
+    /// NoProp-FM: flow matching (eq. 10–13).
+    Fm(Fm),
+    /// NoProp-DT: discrete-time diffusion, a block for each step (eq. 8).
+    Dt(Dt),
+    /// A baseline of the paper: back-propagation through the blocks in a row (§4).
+    Backprop(Backprop),
+    /// A baseline of the paper: a neural ODE trained by the adjoint equation (§4).
+    Adjoint(Adjoint),
+    /// `nopropct_mnist.py` of yhgon/NoProp, to the letter.
+    ReferenceMnist(Reference),
+    /// `noprop_simple.py` of yhgon/NoProp, to the letter.
+    ReferenceSimple(Reference),
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self::Ct(Ct::default())
+    }
+}
+
+/// Most steps T that a method may fix.
+const MOST_STEPS: usize = 1000;
+
+fn one() -> f64 {
+    1.0
+}
+
+fn default_steps() -> usize {
+    10
+}
+
+impl Method {
+    /// The name of the method, as `kind` in a recipe.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ct(_) => "ct",
+            Self::Fm(_) => "fm",
+            Self::Dt(_) => "dt",
+            Self::Backprop(_) => "backprop",
+            Self::Adjoint(_) => "adjoint",
+            Self::ReferenceMnist(_) => "reference-mnist",
+            Self::ReferenceSimple(_) => "reference-simple",
+        }
+    }
+
+    /// The kind of process that it trains a network to undo, which decides the samplers that serve it.
+    pub fn process(&self) -> ProcessKind {
+        match self {
+            Self::Ct(_) | Self::ReferenceMnist(_) | Self::ReferenceSimple(_) => {
+                ProcessKind::Diffusion
+            }
+            Self::Dt(_) => ProcessKind::Discrete,
+            Self::Fm(_) | Self::Adjoint(_) => ProcessKind::Flow,
+            Self::Backprop(_) => ProcessKind::Gated,
+        }
+    }
+
+    /// T, where the network has a block for each step and walks in that many steps only.
+    pub fn blocks(&self) -> Option<usize> {
+        match self {
+            Self::Dt(dt) => Some(dt.steps),
+            Self::Backprop(backprop) => Some(backprop.steps),
+            _ => None,
+        }
+    }
+
+    /// The number of blocks that are trained each by a loss of its own; nothing where one loss reaches
+    /// the whole network.
+    pub fn independent_blocks(&self) -> Option<usize> {
+        match self {
+            Self::Dt(dt) => Some(dt.steps),
+            _ => None,
+        }
+    }
+
+    /// The walk to take where none is asked for: the sampler and T of the paper, or of the reference.
+    pub fn default_walk(&self) -> Walk {
+        let (sampler, steps) = match self {
+            Self::Ct(_) => (HEUN, 40),
+            Self::Fm(_) => (EULER, 40),
+            Self::Dt(dt) => (ANCESTRAL, dt.steps),
+            Self::Backprop(backprop) => (GATED, backprop.steps),
+            Self::Adjoint(adjoint) => (EULER, adjoint.steps),
+            Self::ReferenceMnist(_) | Self::ReferenceSimple(_) => (REFERENCE_HEUN, 40),
+        };
+        Walk::new(sampler, steps)
+    }
+
+    /// Checks that `walk` suits the method.
+    ///
+    /// # Errors
+    /// When its sampler does not serve the method's process, its T is not the number of blocks, or one
+    /// of its values is out of range.
+    pub fn check_walk(&self, walk: &Walk) -> Result<(), WalkError> {
+        walk.check(self.name(), self.process(), self.blocks())
+    }
+
+    /// How the times of a batch are drawn.
+    pub fn time_sampling(&self) -> TimeSampling {
+        match self {
+            Self::Ct(ct) => ct.time_sampling,
+            _ => TimeSampling::Uniform,
+        }
+    }
+
+    /// Checks every value, and that the architecture suits the method.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, with what was expected.
+    pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
+        match self {
+            Self::Ct(ct) => ct.validate(),
+            Self::Fm(fm) => fm.validate(),
+            Self::Dt(dt) => dt.validate(model),
+            Self::Backprop(backprop) => backprop.validate(model),
+            Self::Adjoint(adjoint) => adjoint.validate(model),
+            Self::ReferenceMnist(reference) => reference.validate_mnist(model),
+            Self::ReferenceSimple(reference) => reference.validate(),
+        }
+    }
+
+    /// Hidden units of a learned γ̃; 0 where γ̃ is not learned.
+    pub(crate) fn schedule_hidden(&self) -> usize {
+        match self {
+            Self::Ct(ct) => ct.schedule.hidden(),
+            Self::ReferenceMnist(reference) | Self::ReferenceSimple(reference) => reference.hidden,
+            _ => 0,
+        }
+    }
+}
+
+/// The parts of a network that depend on its method.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One value per network; boxing would only obscure it.
+pub enum Parts {
+    /// Of NoProp-CT.
+    Ct(CtParts),
+    /// Of NoProp-FM.
+    Fm(FmParts),
+    /// Of NoProp-DT.
+    Dt(DtParts),
+    /// Of the baseline trained by back-propagation.
+    Backprop(BackpropParts),
+    /// Of the neural ODE.
+    Adjoint(AdjointParts),
+    /// Of the reference's scripts.
+    Reference(ReferenceParts),
+}
+
+impl Parts {
+    /// The parts that `method` needs for the architecture `config`, with initial weights. `embeddings`
+    /// are W_Embed's initial values, `[classes, d]` row-major.
+    pub(crate) fn new(
+        method: &Method,
+        config: &ModelConfig,
+        embeddings: &[f32],
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let start = Start {
+            config,
+            embeddings,
+            seed,
+            device,
+        };
+        match method {
+            Method::Ct(ct) => Self::Ct(CtParts::new(ct, start)),
+            Method::Fm(fm) => Self::Fm(FmParts::new(fm, start)),
+            Method::Dt(dt) => Self::Dt(DtParts::new(dt, start)),
+            Method::Backprop(backprop) => Self::Backprop(BackpropParts::new(backprop, start)),
+            Method::Adjoint(adjoint) => Self::Adjoint(AdjointParts::new(adjoint, start)),
+            Method::ReferenceMnist(reference) => {
+                Self::Reference(ReferenceParts::mnist(reference, start))
+            }
+            Method::ReferenceSimple(reference) => {
+                Self::Reference(ReferenceParts::simple(reference, start))
+            }
+        }
+    }
+
+    /// The process that the parts were trained to undo.
+    pub(crate) fn process<'a>(&'a self, class_embedding: &'a ClassEmbedding) -> Process<'a> {
+        match self {
+            Self::Ct(ct) => Process::Diffusion(&ct.network, &ct.schedule),
+            Self::Reference(reference) => {
+                Process::Diffusion(&reference.network, &reference.schedule)
+            }
+            Self::Dt(dt) => Process::Discrete(&dt.blocks, &dt.schedule),
+            Self::Fm(fm) => Process::Flow(fm.field(class_embedding), &fm.path),
+            Self::Adjoint(adjoint) => Process::Flow(adjoint.field(class_embedding), &adjoint.path),
+            Self::Backprop(backprop) => Process::Gated(&backprop.blocks, &backprop.schedule),
+        }
+    }
+
+    /// The loss of `batch`.
+    pub(crate) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
+        match self {
+            Self::Ct(ct) => ct.loss(class_embedding, batch),
+            Self::Fm(fm) => fm.loss(class_embedding, batch),
+            Self::Dt(dt) => dt.loss(class_embedding, batch),
+            Self::Backprop(backprop) => backprop.loss(class_embedding, batch),
+            Self::Adjoint(adjoint) => adjoint.loss(class_embedding, batch),
+            Self::Reference(reference) => reference.loss(class_embedding, batch),
+        }
+    }
+
+    /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
+    pub(crate) fn readout(
+        &self,
+        class_embedding: &ClassEmbedding,
+        features: &Features,
+        z_1: Tensor<2>,
+    ) -> Tensor<2> {
+        match self {
+            Self::Ct(ct) => ct.output_head.forward(z_1),
+            Self::Fm(_) => class_embedding.nearness(z_1),
+            Self::Dt(dt) => dt.readout(class_embedding, z_1),
+            Self::Backprop(backprop) => backprop.readout(class_embedding, z_1),
+            Self::Adjoint(adjoint) => adjoint.output_head.forward(z_1),
+            Self::Reference(reference) => reference.readout(features, z_1),
+        }
+    }
+
+    /// The linear layer on z_1, where the method has one.
+    pub fn output_head(&self) -> Option<&Linear> {
+        match self {
+            Self::Ct(ct) => Some(&ct.output_head),
+            Self::Fm(fm) => fm.output_head.as_ref(),
+            Self::Dt(dt) => Some(&dt.output_head),
+            Self::Backprop(backprop) => Some(&backprop.output_head),
+            Self::Adjoint(adjoint) => Some(&adjoint.output_head),
+            Self::Reference(_) => None,
+        }
+    }
+
+    /// The linear layer on z_1, to be replaced.
+    pub(crate) fn output_head_mut(&mut self) -> Option<&mut Linear> {
+        match self {
+            Self::Ct(ct) => Some(&mut ct.output_head),
+            Self::Fm(fm) => fm.output_head.as_mut(),
+            Self::Dt(dt) => Some(&mut dt.output_head),
+            Self::Backprop(backprop) => Some(&mut backprop.output_head),
+            Self::Adjoint(adjoint) => Some(&mut adjoint.output_head),
+            Self::Reference(_) => None,
+        }
+    }
+}
+
+/// What initial weights depend on.
+#[derive(Clone, Copy)]
+struct Start<'a> {
+    config: &'a ModelConfig,
+    /// W_Embed's initial values, `[classes, d]` row-major.
+    embeddings: &'a [f32],
+    seed: u64,
+    device: &'a Device,
+}
+
+/// `steps` blocks. The weights of a block are a function of the seed and its place alone.
+fn new_blocks(steps: usize, start: Start<'_>) -> Vec<Block> {
+    let Start { config, device, .. } = start;
+    let block = |t: usize| {
+        let seed = start.seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        initialised(device, seed, || Block::new(config, device))
+    };
+    (0..steps).map(block).collect()
+}
+
+/// Checks what blocks ask of T and of the architecture.
+fn check_blocks(steps: usize, model: &ModelConfig) -> Result<(), ConfigError> {
+    if !(2..=MOST_STEPS).contains(&steps) {
+        return Err(ConfigError::value("method.steps", steps, "from 2 to 1000"));
+    }
+    if model.label_encoder == LabelEncoderConfig::Residual {
+        return Err(ConfigError::Combination(
+            "the blocks of methods \"dt\" and \"backprop\" have figure 6's label branch; leave out \
+             model.label_encoder, or set it to \"image\" for latents of image size"
+                .into(),
+        ));
+    }
+    let random_features = ClassEmbeddingConfig::Prototype {
+        source: PrototypeSource::RandomFeatures,
+    };
+    if model.class_embedding == random_features {
+        return Err(ConfigError::Combination(
+            "prototypes from random features need one backbone for all times, and methods \"dt\" and \
+             \"backprop\" have a backbone in each block; set class_embedding source to \"image\""
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The part of a network that sees the image, and the process that it undoes.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::backbone::Backbone;
+use crate::block::Block;
+use crate::config::ModelConfig;
+use crate::denoiser::Denoiser;
+use crate::dropout::Dropout;
+use crate::embedding::{ClassEmbedding, Estimate};
+use crate::schedule::{CosineSchedule, FlowPath, Gates, NoiseSchedule, SchedulePoint};
+
+/// One backbone and one denoiser for all times: NoProp-CT, flow matching and the neural ODE.
+#[derive(Module, Debug)]
+pub struct Shared {
+    /// Image → features.
+    pub backbone: Backbone,
+    /// (features, z_t, t) → class logits, or a velocity.
+    pub denoiser: Denoiser,
+}
+
+/// The part of a network that sees the image.
+#[derive(Debug, Clone, Copy)]
+pub enum Network<'a> {
+    /// One backbone and one denoiser for all times.
+    Shared(&'a Shared),
+    /// A block for each of T steps, in the order of the walk.
+    Blocks(&'a [Block]),
+}
+
+/// The process that a network was trained to undo, with the part of the network that undoes it. It
+/// decides how a walk goes from z_0 to z_1.
+#[derive(Debug, Clone, Copy)]
+pub enum Process<'a> {
+    /// Diffusion in continuous time (NoProp-CT, and the reference).
+    Diffusion(&'a Shared, &'a NoiseSchedule),
+    /// Diffusion in T steps, each with a block of its own (NoProp-DT).
+    Discrete(&'a [Block], &'a CosineSchedule),
+    /// A flow dz/dt = v(z, x, t) (NoProp-FM, and the neural ODE).
+    Flow(FlowField<'a>, &'a FlowPath),
+    /// T blocks in a row, each blended in by a learned gate (the paper's baseline).
+    Gated(&'a [Block], &'a Gates),
+}
+
+/// The kinds of [`Process`], by which samplers say what they serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessKind {
+    /// Diffusion in continuous time.
+    Diffusion,
+    /// Diffusion in T steps, each with a block of its own.
+    Discrete,
+    /// A flow.
+    Flow,
+    /// Blocks in a row with gates.
+    Gated,
+}
+
+impl ProcessKind {
+    /// What the process is, in words that complete “a model that was trained on …”.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Diffusion => "a diffusion process in continuous time",
+            Self::Discrete => "a diffusion process in discrete steps, with a block for each",
+            Self::Flow => "a flow without noise on the way",
+            Self::Gated => "a walk through gated blocks without a noise schedule",
+        }
+    }
+}
+
+/// The velocity field of a flow.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowField<'a> {
+    /// The network.
+    pub shared: &'a Shared,
+    /// W_Embed.
+    pub class_embedding: &'a ClassEmbedding,
+    /// Whether the denoiser gives the velocity itself, d numbers, and not m weights of the class
+    /// embeddings (the paper's “unrestricted weights”).
+    pub full_rank: bool,
+}
+
+/// What the image contributes to every step of a walk; computed once. With blocks it is what the image
+/// contributes to each of them, side by side: T times as wide.
+#[derive(Debug, Clone)]
+pub struct Features {
+    /// The backbone's output, `[b, embed_dim]`; with blocks `[b, T·embed_dim]`.
+    pub values: Tensor<2>,
+    /// The features' share of the denoiser's first layer, `[b, hidden]`; with blocks `[b, T·hidden]`.
+    pub fused: Tensor<2>,
+}
+
+impl Features {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.values.dims()[0]
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each row `times` times in a row: many noise seeds for one image.
+    pub fn repeat(&self, times: usize) -> Self {
+        let repeat = |x: &Tensor<2>| {
+            let [b, n] = x.dims();
+            x.clone()
+                .unsqueeze_dim::<3>(1)
+                .expand([b, times, n])
+                .reshape([b * times, n])
+        };
+        Self {
+            values: repeat(&self.values),
+            fused: repeat(&self.fused),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(config: &ModelConfig, outputs: usize, device: &Device) -> Self {
+        Self {
+            backbone: config.backbone.init(config.input, config.embed_dim, device),
+            denoiser: Denoiser::new(config, outputs, device),
+        }
+    }
+
+    /// Normalised images `[b, c, h, w]` → features, with dropout where the backbone has it.
+    pub fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Features {
+        self.prepare(self.backbone.forward(images, dropout))
+    }
+
+    /// Features from the backbone's output `[b, embed_dim]`.
+    pub fn prepare(&self, values: Tensor<2>) -> Features {
+        Features {
+            fused: self.denoiser.fuse_features(values.clone()),
+            values,
+        }
+    }
+
+    /// What the denoiser's last layer gives at latents `z` `[b, d]` and times `t`, `[b, 1]` or one
+    /// `[1, 1]` for all: class logits `[b, m]`, or a velocity `[b, d]` of full rank.
+    pub fn output(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        self.denoiser.forward(features.fused.clone(), z, t)
+    }
+}
+
+impl Network<'_> {
+    /// Normalised images `[b, c, h, w]` → features, with dropout where the backbone has it.
+    pub fn features(self, images: Tensor<4>, dropout: &mut Dropout) -> Features {
+        match self {
+            Self::Shared(shared) => shared.features(images, dropout),
+            Self::Blocks(blocks) => {
+                let values = blocks
+                    .iter()
+                    .map(|block| block.features(images.clone(), dropout));
+                self.prepare(Tensor::cat(values.collect(), 1))
+            }
+        }
+    }
+
+    /// Features from the backbone's output `[b, embed_dim]`; with blocks from those of all blocks,
+    /// `[b, T·embed_dim]`.
+    pub fn prepare(self, values: Tensor<2>) -> Features {
+        match self {
+            Self::Shared(shared) => shared.prepare(values),
+            Self::Blocks(blocks) => {
+                let width = values.dims()[1] / blocks.len();
+                let fused = blocks.iter().enumerate().map(|(t, block)| {
+                    block.fuse_features(values.clone().narrow(1, t * width, width))
+                });
+                Features {
+                    fused: Tensor::cat(fused.collect(), 1),
+                    values,
+                }
+            }
+        }
+    }
+}
+
+impl FlowField<'_> {
+    /// v(z, x, t) at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all → `[b, d]`:
+    /// logits·W_Embed, or what the last layer gives where it is of full rank.
+    pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        let output = self.shared.output(features, z, t);
+        match self.full_rank {
+            true => output,
+            false => self.class_embedding.combine(output),
+        }
+    }
+}
+
+impl<'a> Process<'a> {
+    /// The part of the network that sees the image.
+    pub fn network(self) -> Network<'a> {
+        match self {
+            Self::Diffusion(shared, _) => Network::Shared(shared),
+            Self::Flow(field, _) => Network::Shared(field.shared),
+            Self::Discrete(blocks, _) | Self::Gated(blocks, _) => Network::Blocks(blocks),
+        }
+    }
+
+    /// The noise process at times `t` `[n, 1]`; nothing for a baseline whose walk has no noise.
+    pub fn schedule_at(self, t: Tensor<2>) -> Option<SchedulePoint> {
+        match self {
+            Self::Diffusion(_, schedule) => Some(schedule.at(t)),
+            Self::Discrete(_, table) => Some(table.at(t)),
+            Self::Flow(_, path) => Some(path.at(t)),
+            Self::Gated(..) => None,
+        }
+    }
+
+    /// What the network believes at latents `z` `[b, d]` as step `step` (from 0) of a walk begins, at
+    /// times `t`, `[b, 1]` or one `[1, 1]` for all. Blocks answer by their place alone, a denoiser for
+    /// all times by the time alone.
+    pub fn estimate(
+        self,
+        class_embedding: &ClassEmbedding,
+        features: &Features,
+        z: Tensor<2>,
+        step: usize,
+        t: Tensor<2>,
+    ) -> Estimate {
+        match self {
+            Self::Diffusion(shared, _) => class_embedding.estimate(shared.output(features, z, t)),
+            Self::Flow(field, _) => {
+                let velocity = field.velocity(features, z.clone(), t.clone());
+                let u_hat = z + t.neg().add_scalar(1.0) * velocity;
+                Estimate {
+                    logits: class_embedding.nearness(u_hat.clone()),
+                    u_hat,
+                }
+            }
+            Self::Discrete(blocks, _) | Self::Gated(blocks, _) => {
+                let hidden = features.fused.dims()[1] / blocks.len();
+                let fused = features.fused.clone().narrow(1, step * hidden, hidden);
+                class_embedding.estimate(blocks[step].forward(fused, z))
+            }
+        }
+    }
+}
+
+/// The output head's initial weights: logits z·u_y, the direction of the Bayes-optimal head
+/// √ᾱ(1)/(1−ᾱ(1)) z·u_y for q(z_1|y) with embeddings of equal norm. Training finds the scale;
+/// from random weights it would first have to find which coordinate belongs to which class.
+pub(crate) fn inner_product_head(embeddings: &[f32], classes: usize, device: &Device) -> Linear {
+    let d = embeddings.len() / classes;
+    let transposed: Vec<f32> = (0..d * classes)
+        .map(|i| embeddings[i % classes * d + i / classes])
+        .collect();
+    let weight = Tensor::from_data(TensorData::new(transposed, [d, classes]), device);
+    let bias = Tensor::zeros([classes], device);
+    Linear {
+        weight: Param::from_tensor(weight),
+        bias: Some(Param::from_tensor(bias)),
+    }
+}

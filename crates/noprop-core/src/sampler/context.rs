@@ -1,0 +1,171 @@
+//! What every step of a walk may ask for.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Walk;
+use super::ode::{FlowOde, Ode, ProbabilityFlow};
+use crate::embedding::ClassEmbedding;
+use crate::error::WalkError;
+use crate::network::{Features, Process};
+use crate::noise::{NoiseSource, ancestral_streams};
+use crate::schedule::SchedulePoint;
+
+/// The source of the noise that a sampler adds on the way.
+#[derive(Debug, Clone)]
+pub enum StepNoise {
+    /// A stream for each image.
+    Streams(Vec<NoiseSource>),
+    /// The noise of all steps, `[T, b, d]`.
+    Given(Tensor<3>),
+}
+
+impl StepNoise {
+    /// The streams of the images `first .. first + count`.
+    pub fn streams(seed: u64, first: usize, count: usize) -> Self {
+        Self::Streams(ancestral_streams(seed, first, count))
+    }
+
+    /// Standard normal noise like `z` `[b, d]`, for step `k`.
+    pub fn draw(&mut self, k: usize, z: &Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Given(noise) => noise.clone().narrow(0, k, 1).squeeze_dim(0),
+            Self::Streams(streams) => {
+                let [b, d] = z.dims();
+                let values = streams.iter_mut().flat_map(|source| source.normal(d));
+                let values = TensorData::new(values.collect::<Vec<f32>>(), [b, d]);
+                Tensor::from_data(values, &z.device())
+            }
+        }
+    }
+}
+
+/// The network, the features, and the process at the times t_0 … t_T of a walk.
+pub struct WalkContext<'a> {
+    walk: Walk,
+    process: Process<'a>,
+    class_embedding: &'a ClassEmbedding,
+    features: &'a Features,
+    /// `[T + 1, 1]`.
+    times: Tensor<2>,
+    noise: StepNoise,
+    /// Whether the denoiser is given the latents of other images.
+    is_swapped: bool,
+}
+
+impl<'a> WalkContext<'a> {
+    /// The context of `walk`, which must suit the process.
+    pub(crate) fn new(
+        walk: Walk,
+        process: Process<'a>,
+        class_embedding: &'a ClassEmbedding,
+        features: &'a Features,
+        noise: StepNoise,
+    ) -> Self {
+        Self {
+            walk,
+            process,
+            class_embedding,
+            features,
+            times: walk.times(process, &features.fused.device()),
+            noise,
+            is_swapped: false,
+        }
+    }
+
+    /// This context with the latents of the images exchanged before the denoiser sees them.
+    pub(crate) fn with_swapped_latents(self) -> Self {
+        Self {
+            is_swapped: true,
+            ..self
+        }
+    }
+
+    /// Walks from `z` = z_0 `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
+    pub(crate) fn run(
+        &self,
+        mut z: Tensor<2>,
+        observe: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Result<Tensor<2>, WalkError> {
+        let sampler = self.walk.sampler;
+        let Some(mut stepper) = (sampler.start)(self) else {
+            return Err(WalkError::Start(sampler.name));
+        };
+        for k in 0..self.walk.steps {
+            z = stepper.step(k, z);
+            observe(k + 1, &z);
+        }
+        Ok(z)
+    }
+
+    /// T.
+    pub fn steps(&self) -> usize {
+        self.walk.steps
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> Device {
+        self.features.fused.device()
+    }
+
+    /// The process that is walked.
+    pub fn process(&self) -> Process<'a> {
+        self.process
+    }
+
+    /// The noise of the walk's images.
+    pub fn noise(&self) -> StepNoise {
+        self.noise.clone()
+    }
+
+    /// û at latents `z` `[b, d]` as step `k` begins, `[b, d]`. A network with blocks asks block k, one
+    /// with a denoiser for all times asks it at t_k.
+    pub fn u_hat(&self, k: usize, z: Tensor<2>) -> Tensor<2> {
+        self.u_hat_at(k, z, self.times.clone().narrow(0, k, 1))
+    }
+
+    /// û at latents `z` `[b, d]` and time `t` `[1, 1]`, within step `k`.
+    pub fn u_hat_at(&self, k: usize, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+        let z = self.seen(z);
+        let estimate = self
+            .process
+            .estimate(self.class_embedding, self.features, z, k, t);
+        estimate.u_hat
+    }
+
+    /// The noise process at t_0 … t_T, every field `[T + 1, 1]`; nothing where the process has no noise
+    /// on the way.
+    pub fn diffusion(&self) -> Option<SchedulePoint> {
+        match self.process {
+            Process::Diffusion(_, schedule) => Some(schedule.at(self.times.clone())),
+            Process::Discrete(_, table) => Some(table.at(self.times.clone())),
+            Process::Flow(..) | Process::Gated(..) => None,
+        }
+    }
+
+    /// The process at t_0 … t_T, every field `[T + 1, 1]`, with the ordinary differential equation that
+    /// leads from z_0 to z_1; nothing where the process is discrete.
+    pub fn ode(&'a self) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
+        let times = self.times.clone();
+        match self.process {
+            Process::Diffusion(_, schedule) => {
+                let ode = ProbabilityFlow::new(self, schedule);
+                Some((schedule.at(times), Box::new(ode)))
+            }
+            Process::Flow(field, path) => {
+                let ode = FlowOde::new(self, self.features, field, path);
+                Some((path.at(times), Box::new(ode)))
+            }
+            Process::Discrete(..) | Process::Gated(..) => None,
+        }
+    }
+
+    /// What the denoiser is given for the latents `z` `[b, d]`.
+    pub fn seen(&self, z: Tensor<2>) -> Tensor<2> {
+        let count = z.dims()[0];
+        if !self.is_swapped || count < 2 {
+            return z;
+        }
+        let last = z.clone().narrow(0, count - 1, 1);
+        Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
+    }
+}

@@ -1,0 +1,181 @@
+//! The ordinary differential equations that lead from z_0 to z_1.
+//!
+//! Diffusion has the probability-flow ODE. In λ = log SNR the schedule's slope drops out and nothing is
+//! singular: dz/dλ = ½[√ᾱ û − ᾱ z], ᾱ = σ(λ). Flow matching has dz/dt = v_θ(z, x, t) (paper eq. 13):
+//! straight paths have no noise of their own and a velocity of order 1 everywhere, so the flow is solved
+//! in t itself.
+
+use burn::tensor::Tensor;
+
+use super::WalkContext;
+use super::ddim::with_constant;
+use crate::network::{Features, FlowField};
+use crate::schedule::{FlowPath, NoiseSchedule, SchedulePoint};
+
+/// An equation dz/ds = f(z, t), where s is a variable that grows with t.
+pub trait Ode {
+    /// The process at `share` of the way in s from t = 0 to t = 1, in [0, 1]; every field `[1, 1]`.
+    fn at(&self, share: f64) -> SchedulePoint;
+
+    /// dz/ds at latents `z` `[b, d]` and the time of `now`.
+    fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope;
+
+    /// The difference of s between two times, `[1, 1]`.
+    fn step_size(&self, from: &SchedulePoint, to: &SchedulePoint) -> Tensor<2>;
+
+    /// The latents to take for `z_next`, which an explicit method came to from `z` by a step `from` → `to`
+    /// whose first slope was `first`: `z_next` itself, unless the step is too long for such a method.
+    fn guard(
+        &self,
+        _z: Tensor<2>,
+        _first: &Slope,
+        _from: &SchedulePoint,
+        _to: &SchedulePoint,
+        z_next: Tensor<2>,
+    ) -> Tensor<2> {
+        z_next
+    }
+}
+
+impl<O: Ode + ?Sized> Ode for Box<O> {
+    fn at(&self, share: f64) -> SchedulePoint {
+        (**self).at(share)
+    }
+
+    fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
+        (**self).slope(z, now)
+    }
+
+    fn step_size(&self, from: &SchedulePoint, to: &SchedulePoint) -> Tensor<2> {
+        (**self).step_size(from, to)
+    }
+
+    fn guard(
+        &self,
+        z: Tensor<2>,
+        first: &Slope,
+        from: &SchedulePoint,
+        to: &SchedulePoint,
+        z_next: Tensor<2>,
+    ) -> Tensor<2> {
+        (**self).guard(z, first, from, to, z_next)
+    }
+}
+
+/// The right-hand side of an [`Ode`] at one place.
+#[derive(Debug, Clone)]
+pub struct Slope {
+    /// dz/ds, `[b, d]`.
+    pub value: Tensor<2>,
+    /// The estimate û of the clean latent that it stands for, `[b, d]`.
+    pub u_hat: Tensor<2>,
+}
+
+/// dz/dλ of the probability-flow ODE; `u_hat`, `z` `[b, d]`, `alpha_bar` `[1, 1]`.
+pub fn probability_flow_velocity(
+    u_hat: Tensor<2>,
+    z: Tensor<2>,
+    alpha_bar: Tensor<2>,
+) -> Tensor<2> {
+    (alpha_bar.clone().sqrt() * u_hat - alpha_bar * z).mul_scalar(0.5)
+}
+
+/// Longest step of λ that an explicit method takes. Where ᾱ is near 1 a step h multiplies errors by
+/// 1 − ½h (Euler) or 1 − ½h + ⅛h² (Heun): beyond h = 4 they grow, and from 3 on they hardly shrink. Even
+/// steps keep h smallest for a given T, however the learned γ bends; where T is so small that h is still
+/// longer, the step is DDIM's, which is stable for any h.
+pub const LONGEST_STEP: f64 = 3.0;
+
+/// From this T on no step is longer: γ stays within ±30.
+const ALWAYS_SHORT: usize = 20;
+
+/// The probability-flow ODE in λ.
+pub(super) struct ProbabilityFlow<'a> {
+    context: &'a WalkContext<'a>,
+    schedule: &'a NoiseSchedule,
+}
+
+impl<'a> ProbabilityFlow<'a> {
+    pub(super) fn new(context: &'a WalkContext<'a>, schedule: &'a NoiseSchedule) -> Self {
+        Self { context, schedule }
+    }
+}
+
+impl Ode for ProbabilityFlow<'_> {
+    fn at(&self, share: f64) -> SchedulePoint {
+        let share = Tensor::full([1, 1], share, &self.context.device());
+        self.schedule.at(self.schedule.times_at_log_snr(share).0)
+    }
+
+    fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
+        let u_hat = self.context.u_hat_at(0, z.clone(), now.t.clone());
+        Slope {
+            value: probability_flow_velocity(u_hat.clone(), z, now.alpha_bar.clone()),
+            u_hat,
+        }
+    }
+
+    fn step_size(&self, from: &SchedulePoint, to: &SchedulePoint) -> Tensor<2> {
+        to.log_snr.clone() - from.log_snr.clone()
+    }
+
+    fn guard(
+        &self,
+        z: Tensor<2>,
+        first: &Slope,
+        from: &SchedulePoint,
+        to: &SchedulePoint,
+        z_next: Tensor<2>,
+    ) -> Tensor<2> {
+        if self.context.steps() >= ALWAYS_SHORT {
+            return z_next;
+        }
+        let too_long = self.step_size(from, to).greater_scalar(LONGEST_STEP);
+        let too_long = too_long.expand(z_next.dims());
+        z_next.mask_where(too_long, with_constant(from, to, first.u_hat.clone(), z))
+    }
+}
+
+/// The velocity field of a flow in t.
+pub(super) struct FlowOde<'a> {
+    context: &'a WalkContext<'a>,
+    features: &'a Features,
+    field: FlowField<'a>,
+    path: &'a FlowPath,
+}
+
+impl<'a> FlowOde<'a> {
+    pub(super) fn new(
+        context: &'a WalkContext<'a>,
+        features: &'a Features,
+        field: FlowField<'a>,
+        path: &'a FlowPath,
+    ) -> Self {
+        Self {
+            context,
+            features,
+            field,
+            path,
+        }
+    }
+}
+
+impl Ode for FlowOde<'_> {
+    fn at(&self, share: f64) -> SchedulePoint {
+        self.path
+            .at(Tensor::full([1, 1], share, &self.context.device()))
+    }
+
+    fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
+        let seen = self.context.seen(z.clone());
+        let value = self.field.velocity(self.features, seen, now.t.clone());
+        Slope {
+            u_hat: z + now.t.clone().neg().add_scalar(1.0) * value.clone(),
+            value,
+        }
+    }
+
+    fn step_size(&self, from: &SchedulePoint, to: &SchedulePoint) -> Tensor<2> {
+        to.t.clone() - from.t.clone()
+    }
+}
