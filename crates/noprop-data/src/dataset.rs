@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use noprop_core::Normalization;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{self, Published};
@@ -24,41 +25,6 @@ pub struct Dataset {
     pub test: Split,
     /// Where the files came from.
     pub source: Source,
-}
-
-/// Per-channel mean and standard deviation of pixels scaled to \[0, 1\]: `(x / 255 − mean) / std`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Normalization {
-    /// Mean of each channel, `[c]`.
-    pub mean: Vec<f32>,
-    /// Standard deviation of each channel, `[c]`.
-    pub std: Vec<f32>,
-}
-
-impl Normalization {
-    /// The statistics of `split`, which must hold an image.
-    #[must_use]
-    pub fn of(split: &Split) -> Self {
-        let [channels, height, width] = split.shape;
-        let (mut sums, mut squares) = (vec![0_u64; channels], vec![0_u64; channels]);
-        for (index, plane) in split.images.chunks_exact(height * width).enumerate() {
-            for &pixel in plane {
-                let pixel = u64::from(pixel);
-                sums[index % channels] += pixel;
-                squares[index % channels] += pixel * pixel;
-            }
-        }
-        let n = (split.len() * height * width) as f64;
-        let (mut mean, mut std) = (Vec::new(), Vec::new());
-        for (sum, square) in sums.into_iter().zip(squares) {
-            let average = sum as f64 / n;
-            let variance = square as f64 / n - average * average;
-            mean.push((average / 255.0) as f32);
-            // One step of a pixel, where all pixels are equal: it is divided by.
-            std.push((variance.sqrt().max(1.0) / 255.0) as f32);
-        }
-        Self { mean, std }
-    }
 }
 
 /// The data sets that [`crate::load`] knows.

@@ -3,9 +3,10 @@
 //! one byte per pixel on a GPU.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use noprop_core::Normalization;
 
+use crate::Split;
 use crate::augment::{self, Draws};
-use crate::{Normalization, Split};
 
 /// Images and labels on a device.
 #[derive(Debug, Clone)]
@@ -44,18 +45,14 @@ impl DeviceSplit {
             }
         }
         let labels: Vec<i32> = split.labels.iter().map(|&label| i32::from(label)).collect();
-        let per_channel = |values: &[f32]| {
-            let values: Vec<f32> = values.iter().map(|v| v * 255.0).collect();
-            let c = values.len();
-            Tensor::<4>::from_data(TensorData::new(values, [1, c, 1, 1]), device)
-        };
+        let [mean, std] = normalization.tensors(device);
         Self {
             packed: Tensor::from_data(TensorData::new(packed, [len, words]), device),
             labels: Tensor::from_data(TensorData::new(labels, [len]), device),
             shape: split.shape,
             channels,
-            mean: per_channel(&normalization.mean),
-            std: per_channel(&normalization.std),
+            mean,
+            std,
             len,
         }
     }

@@ -21,7 +21,7 @@ mod native;
 
 pub use noprop_formats as formats;
 
-pub use dataset::{Dataset, DatasetName, Normalization, Source};
+pub use dataset::{Dataset, DatasetName, Source};
 pub use device::DeviceSplit;
 pub use error::{DataError, FolderError};
 pub use folder::FolderOptions;

@@ -1,6 +1,6 @@
 //! What can go wrong on the way to a GPU and back.
 
-use noprop_core::SamplerKind;
+use noprop_core::{NoProp, Sampler};
 use thiserror::Error;
 
 /// Why a kernel cannot run.
@@ -37,16 +37,15 @@ pub enum GpuError {
     },
     /// A model of another process.
     #[error(
-        "the fused solver walks diffusion models, and this one is of flow matching; \
-         use the plain-tensor sampler"
+        "the fused solver walks a diffusion process in continuous time, and this model (method {method}) \
+         was trained on {process}; use the plain-tensor sampler"
     )]
-    Flow,
-    /// NoProp-DT has a denoiser for each step.
-    #[error(
-        "the fused solver walks with one denoiser for all times, and this model (NoProp-DT) has a block \
-         for each step; use the plain-tensor sampler"
-    )]
-    Blocks,
+    Process {
+        /// Name of its method.
+        method: &'static str,
+        /// What its process is, in words.
+        process: &'static str,
+    },
     /// z goes through convolutions.
     #[error(
         "the fused solver multiplies matrices, and in this model z goes through convolutions (label_encoder \
@@ -55,7 +54,7 @@ pub enum GpuError {
     LatentImage,
     /// A sampler without a kernel.
     #[error("the fused solver has no {0}, only ddim, euler and heun; use the plain-tensor sampler")]
-    Sampler(SamplerKind),
+    Sampler(Sampler),
     /// A walk needs at least one step.
     #[error("a walk of 0 steps was asked for, expected at least 1")]
     NoSteps,
@@ -78,4 +77,15 @@ pub enum GpuError {
     /// The device failed or is gone.
     #[error("the GPU did not finish ({0}); open it anew or use the plain-tensor sampler")]
     Device(String),
+}
+
+impl GpuError {
+    /// The refusal of a model whose process the kernel does not walk.
+    pub(crate) fn of(model: &NoProp) -> Self {
+        let method = model.method();
+        Self::Process {
+            method: method.name(),
+            process: method.process().describe(),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A model's denoiser and class embeddings as the kernel wants them.
 
 use burn::tensor::Tensor;
-use noprop_core::NoProp;
+use noprop_core::{NoProp, Process};
 
 use crate::error::GpuError;
 use crate::sizes::{Sizes, groups, pad_columns};
@@ -28,11 +28,8 @@ impl SolverWeights {
     /// When the model is of flow matching or of NoProp-DT, or its z goes through convolutions, or the
     /// device fails.
     pub async fn from_model(model: &NoProp) -> Result<Self, GpuError> {
-        if model.schedule.is_flow() {
-            return Err(GpuError::Flow);
-        }
-        let Some(denoiser) = &model.denoiser else {
-            return Err(GpuError::Blocks);
+        let Process::Diffusion(shared, _) = model.process() else {
+            return Err(GpuError::of(model));
         };
         let config = model.config();
         let sizes = Sizes {
@@ -42,7 +39,7 @@ impl SolverWeights {
             second: config.head.hidden[1],
             classes: config.classes,
         };
-        let Some(folded) = denoiser.folded() else {
+        let Some(folded) = shared.denoiser.folded() else {
             return Err(GpuError::LatentImage);
         };
         let mut pack = Pack::default();
@@ -140,30 +137,23 @@ pub(crate) async fn host(tensor: Tensor<2>) -> Result<Vec<f32>, GpuError> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use noprop_core::schedule::ScheduleConfig;
-    use noprop_core::{ModelConfig, Readout};
+    use noprop_core::method::{Dt, Fm};
+    use noprop_core::{Method, ModelConfig};
 
     use super::*;
 
     #[test]
     fn models_that_the_kernel_does_not_walk_are_refused() {
-        let refusal = |schedule, readout| {
+        let refusal = |method| {
             let config = ModelConfig {
                 embed_dim: 4,
-                schedule,
-                readout,
                 ..Default::default()
             };
-            let model = NoProp::new(&config, 0, &Device::flex()).unwrap();
+            let model = NoProp::new(&method, &config, 0, &Device::flex()).unwrap();
             let result = pollster::block_on(SolverWeights::from_model(&model));
             result.map(|_| ()).unwrap_err().to_string()
         };
-        let flow = ScheduleConfig::Flow { sigma: 0.0 };
-        assert!(refusal(flow, Readout::Nearest).contains("flow matching"));
-        let blocks = ScheduleConfig::Cosine {
-            steps: 2,
-            form: Default::default(),
-        };
-        assert!(refusal(blocks, Readout::Linear).contains("a block for each step"));
+        assert!(refusal(Method::Fm(Fm::default())).contains("a flow"));
+        assert!(refusal(Method::Dt(Dt::default())).contains("a block for each"));
     }
 }

@@ -1,8 +1,7 @@
 //! A recipe: everything that determines a run.
 
 use noprop_core::embedding::ClassEmbeddingConfig;
-use noprop_core::sampler::Sampling;
-use noprop_core::{BlockRange, ConfigError, ModelConfig, ObjectiveConfig, SamplerKind};
+use noprop_core::{BlockRange, ConfigError, Method, ModelConfig, Sampler, Walk};
 use noprop_data::augment::AugmentConfig;
 use noprop_data::{DatasetName, FolderOptions};
 use serde::{Deserialize, Serialize};
@@ -14,10 +13,10 @@ use crate::learning_rate::LrSchedule;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// The network.
+    /// The method: loss, noise schedule, readout and default walk.
+    pub method: Method,
+    /// The architecture of the network.
     pub model: ModelConfig,
-    /// The loss.
-    pub objective: ObjectiveConfig,
     /// The dataset.
     pub data: DataConfig,
     /// The optimisation.
@@ -136,10 +135,12 @@ pub enum OptimizerKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
-    /// The sampler.
-    pub sampler: SamplerKind,
-    /// T.
-    pub steps: usize,
+    /// The sampler; the method's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<Sampler>,
+    /// T; the method's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
     /// Epochs between evaluations.
     pub every: usize,
     /// Seed of z_0.
@@ -151,8 +152,8 @@ pub struct EvalConfig {
 impl Default for EvalConfig {
     fn default() -> Self {
         Self {
-            sampler: SamplerKind::Heun,
-            steps: 40,
+            sampler: None,
+            steps: None,
             every: 1,
             seed: 0,
             votes: 1,
@@ -161,9 +162,15 @@ impl Default for EvalConfig {
 }
 
 impl Recipe {
-    /// The blocks that are trained each by a loss of its own (NoProp-DT).
-    pub(crate) fn blocks(&self) -> Option<usize> {
-        self.objective.blocks(&self.model)
+    /// The walks of the evaluation.
+    pub fn eval_walk(&self) -> Walk {
+        let usual = self.method.default_walk();
+        Walk {
+            sampler: self.eval.sampler.unwrap_or(usual.sampler),
+            steps: self.eval.steps.unwrap_or(usual.steps),
+            seed: self.eval.seed,
+            ..usual
+        }
     }
 
     /// Checks every value and combination.
@@ -172,8 +179,10 @@ impl Recipe {
     /// The first thing that cannot work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
-        self.objective.validate(&self.model)?;
-        self.eval.sampling().check(&self.model)?;
+        self.method.validate(&self.model)?;
+        let walk = self.eval_walk();
+        let suits = self.method.check_walk(&walk);
+        suits.map_err(|error| ConfigError::Combination(error.to_string()))?;
         self.validate_blocks()?;
         let rotation = self.data.augment.rotation;
         check(
@@ -186,7 +195,6 @@ impl Recipe {
         let positive = |field, found: usize| check(field, found, found > 0, "at least 1");
         positive("train.epochs", train.epochs)?;
         positive("train.batch_size", train.batch_size)?;
-        positive("eval.steps", self.eval.steps)?;
         positive("eval.votes", self.eval.votes)?;
         positive("eval.every", self.eval.every)?;
         check(
@@ -222,7 +230,7 @@ impl Recipe {
 
     /// The blocks that the run trains, where there are blocks and it does not train all of them.
     pub fn part(&self) -> Option<BlockRange> {
-        let count = self.blocks()?;
+        let count = self.method.independent_blocks()?;
         self.train
             .blocks
             .filter(|blocks| *blocks != BlockRange::all(count))
@@ -230,12 +238,12 @@ impl Recipe {
 
     fn validate_blocks(&self) -> Result<(), ConfigError> {
         let refuse = |message: String| Err(ConfigError::Combination(message));
-        let Some(count) = self.blocks() else {
+        let Some(count) = self.method.independent_blocks() else {
             return match (self.train.blocks, self.train.block_order) {
                 (None, None) => Ok(()),
                 _ => refuse(
-                    "train.blocks (--blocks) and train.block_order (--block-order) are about the blocks of \
-                     NoProp-DT, and this recipe trains one network by one loss; choose --recipe paper-dt"
+                    "train.blocks and train.block_order are about the blocks of NoProp-DT, and this recipe trains \
+                     one network by one loss; set method.kind to \"dt\", or leave them out"
                         .into(),
                 ),
             };
@@ -245,7 +253,7 @@ impl Recipe {
         };
         if blocks.last() > count {
             return refuse(format!(
-                "blocks {blocks} were asked for (train.blocks, --blocks), and the model has blocks 1-{count}"
+                "train.blocks is {blocks}, and the model has blocks 1-{count}"
             ));
         }
         if self.part().is_none() {
@@ -254,29 +262,18 @@ impl Recipe {
         if self.model.class_embedding != ClassEmbeddingConfig::OneHot {
             return refuse(
                 "every block moves learned class embeddings, which all blocks use, so blocks cannot be trained \
-                 apart; set class_embedding kind \"one-hot\", or leave out train.blocks (--blocks)"
+                 apart; set class_embedding kind \"one-hot\", or leave out train.blocks"
                     .into(),
             );
         }
         if self.train.clip_norm.is_some() {
             return refuse(
                 "train.clip_norm bounds the gradient of all that a step trains together, so blocks cannot be \
-                 trained apart; leave it out, or leave out train.blocks (--blocks)"
+                 trained apart; leave it out, or leave out train.blocks"
                     .into(),
             );
         }
         Ok(())
-    }
-}
-
-impl EvalConfig {
-    /// How to sample.
-    pub fn sampling(&self) -> Sampling {
-        Sampling {
-            kind: self.sampler,
-            steps: self.steps,
-            seed: self.seed,
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong in training.
 
-use noprop_core::{ConfigError, WeightsError};
+use noprop_core::{ConfigError, WalkError, WeightsError};
 use thiserror::Error;
 
 /// Training cannot start or go on.
@@ -15,10 +15,13 @@ pub enum TrainError {
     /// The weights to start from do not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The walk of an evaluation does not suit the model.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
     /// The loss became NaN or infinite.
     #[error(
-        "the loss is {value} at epoch {epoch}, step {step}: training diverged; try a smaller --lr, \
-         train.clip_norm = 1.0, or train.warmup_steps = 200 in the recipe"
+        "the loss is {value} at epoch {epoch}, step {step}: training diverged; try a smaller train.lr, \
+         train.clip_norm = 1.0, or train.warmup_steps = 200"
     )]
     Diverged {
         /// The loss.
@@ -32,6 +35,6 @@ pub enum TrainError {
     #[error("the checkpoint cannot be used: {0}")]
     Checkpoint(String),
     /// Threads for the shards could not be started.
-    #[error("the worker threads cannot be started: {0}; try --threads 1")]
+    #[error("the worker threads cannot be started: {0}; try one thread")]
     Workers(String),
 }

@@ -2,8 +2,7 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
-use noprop_core::sampler::Sampling;
-use noprop_core::{Accuracy, Features, NoProp};
+use noprop_core::{Accuracy, Features, NoProp, Walk, WalkError};
 use noprop_data::DeviceSplit;
 
 use crate::workers::Workers;
@@ -42,7 +41,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The same, but an image's class is the likeliest by the mean probabilities of `votes` walks, from the seed
+    /// This evaluator with the mean class probabilities of `votes` walks for each image's answer, from the seed
     /// asked for and those after it. One walk draws a class from p(y|x) rather than choosing the likeliest; the
     /// features are there already, so more of them cost little.
     pub fn with_votes(self, votes: usize) -> Self {
@@ -60,48 +59,65 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Accuracy of the walks from noise to label.
-    pub fn accuracy(&self, sampling: Sampling) -> Accuracy {
-        share_of_right(&self.outcomes(sampling))
+    ///
+    /// # Errors
+    /// When `walk` does not suit the model.
+    pub fn accuracy(&self, walk: &Walk) -> Result<Accuracy, WalkError> {
+        Ok(share_of_right(&self.outcomes(walk)?))
     }
 
-    /// The same for the images of each of `classes` classes.
-    pub fn accuracy_per_class(&self, sampling: Sampling, classes: usize) -> Vec<Accuracy> {
-        let outcomes = self.outcomes(sampling);
+    /// Accuracy over the images of each of `classes` classes.
+    ///
+    /// # Errors
+    /// When `walk` does not suit the model.
+    pub fn accuracy_per_class(
+        &self,
+        walk: &Walk,
+        classes: usize,
+    ) -> Result<Vec<Accuracy>, WalkError> {
+        let outcomes = self.outcomes(walk)?;
         let of = |class| share_of_right(outcomes.iter().filter(|outcome| outcome.label == class));
-        (0..classes).map(of).collect()
+        Ok((0..classes).map(of).collect())
     }
 
     /// Where the walks of each image end, in the order of the split.
-    pub fn outcomes(&self, sampling: Sampling) -> Vec<Outcome> {
-        self.outcomes_of(sampling, |sampling, features, first| {
-            sampling.run(self.model, features, first)
+    ///
+    /// # Errors
+    /// When `walk` does not suit the model.
+    pub fn outcomes(&self, walk: &Walk) -> Result<Vec<Outcome>, WalkError> {
+        self.outcomes_of(walk, |walk, features, first| {
+            self.model.walk(features, walk, first)
         })
     }
 
     /// Accuracy where at every step the denoiser is given the latent of another image.
-    pub fn accuracy_on_swapped_latents(&self, sampling: Sampling) -> Accuracy {
-        share_of_right(&self.outcomes_of(sampling, |sampling, features, first| {
-            sampling.run_on_swapped_latents(self.model, features, first)
-        }))
+    ///
+    /// # Errors
+    /// When `walk` does not suit the model.
+    pub fn accuracy_on_swapped_latents(&self, walk: &Walk) -> Result<Accuracy, WalkError> {
+        let outcomes = self.outcomes_of(walk, |walk, features, first| {
+            self.model.walk_on_swapped_latents(features, walk, first)
+        });
+        Ok(share_of_right(&outcomes?))
     }
 
     fn outcomes_of(
         &self,
-        sampling: Sampling,
-        walk: impl Fn(Sampling, &Features, usize) -> Tensor<2> + Sync,
-    ) -> Vec<Outcome> {
+        walk: &Walk,
+        end: impl Fn(&Walk, &Features, usize) -> Result<Tensor<2>, WalkError> + Sync,
+    ) -> Result<Vec<Outcome>, WalkError> {
         let outcomes = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
-            let probabilities = (0..self.votes as u64).map(|vote| {
-                let sampling = Sampling {
-                    seed: sampling.seed.wrapping_add(vote),
-                    ..sampling
-                };
-                let z_1 = walk(sampling, features, i * self.batch);
-                softmax(self.model.readout(features, z_1), 1)
-            });
-            let sum = probabilities.reduce(|sum, one| sum + one);
-            let predicted = sum.expect("one vote at least").argmax(1);
+            let of_vote = |vote: usize| {
+                let walk = walk.with_seed(walk.seed.wrapping_add(vote as u64));
+                let z_1 = end(&walk, features, i * self.batch)?;
+                Ok(softmax(self.model.readout(features, z_1), 1))
+            };
+            let mut sum = of_vote(0)?;
+            for vote in 1..self.votes {
+                sum = sum + of_vote(vote)?;
+            }
+            let predicted = sum.argmax(1);
             let host = |tensor: Tensor<1, Int>| {
                 let data = tensor.into_data();
                 data.iter::<i64>().map(|k| k as usize).collect::<Vec<_>>()
@@ -109,11 +125,13 @@ impl<'a> Evaluator<'a> {
             let pairs = host(labels.clone())
                 .into_iter()
                 .zip(host(predicted.flatten(0, 1)));
-            pairs
-                .map(|(label, predicted)| Outcome { label, predicted })
-                .collect::<Vec<_>>()
+            let outcomes = pairs.map(|(label, predicted)| Outcome { label, predicted });
+            Ok(outcomes.collect::<Vec<_>>())
         });
-        outcomes.concat()
+        Ok(outcomes
+            .into_iter()
+            .collect::<Result<Vec<_>, WalkError>>()?
+            .concat())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the trainer tells those who listen.
 
-use noprop_core::{Accuracy, SamplerKind};
+use noprop_core::{Accuracy, Sampler};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
@@ -66,7 +66,7 @@ pub enum TrainEvent {
         /// `validation` or `test`.
         split: &'static str,
         /// The sampler.
-        sampler: SamplerKind,
+        sampler: Sampler,
         /// T.
         steps: usize,
         /// The result.

@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use noprop_core::NoProp;
+use noprop_core::network::Network;
 
 /// What one shard contributes.
 pub(crate) struct Shard {
@@ -148,12 +149,11 @@ impl Statistics {
             }
         }
         let mut collect = Collect(GradientsParams::new(), false);
-        if model.blocks.is_empty() {
-            model.visit(&mut collect);
-        } else {
-            blocks
+        match model.network() {
+            Network::Shared(_) => model.visit(&mut collect),
+            Network::Blocks(all) => blocks
                 .iter()
-                .for_each(|&block| model.blocks[block].visit(&mut collect));
+                .for_each(|&block| all[block].visit(&mut collect)),
         }
         Self(collect.0)
     }

@@ -35,6 +35,7 @@ pub use dt::{BlockReadout, Dt, DtParts};
 pub use fm::{Fm, FmParts};
 pub use reference::{Reference, ReferenceParts};
 
+use crate::backbone::Backbone;
 use crate::block::Block;
 use crate::config::{LabelEncoderConfig, ModelConfig};
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig, PrototypeSource};
@@ -281,6 +282,17 @@ impl Parts {
             Self::Backprop(backprop) => Some(&backprop.output_head),
             Self::Adjoint(adjoint) => Some(&adjoint.output_head),
             Self::Reference(_) => None,
+        }
+    }
+
+    /// The one backbone, to be replaced; nothing where each block has its own.
+    pub fn backbone_mut(&mut self) -> Option<&mut Backbone> {
+        match self {
+            Self::Ct(ct) => Some(&mut ct.network.backbone),
+            Self::Fm(fm) => Some(&mut fm.network.backbone),
+            Self::Adjoint(adjoint) => Some(&mut adjoint.network.backbone),
+            Self::Reference(reference) => Some(&mut reference.network.backbone),
+            Self::Dt(_) | Self::Backprop(_) => None,
         }
     }
 

@@ -10,10 +10,9 @@ use rayon::prelude::*;
 
 use crate::native::image::{check_shape, decode_image, is_grey};
 use crate::native::{LoadOptions, Progress};
-use crate::{
-    DataError, Dataset, DatasetName, FolderError, FolderOptions, Normalization, Source, Split,
-    holdout,
-};
+use noprop_core::Normalization;
+
+use crate::{DataError, Dataset, DatasetName, FolderError, FolderOptions, Source, Split, holdout};
 
 /// Endings of the files that are read.
 const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
@@ -69,7 +68,7 @@ pub(super) fn load(options: LoadOptions<'_>) -> Result<Dataset, DataError> {
     Ok(Dataset {
         name: DatasetName::Folder,
         classes,
-        normalization: Normalization::of(&train),
+        normalization: Normalization::of(&train.images, train.shape),
         train,
         test,
         source: Source::DataRoot(root),

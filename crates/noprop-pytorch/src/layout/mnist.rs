@@ -2,9 +2,9 @@
 
 use noprop_core::config::LabelEncoderConfig;
 use noprop_core::embedding::ClassEmbeddingConfig;
-use noprop_core::schedule::ScheduleConfig;
+use noprop_core::method::Reference;
 use noprop_core::weights::{HostTensor, Tensors};
-use noprop_core::{ModelConfig, Readout};
+use noprop_core::{Method, ModelConfig};
 
 use super::names::Names;
 use super::reference;
@@ -31,20 +31,22 @@ pub(super) const NAMES: Names = Names(&[
     ("schedule.l2.", "noise.gamma_tilde.2."),
 ]);
 
-pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig, PytorchError> {
-    Ok(ModelConfig {
+pub(super) fn config(
+    tensors: &Tensors,
+    size: [usize; 2],
+) -> Result<(Method, ModelConfig), PytorchError> {
+    let method = Method::ReferenceMnist(Reference {
+        gamma_0: -5.0,
+        gamma_1: 5.0,
+        hidden: reference::hidden(tensors)?,
+        eta: 1.0,
+    });
+    let model = ModelConfig {
         class_embedding: ClassEmbeddingConfig::OneHot,
         label_encoder: LabelEncoderConfig::Linear,
-        schedule: ScheduleConfig::Reference {
-            gamma_0: -5.0,
-            gamma_1: 5.0,
-            hidden: reference::hidden(tensors)?,
-            scale: 1.0,
-            clamp: 1e-5,
-        },
-        readout: Readout::ArgmaxZ,
         ..reference::config(tensors, size)?
-    })
+    };
+    Ok((method, model))
 }
 
 /// W_Embed is the identity and no parameter there.

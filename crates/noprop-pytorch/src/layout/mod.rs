@@ -12,7 +12,7 @@ use core::str::FromStr;
 
 use burn::tensor::Device;
 use noprop_core::weights::{self, ModelCard, Precision, Tensors};
-use noprop_core::{ModelConfig, NoProp};
+use noprop_core::{Method, ModelConfig, NoProp, Normalization};
 
 use crate::error::PytorchError;
 use crate::fit::fit;
@@ -112,19 +112,23 @@ impl Layout {
         tensors
     }
 
-    /// The configuration that the shapes of `tensors`, under our names, tell, for images of
-    /// `height` × `width`.
-    fn config(self, tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig, PytorchError> {
+    /// The method and the architecture that the names and shapes of `tensors`, under our names, tell, for
+    /// images of `size`, height and width.
+    fn config(
+        self,
+        tensors: &Tensors,
+        size: [usize; 2],
+    ) -> Result<(Method, ModelConfig), PytorchError> {
         match self {
             Self::ReferenceMnist => mnist::config(tensors, size),
             Self::ReferenceSimple => simple::config(tensors, size),
             Self::Ours => Err(PytorchError::Content(
-                "shapes alone do not tell the configuration of our models; name their recipe with --recipe"
+                "shapes alone do not tell the configuration of our models; name the recipe that they were trained by"
                     .into(),
             )),
             Self::Torchvision => Err(PytorchError::Content(
                 "this is a ResNet of torchvision, a backbone without the rest of a model; start a \
-                 training from it with `noprop train --init-backbone FILE`"
+                 training from it instead of importing it"
                     .into(),
             )),
         }
@@ -157,7 +161,7 @@ impl FromStr for Layout {
 pub fn import(
     state: StateDict,
     layout: Option<Layout>,
-    config: Option<ModelConfig>,
+    config: Option<(Method, ModelConfig)>,
     size: [usize; 2],
 ) -> Result<Imported, PytorchError> {
     let layout = match layout {
@@ -165,16 +169,17 @@ pub fn import(
         None => Layout::detect(&state.tensors)?,
     };
     let tensors = layout.to_ours(state.tensors);
-    let config = match config {
+    let (method, model) = match config {
         Some(config) if layout != Layout::Torchvision => config,
         _ => layout.config(&tensors, size)?,
     };
-    config.validate()?;
-    let card = nameless(&config);
+    model.validate()?;
+    method.validate(&model)?;
+    let card = nameless(&method, &model);
     let numbers: usize = tensors.values().map(|tensor| tensor.values.len()).sum();
     weights::check_card(&card, 4 * numbers)?;
     let device = Device::flex();
-    let expected = weights::parameters(&NoProp::new(&config, 0, &device)?)?;
+    let expected = weights::parameters(&NoProp::new(&method, &model, 0, &device)?)?;
     fit(&tensors, &expected, "the model")?;
     Ok(Imported {
         model: weights::from_tensors(&tensors, &card, &device)?,
@@ -183,12 +188,15 @@ pub fn import(
 }
 
 /// A card of a model of which no more is known.
-fn nameless(config: &ModelConfig) -> ModelCard {
+fn nameless(method: &Method, model: &ModelConfig) -> ModelCard {
     ModelCard {
-        model: config.clone(),
-        mean: vec![0.0],
-        std: vec![1.0],
-        classes: (0..config.classes).map(|class| class.to_string()).collect(),
+        method: method.clone(),
+        model: model.clone(),
+        normalization: Normalization {
+            mean: vec![0.0],
+            std: vec![1.0],
+        },
+        classes: (0..model.classes).map(|class| class.to_string()).collect(),
         dataset: String::new(),
         blocks: None,
     }
@@ -204,7 +212,7 @@ pub fn export(model: &NoProp, card: &ModelCard) -> Result<(Vec<u8>, Layout), Pyt
     let [_, height, width] = card.model.input;
     let is_it = |layout: &Layout| {
         let config = layout.config(&tensors, [height, width]);
-        config.is_ok_and(|config| config == card.model)
+        config.is_ok_and(|(method, model)| method == card.method && model == card.model)
     };
     let theirs = [Layout::ReferenceMnist, Layout::ReferenceSimple];
     let Some(layout) = theirs.into_iter().find(is_it) else {

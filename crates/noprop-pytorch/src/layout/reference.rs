@@ -40,7 +40,6 @@ pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig,
                 of("denoiser.head.fc2.weight", 0)?,
             ],
             batch_norm: true,
-            ..Default::default()
         },
         ..Default::default()
     })

@@ -29,7 +29,7 @@ pub(super) fn config(tensors: &Tensors) -> Result<ResNetConfig, PytorchError> {
     let kernel = size_of(tensors, "backbone.conv1.weight", 2)?;
     if kernel != 7 {
         return Err(PytorchError::Content(format!(
-            "the stem's {kernel}×{kernel} kernel does not tell its stride; name the recipe with --recipe"
+            "the stem's {kernel}×{kernel} kernel does not tell its stride; name the recipe that the model was trained by"
         )));
     }
     Ok(ResNetConfig {

@@ -2,9 +2,9 @@
 
 use noprop_core::config::LabelEncoderConfig;
 use noprop_core::embedding::{ClassEmbeddingConfig, PrototypeSource};
-use noprop_core::schedule::ScheduleConfig;
+use noprop_core::method::Reference;
 use noprop_core::weights::Tensors;
-use noprop_core::{ModelConfig, Readout};
+use noprop_core::{Method, ModelConfig};
 
 use super::names::Names;
 use super::reference;
@@ -33,20 +33,22 @@ pub(super) const NAMES: Names = Names(&[
     ("schedule.l2.", "noise_schedule.gamma_tilde.2."),
 ]);
 
-pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig, PytorchError> {
-    Ok(ModelConfig {
+pub(super) fn config(
+    tensors: &Tensors,
+    size: [usize; 2],
+) -> Result<(Method, ModelConfig), PytorchError> {
+    let method = Method::ReferenceSimple(Reference {
+        gamma_0: -7.0,
+        gamma_1: 7.0,
+        hidden: reference::hidden(tensors)?,
+        eta: 1.0,
+    });
+    let model = ModelConfig {
         class_embedding: ClassEmbeddingConfig::Prototype {
             source: PrototypeSource::RandomFeatures,
         },
         label_encoder: LabelEncoderConfig::Residual,
-        schedule: ScheduleConfig::Reference {
-            gamma_0: -7.0,
-            gamma_1: 7.0,
-            hidden: reference::hidden(tensors)?,
-            scale: 0.5,
-            clamp: 0.01,
-        },
-        readout: Readout::Denoiser,
         ..reference::config(tensors, size)?
-    })
+    };
+    Ok((method, model))
 }

@@ -1,13 +1,12 @@
 use super::*;
 use noprop_core::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
-use noprop_core::config::{HeadConfig, LabelEncoderConfig, Readout};
+use noprop_core::config::{HeadConfig, LabelEncoderConfig};
 use noprop_core::embedding::{ClassEmbeddingConfig, PrototypeSource};
-use noprop_core::schedule::ScheduleConfig;
+use noprop_core::method::Reference;
 
 /// A small model with the configuration of one of the reference's.
 fn config(layout: Layout) -> ModelConfig {
     let simple = layout == Layout::ReferenceSimple;
-    let pick = |simple_one, mnist_one| if simple { simple_one } else { mnist_one };
     ModelConfig {
         input: [3, 28, 28],
         embed_dim: 8,
@@ -33,33 +32,33 @@ fn config(layout: Layout) -> ModelConfig {
         head: HeadConfig {
             hidden: [8, 8],
             batch_norm: true,
-            ..Default::default()
-        },
-        schedule: ScheduleConfig::Reference {
-            gamma_0: pick(-7.0, -5.0),
-            gamma_1: pick(7.0, 5.0),
-            hidden: 4,
-            scale: pick(0.5, 1.0),
-            clamp: pick(0.01, 1e-5),
-        },
-        readout: if simple {
-            Readout::Denoiser
-        } else {
-            Readout::ArgmaxZ
         },
         ..Default::default()
     }
 }
 
-fn model(config: &ModelConfig) -> (NoProp, ModelCard) {
-    let model = NoProp::new(config, 1, &Device::flex()).expect("a valid configuration");
-    (model, nameless(config))
+fn method(layout: Layout) -> Method {
+    let reference = |gamma: f64| Reference {
+        gamma_0: -gamma,
+        gamma_1: gamma,
+        hidden: 4,
+        eta: 1.0,
+    };
+    match layout {
+        Layout::ReferenceSimple => Method::ReferenceSimple(reference(7.0)),
+        _ => Method::ReferenceMnist(reference(5.0)),
+    }
+}
+
+fn model(method: &Method, config: &ModelConfig) -> (NoProp, ModelCard) {
+    let model = NoProp::new(method, config, 1, &Device::flex()).expect("a valid configuration");
+    (model, nameless(method, config))
 }
 
 #[test]
 fn what_is_exported_comes_back_to_the_bit() {
     for layout in [Layout::ReferenceMnist, Layout::ReferenceSimple] {
-        let (model, card) = model(&config(layout));
+        let (model, card) = model(&method(layout), &config(layout));
         let (bytes, names) = export(&model, &card).expect("a file");
         assert_eq!(names, layout);
         let state = StateDict::read(&bytes).expect("a state dict");
@@ -74,7 +73,10 @@ fn what_is_exported_comes_back_to_the_bit() {
 
 #[test]
 fn gamma_has_no_dimensions_there() {
-    let (model, card) = model(&config(Layout::ReferenceMnist));
+    let (model, card) = model(
+        &method(Layout::ReferenceMnist),
+        &config(Layout::ReferenceMnist),
+    );
     let (bytes, _) = export(&model, &card).expect("a file");
     let tensors = StateDict::read(&bytes).expect("a state dict").tensors;
     assert_eq!(tensors["noise.gamma0"].shape, [0; 0]);
@@ -88,21 +90,25 @@ fn a_model_that_is_almost_the_references_keeps_our_names() {
         time_scale: 2.0,
         ..config(Layout::ReferenceMnist)
     };
-    let (model, card) = model(&changed);
+    let method = method(Layout::ReferenceMnist);
+    let (model, card) = model(&method, &changed);
     let (bytes, names) = export(&model, &card).expect("a file");
     assert_eq!(names, Layout::Ours);
     let state = StateDict::read(&bytes).expect("a state dict");
     assert!(state.tensors.contains_key("denoiser.head.fc1.weight"));
     // Without a configuration shapes do not tell it.
     let error = import(state.clone(), None, None, [28, 28]).expect_err("no configuration");
-    assert!(error.to_string().contains("--recipe"), "{error}");
-    let imported = import(state, None, Some(changed), [28, 28]).expect("a model");
+    assert!(error.to_string().contains("name the recipe"), "{error}");
+    let imported = import(state, None, Some((method, changed)), [28, 28]).expect("a model");
     assert_eq!(imported.layout, Layout::Ours);
 }
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let (model, card) = model(&config(Layout::ReferenceMnist));
+    let (model, card) = model(
+        &method(Layout::ReferenceMnist),
+        &config(Layout::ReferenceMnist),
+    );
     let (bytes, _) = export(&model, &card).expect("a file");
     let mut state = StateDict::read(&bytes).expect("a state dict");
     let refusal = |state: &StateDict, layout| {
@@ -118,14 +124,17 @@ fn what_does_not_fit_is_named() {
     state.tensors.insert("fuse.net.1.bias".into(), bias.clone());
     state.tensors.insert("extra".into(), bias);
     assert!(refusal(&state, None).contains("extra is in the file"));
-    assert!(refusal(&state, Some(Layout::Torchvision)).contains("--init-backbone"));
+    assert!(refusal(&state, Some(Layout::Torchvision)).contains("start a training"));
     state.tensors.retain(|name, _| name.starts_with("fuse"));
     assert!(refusal(&state, None).contains("no model that is known"));
 }
 
 #[test]
 fn an_absurd_width_is_refused_before_it_is_made() {
-    let (model, card) = model(&config(Layout::ReferenceMnist));
+    let (model, card) = model(
+        &method(Layout::ReferenceMnist),
+        &config(Layout::ReferenceMnist),
+    );
     let (bytes, _) = export(&model, &card).expect("a file");
     let mut state = StateDict::read(&bytes).expect("a state dict");
     let width = 1_000_000;

@@ -66,7 +66,7 @@ impl Trainer {
         if train_split.len() < recipe.train.batch_size {
             return Err(TrainError::Data(format!(
                 "{} training images remain after holding out {} for validation, fewer than one batch of {}; \
-                 choose a smaller --batch-size",
+                 choose a smaller train.batch_size",
                 train_split.len(),
                 validation.len(),
                 recipe.train.batch_size
@@ -83,7 +83,7 @@ impl Trainer {
             held_out.insert(0, ("validation", upload(&validation, device)));
         }
 
-        let model = start.apply(NoProp::new(&recipe.model, seed, &tracked)?)?;
+        let model = start.apply(NoProp::new(&recipe.method, &recipe.model, seed, &tracked)?)?;
         let mut trainer = Self {
             optimizer: optimizer::build(&recipe.train),
             model,
@@ -154,7 +154,7 @@ impl Trainer {
                 }
             }
             listen(self.end_epoch()?);
-            self.evaluate(listen);
+            self.evaluate(listen)?;
             if listen(self.checkpoint_event()?) == Flow::Stop {
                 return Ok(());
             }
@@ -199,29 +199,30 @@ impl Trainer {
         })
     }
 
-    fn evaluate(&self, listen: &mut dyn FnMut(TrainEvent) -> Flow) {
+    fn evaluate(&self, listen: &mut dyn FnMut(TrainEvent) -> Flow) -> Result<(), TrainError> {
         let epoch = self.progress.epoch;
         let config = &self.recipe.eval;
         if !epoch.is_multiple_of(config.every) && epoch != self.recipe.train.epochs {
-            return;
+            return Ok(());
         }
         if self.recipe.part().is_some() {
             // A walk needs all blocks.
-            return;
+            return Ok(());
         }
         let model = self.trained();
-        let sampling = config.sampling();
+        let walk = self.recipe.eval_walk();
         for (name, split) in &self.held_out {
             let evaluator = Evaluator::new(&model, split, &self.workers);
-            let accuracy = evaluator.with_votes(config.votes).accuracy(sampling);
+            let accuracy = evaluator.with_votes(config.votes).accuracy(&walk)?;
             listen(TrainEvent::Evaluated {
                 epoch,
                 split: name,
-                sampler: config.sampler,
-                steps: config.steps,
+                sampler: walk.sampler,
+                steps: walk.steps,
                 accuracy,
             });
         }
+        Ok(())
     }
 
     fn checkpoint_event(&self) -> Result<TrainEvent, TrainError> {

@@ -26,14 +26,14 @@ impl Start {
     /// When the weights do not fit, or the model has a backbone for each block.
     pub(super) fn apply(&self, mut model: NoProp) -> Result<NoProp, TrainError> {
         if let Self::Backbone(weights) = self {
-            let Some(backbone) = &model.backbone else {
-                return Err(TrainError::Data(
-                    "NoProp-DT has a backbone in each of its blocks, and the weights to start from are of \
-                     one; leave out --init-backbone or train CT or FM"
-                        .into(),
-                ));
+            let Some(backbone) = model.parts.backbone_mut() else {
+                return Err(TrainError::Data(format!(
+                    "a model of method {} has a backbone in each of its blocks, and the weights to start from \
+                     are of one backbone; leave out train.init_backbone, or train another method",
+                    model.method().name()
+                )));
             };
-            model.backbone = Some(load_backbone(backbone.valid(), weights)?.train());
+            *backbone = load_backbone(backbone.valid(), weights)?.train();
         }
         Ok(model)
     }

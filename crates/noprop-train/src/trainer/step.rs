@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use noprop_core::dropout::Dropout;
-use noprop_core::objective::{Batch, Loss, readout_loss};
+use noprop_core::method::{Batch, Loss};
 use noprop_core::{NoProp, seeded};
 
 use super::replica::Replica;
@@ -27,7 +27,11 @@ impl Trainer {
 
         let tasks = self.tasks(step, indices.len());
         let block = match &tasks[..] {
-            [task] => self.recipe.blocks().map(|_| task.block + 1),
+            [task] => self
+                .recipe
+                .method
+                .independent_blocks()
+                .map(|_| task.block + 1),
             _ => None,
         };
         let (gradients, losses) = self.gradients(indices, step, &tasks);
@@ -85,7 +89,7 @@ impl Trainer {
                         labels: labels.clone(),
                         draws: task.draws.upload(rows.clone(), device),
                         dropout: self.dropout(task, rows.clone(), device),
-                        block: task.block,
+                        block: task.is_ours.then_some(task.block),
                     };
                     self.run_task(task, model, batch, rows.start)
                 })
@@ -101,9 +105,9 @@ impl Trainer {
         // Each shard has running statistics of its own: shared ones would depend on timing.
         let plain = self.model.valid();
         let ours = tasks.iter().filter(|task| task.is_ours);
-        let trained: Vec<usize> = match self.recipe.blocks() {
+        let trained: Vec<usize> = match self.recipe.method.independent_blocks() {
             Some(_) => ours.map(|task| task.block).collect(),
-            None => (0..self.model.blocks.len()).collect(),
+            None => (0..self.recipe.method.blocks().unwrap_or(0)).collect(),
         };
         let results = self.workers.map(count, |i| {
             let rows = bounds[i]..bounds[i + 1];
@@ -144,25 +148,16 @@ impl Trainer {
         batch: Batch,
         first_row: usize,
     ) -> (GradientsParams, Option<Tensor<1>>) {
-        if !task.is_ours {
-            let loss = readout_loss(model, batch.labels, batch.draws);
-            return (
-                GradientsParams::from_grads(loss.total.backward(), model),
-                None,
-            );
-        }
         let (gradients, loss) = match batch.dropout {
             Dropout::Device => {
                 // Another seed for each shard: equal masks would be no masks of the batch.
                 let place = task.stream ^ (first_row as u64) << 40;
                 let seed = self.recipe.train.seed ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                seeded(&model.device(), seed, || {
-                    self.recipe.objective.gradients(model, batch)
-                })
+                seeded(&model.device(), seed, || model.gradients(batch))
             }
-            _ => self.recipe.objective.gradients(model, batch),
+            _ => model.gradients(batch),
         };
-        (gradients, Some(terms(loss)))
+        (gradients, task.is_ours.then(|| terms(loss)))
     }
 
     /// Reads the pending losses: their mean per step, or nothing when there are none.

@@ -8,8 +8,8 @@ use core::ops::Range;
 
 use burn::tensor::Device;
 use noprop_core::dropout::Dropout;
+use noprop_core::method::HostDraws;
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::objective::HostDraws;
 
 use super::Trainer;
 use crate::block_order::BlockOrder;
@@ -29,7 +29,7 @@ pub(super) struct Task {
 impl Trainer {
     /// Passes over the training images in an epoch.
     pub(super) fn passes(&self) -> usize {
-        match (self.recipe.blocks(), self.order()) {
+        match (self.recipe.method.independent_blocks(), self.order()) {
             (None, _) | (_, BlockOrder::Parallel) => 1,
             (Some(blocks), BlockOrder::Paper | BlockOrder::Random) => blocks,
         }
@@ -41,7 +41,8 @@ impl Trainer {
     pub(super) fn tasks(&self, step: usize, count: usize) -> Vec<Task> {
         let seed = self.recipe.train.seed;
         let dim = self.recipe.model.latent_dim();
-        let blocks = self.recipe.blocks().unwrap_or(1);
+        let times = self.recipe.method.time_sampling();
+        let blocks = self.recipe.method.independent_blocks().unwrap_or(1);
         let ours = self.recipe.part().map_or(0..blocks, |part| part.indices());
         let task = |block| {
             let stream = (step * blocks + block) as u64;
@@ -49,8 +50,7 @@ impl Trainer {
             Task {
                 block,
                 is_ours: ours.contains(&block),
-                draws: HostDraws::new(&mut source, count, dim)
-                    .with_times(self.recipe.objective.time_sampling()),
+                draws: HostDraws::new(&mut source, count, dim, times),
                 stream,
             }
         };
