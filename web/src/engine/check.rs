@@ -1,6 +1,6 @@
 //! The numbers that `noprop check` compares.
 
-use super::{Engine, Failure, Parts, sampling};
+use super::{Engine, Failure, Parts, asked};
 use crate::protocol::{CheckNumbers, Walk, WalkNumbers};
 
 /// Images that go through the network together.
@@ -18,10 +18,6 @@ impl Engine {
             walks: walks.iter().map(|_| WalkNumbers::default()).collect(),
             ms: 0.0,
         };
-        for walk in walks {
-            let config = self.model.config();
-            sampling(walk).check(config).map_err(|e| e.to_string())?;
-        }
         for (i, pixels) in pixels.chunks(BATCH * self.image_size()).enumerate() {
             let features = self.features(pixels)?;
             let mut parts = Parts::default();
@@ -30,12 +26,11 @@ impl Engine {
             numbers.features.extend(values);
             for (walk, all) in walks.iter().zip(&mut numbers.walks) {
                 let first = i * BATCH;
-                let z_0 = self.initial(walk, first, features.len());
-                let z_1 =
-                    sampling(walk).run_from(&self.model, &features, z_0, first, &mut |_, _| {});
+                let z_1 = self.model().walk(&features, &asked(walk), first);
+                let z_1 = z_1.map_err(|e| e.to_string())?;
                 let mut parts = Parts::default();
                 parts.add(z_1.clone());
-                parts.add(self.model.readout(&features, z_1));
+                parts.add(self.model().readout(&features, z_1));
                 let [latents, logits] = parts.read().await?;
                 all.latents.extend(latents);
                 all.logits.extend(logits);

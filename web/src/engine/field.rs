@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use noprop_core::predicted_class;
 
-use super::{Engine, Failure, Parts, belief};
+use super::{Engine, Failure, Parts};
 use crate::protocol::Field;
 
 /// Points of one request.
@@ -31,7 +31,7 @@ impl Engine {
         t: f32,
         plane: Plane<'_>,
     ) -> Result<Field, Failure> {
-        let d = self.model.config().latent_dim();
+        let d = self.model().config().latent_dim();
         let n = plane.points.len() / 2;
         let sound = plane.axes.len() == 2 * d
             && plane.origin.len() == d
@@ -61,7 +61,7 @@ impl Engine {
             };
             [along(0), along(1)]
         });
-        let beliefs = scores.chunks(self.card.classes.len());
+        let beliefs = scores.chunks(self.classes().len());
         Ok(Field {
             id,
             velocity: velocity.collect(),
@@ -82,13 +82,13 @@ impl Engine {
         if let Some(fused) = &self.fused {
             return fused.estimate(&features, &z, t).await;
         }
-        let d = self.model.config().latent_dim();
+        let d = self.model().config().latent_dim();
         let n = z.len() / d;
         let z = Tensor::<2>::from_data(TensorData::new(z, [n, d]), &self.device);
-        let (slope, logits) = belief::slope(&self.model, &features.repeat(n), z, t);
+        let (velocity, estimate) = self.model().velocity(&features.repeat(n), z, t);
         let mut parts = Parts::default();
-        parts.add(slope);
-        parts.add(logits);
+        parts.add(velocity);
+        parts.add(estimate.logits);
         parts.read().await
     }
 }

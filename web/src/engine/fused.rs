@@ -3,11 +3,16 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::noise::initial_latents;
-use noprop_core::{Features, NoProp, SamplerKind, weights};
+use noprop_core::{Features, NoProp, Sampler, weights};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
 
 use super::walked::{self, Walked};
 use super::{Failure, Parts};
+
+/// Whether the solver has this sampler.
+pub fn solves(sampler: Sampler) -> bool {
+    Plan::solves(sampler)
+}
 
 /// A solver with what it needs of the model.
 pub struct Fused {
@@ -15,7 +20,7 @@ pub struct Fused {
     model: NoProp,
     solver: FusedSolver,
     /// The last tables, by sampler and T.
-    plan: Option<(SamplerKind, usize, Plan)>,
+    plan: Option<(Sampler, usize, Plan)>,
 }
 
 impl Fused {
@@ -34,14 +39,6 @@ impl Fused {
             solver,
             plan: None,
         })
-    }
-
-    /// Whether it has this sampler.
-    pub fn solves(&self, kind: SamplerKind) -> bool {
-        matches!(
-            kind,
-            SamplerKind::Ddim | SamplerKind::Euler | SamplerKind::Heun
-        )
     }
 
     /// As [`super::Engine::walk`].

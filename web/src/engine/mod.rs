@@ -4,7 +4,6 @@
 //! twice, the features and then its own result, since it has a device of its own.
 
 mod accuracy;
-mod belief;
 mod check;
 mod field;
 #[cfg(feature = "gpu")]
@@ -15,17 +14,14 @@ mod trace;
 mod walked;
 
 use burn::tensor::{Device, Tensor};
-use noprop_core::sampler::Sampling;
-use noprop_core::schedule::{NoiseSchedule, even_times};
-use noprop_core::weights::{self, ModelCard};
-use noprop_core::{Features, NoProp, SamplerKind};
-use noprop_data::{DeviceSplit, Normalization, Split};
+use noprop_core::schedule::even_times;
+use noprop_core::{Classifier, Features, NoProp, ProcessKind, Sampler, Walk};
 
 pub use accuracy::AccuracyRun;
 pub use field::Plane;
 pub use self_test::self_test;
 
-use crate::protocol::{Backend, Walk};
+use crate::protocol::{self, Backend};
 use parts::Parts;
 
 /// Sentence for people.
@@ -34,9 +30,7 @@ pub type Failure = String;
 /// A model on a device.
 pub struct Engine {
     backend: Backend,
-    model: NoProp,
-    card: ModelCard,
-    normalization: Normalization,
+    classifier: Classifier,
     device: Device,
     /// Whole walks in one dispatch, where the device can.
     #[cfg(feature = "gpu")]
@@ -60,7 +54,7 @@ pub struct Description {
     /// Whether it is flow matching's, whose walks go along t rather than λ.
     pub is_flow: bool,
     /// The samplers that walk it.
-    pub samplers: Vec<SamplerKind>,
+    pub samplers: Vec<Sampler>,
     /// T, where it walks in that many steps only.
     pub steps: Option<u32>,
 }
@@ -71,17 +65,10 @@ impl Engine {
     /// # Errors
     /// When they are not weights of ours, or lack blocks.
     pub fn new(bytes: Vec<u8>, backend: Backend, device: Device) -> Result<Self, Failure> {
-        let (model, card) = weights::from_bytes(bytes, &device).map_err(|e| e.to_string())?;
-        card.check_complete().map_err(|e| e.to_string())?;
-        let normalization = Normalization {
-            mean: card.mean.clone(),
-            std: card.std.clone(),
-        };
+        let classifier = Classifier::load(bytes, &device).map_err(|e| e.to_string())?;
         Ok(Self {
             backend,
-            model,
-            card,
-            normalization,
+            classifier,
             device,
             #[cfg(feature = "gpu")]
             fused: None,
@@ -106,13 +93,16 @@ impl Engine {
 
     /// Names of the classes.
     pub fn classes(&self) -> &[String] {
-        &self.card.classes
+        self.classifier.classes()
     }
 
     /// Shape of an image: channels, height, width. Grey images stay grey for a model of three channels.
     pub fn shape(&self) -> [usize; 3] {
-        let [_, height, width] = self.card.model.input;
-        [self.card.mean.len(), height, width]
+        self.classifier.image_shape()
+    }
+
+    fn model(&self) -> &NoProp {
+        self.classifier.model()
     }
 
     /// Numbers of an image.
@@ -125,16 +115,14 @@ impl Engine {
     /// # Errors
     /// When the device fails.
     pub async fn describe(&self) -> Result<Description, Failure> {
-        let embeddings = self.model.class_embedding.weight.val();
+        let model = self.model();
+        let embeddings = model.class_embedding.weight.val();
         let [m, d] = embeddings.dims();
-        let log_snr = self
-            .model
-            .schedule
-            .at(even_times(100, &self.device))
-            .log_snr;
+        let times = even_times(100, &self.device);
+        let log_snr = model.schedule_at(times).map(|at| at.log_snr);
         let mut parts = Parts::default();
         parts.add(embeddings);
-        parts.add(log_snr);
+        parts.add_if_any(log_snr);
         let [embeddings, log_snr] = parts.read().await?;
         let unit = |i: usize, j: usize| f32::from(u8::from(i == j));
         let one_hot = m == d && (0..m * d).all(|k| embeddings[k] == unit(k / d, k % d));
@@ -142,30 +130,17 @@ impl Engine {
             embeddings,
             one_hot,
             latent_dim: d,
-            parameters: burn::module::Module::num_params(&self.model),
+            parameters: burn::module::Module::num_params(model),
             log_snr,
-            is_flow: matches!(self.model.schedule, NoiseSchedule::Flow(_)),
-            samplers: self.samplers(),
-            steps: self.model.config().blocks().map(|steps| steps as u32),
+            is_flow: model.method().process() == ProcessKind::Flow,
+            samplers: Sampler::serving(model.method().process()).collect(),
+            steps: model.method().blocks().map(|steps| steps as u32),
         })
-    }
-
-    /// The samplers that walk the model.
-    fn samplers(&self) -> Vec<SamplerKind> {
-        let config = self.model.config();
-        let walks = |kind: &SamplerKind| kind.check(config).is_ok();
-        SamplerKind::ALL.into_iter().filter(walks).collect()
     }
 
     /// Features of `pixels`, one image or several `[n, c, h, w]`.
     fn features(&self, pixels: &[u8]) -> Result<Features, Failure> {
-        let n = pixels.len() / self.image_size();
-        let split =
-            Split::new(pixels.to_vec(), vec![0; n], self.shape(), 1).map_err(|e| e.to_string())?;
-        let channels = self.card.model.input[0];
-        let split = DeviceSplit::new(&split, &self.normalization, channels, &self.device);
-        let all: Vec<usize> = (0..n).collect();
-        Ok(self.model.features(split.batch(&all).0))
+        self.classifier.features(pixels).map_err(|e| e.to_string())
     }
 
     /// Features of one image, from memory if it is the last one.
@@ -187,19 +162,14 @@ impl Engine {
         self.last = Some((pixels.to_vec(), features.clone()));
         Ok(features)
     }
-
-    /// z_0 of images `first .. first + count`, scaled by the walk's temperature.
-    fn initial(&self, walk: &Walk, first: usize, count: usize) -> Tensor<2> {
-        sampling(walk)
-            .initial(&self.model, first, count)
-            .mul_scalar(walk.temperature)
-    }
 }
 
-fn sampling(walk: &Walk) -> Sampling {
-    Sampling {
-        kind: walk.sampler,
+/// The walk that a request asks for.
+fn asked(walk: &protocol::Walk) -> Walk {
+    Walk {
+        sampler: walk.sampler,
         steps: walk.steps.max(1) as usize,
         seed: walk.seed,
+        temperature: walk.temperature,
     }
 }

@@ -7,20 +7,29 @@ use super::Failure;
 /// Tensors that wait to be read together.
 #[derive(Default)]
 pub struct Parts {
-    flat: Vec<Tensor<1>>,
+    flat: Vec<Option<Tensor<1>>>,
 }
 
 impl Parts {
     /// Adds a tensor of any shape; it comes back row-major.
     pub fn add<const D: usize>(&mut self, tensor: Tensor<D>) {
         let n = tensor.dims().iter().product::<usize>();
-        self.flat.push(tensor.reshape([n]));
+        self.flat.push(Some(tensor.reshape([n])));
+    }
+
+    /// Adds a tensor, or nothing, which comes back as no numbers.
+    pub fn add_if_any<const D: usize>(&mut self, tensor: Option<Tensor<D>>) {
+        match tensor {
+            Some(tensor) => self.add(tensor),
+            None => self.flat.push(None),
+        }
     }
 
     /// Reads all of them. `N` is how many were added.
     pub async fn read<const N: usize>(self) -> Result<[Vec<f32>; N], Failure> {
-        let lengths: Vec<usize> = self.flat.iter().map(|part| part.dims()[0]).collect();
-        let data = Tensor::cat(self.flat, 0)
+        let length = |part: &Option<Tensor<1>>| part.as_ref().map_or(0, |part| part.dims()[0]);
+        let lengths: Vec<usize> = self.flat.iter().map(length).collect();
+        let data = Tensor::cat(self.flat.into_iter().flatten().collect(), 0)
             .into_data_async()
             .await
             .map_err(|e| {

@@ -3,7 +3,8 @@
 
 use burn::tensor::Device;
 use burn::tensor::activation::softmax;
-use noprop_core::{SamplerKind, predicted_class};
+use noprop_core::predicted_class;
+use noprop_core::sampler::Sampler;
 
 use super::walked::Start;
 use super::{Engine, Failure, Parts};
@@ -27,9 +28,12 @@ pub async fn self_test(
 ) -> Result<SelfTest, Failure> {
     let mut cpu = Engine::new(weights, Backend::Cpu, Device::flex())?;
     let pixels = &images[..images.len().min(IMAGES * engine.image_size())];
+    // The first sampler of the table that serves the model, in ten steps: DDIM on diffusion.
+    let method = cpu.model().method();
+    let usual = method.default_walk().sampler;
     let walk = Walk {
-        sampler: SamplerKind::Ddim,
-        steps: cpu.model.config().blocks().unwrap_or(10) as u32,
+        sampler: Sampler::serving(method.process()).next().unwrap_or(usual),
+        steps: method.blocks().unwrap_or(10) as u32,
         seed: 0,
         temperature: 1.0,
     };

@@ -4,7 +4,7 @@ use burn::tensor::activation::softmax;
 use noprop_core::predicted_class;
 
 use super::walked::{Start, Walked};
-use super::{Engine, Failure, Parts, belief};
+use super::{Engine, Failure, Parts, asked};
 use crate::protocol::{Trace, Walk};
 
 impl Engine {
@@ -38,10 +38,12 @@ impl Engine {
         let [_, states, d] = all.dims();
         let main = all.clone().narrow(0, 0, 1).reshape([states, d]);
         let z_1 = all.clone().narrow(1, states - 1, 1).reshape([seeds, d]);
-        let times = walk
-            .sampler
-            .times(&model.schedule, states - 1, &main.device());
-        let point = model.schedule.at(times.clone());
+        let walk = asked(walk);
+        let times = model.times(&walk);
+        let (alpha_bar, log_snr) = match model.schedule_at(times.clone()) {
+            Some(at) => (Some(at.alpha_bar), Some(at.log_snr)),
+            None => (None, None),
+        };
 
         let mut parts = Parts::default();
         parts.add(all);
@@ -49,11 +51,11 @@ impl Engine {
             model.readout(&features.repeat(states), main.clone()),
             1,
         ));
-        parts.add(belief::along(&model, &features, main, times.clone()));
+        parts.add(model.beliefs(&features, main, &walk));
         parts.add(model.readout(&features.repeat(seeds), z_1));
         parts.add(times);
-        parts.add(point.alpha_bar);
-        parts.add(point.log_snr);
+        parts.add_if_any(alpha_bar);
+        parts.add_if_any(log_snr);
         let [
             latents,
             probabilities,
@@ -63,7 +65,7 @@ impl Engine {
             alpha_bar,
             log_snr,
         ] = parts.read().await?;
-        let classes = self.card.classes.len();
+        let classes = self.classes().len();
         Ok(Trace {
             id,
             latents,

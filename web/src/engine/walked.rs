@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use noprop_core::{Features, NoProp};
 
-use super::{Engine, Failure, sampling};
+use super::{Engine, Failure, asked};
 use crate::protocol::Walk;
 
 /// A walk, and what reads it on the device where it is.
@@ -38,31 +38,32 @@ impl Engine {
     /// # Errors
     /// When the sampler does not walk this model, or the device fails.
     pub async fn walk(&mut self, start: Start<'_>) -> Result<Walked, Failure> {
-        let config = self.model.config();
-        sampling(start.walk)
-            .check(config)
-            .map_err(|e| e.to_string())?;
+        let walk = asked(start.walk);
+        let method = self.model().method();
+        method.check_walk(&walk).map_err(|e| e.to_string())?;
         #[cfg(feature = "gpu")]
         if let Some(fused) = &mut self.fused
-            && fused.solves(start.walk.sampler)
+            && fused::solves(start.walk.sampler)
         {
             return fused.walk(start).await;
         }
         let cloud = start.features.repeat(start.seeds);
-        let z_0 = self.initial(start.walk, start.first, cloud.len());
+        let model = self.model();
+        let z_0 = model.initial_latents(&walk, start.first, cloud.len());
         let mut latents = vec![z_0.clone()];
         let mut observe = |_, z: &Tensor<2>| {
             if start.record {
                 latents.push(z.clone());
             }
         };
-        let z_1 =
-            sampling(start.walk).run_from(&self.model, &cloud, z_0, start.first, &mut observe);
+        let z_1 = model
+            .walk_from(&cloud, z_0, &walk, start.first, &mut observe)
+            .map_err(|e| e.to_string())?;
         if !start.record {
             latents = vec![z_1];
         }
         Ok(Walked {
-            model: self.model.clone(),
+            model: model.clone(),
             features: start.features.clone(),
             latents: Tensor::stack(latents, 1),
         })
