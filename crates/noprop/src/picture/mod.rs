@@ -14,7 +14,7 @@ use std::f64::consts::TAU;
 use anyhow::{Context, Result};
 use image::RgbImage;
 
-use text::{clipped, data_uri, hue, percent, short};
+use text::{at, clipped, data_uri, hue, likeliest, percent, short};
 use timeline::Timeline;
 
 /// A walk of one image from noise to a label.
@@ -60,7 +60,7 @@ const SPREAD: f64 = 0.6;
 /// Left and lower end, width and height of the columns that show how much noise is left.
 const COLUMNS: (f64, f64, f64, f64) = (212.0, 374.0, 280.0, 26.0);
 /// Left end of the rows' names and of their bars, right end of the bars and of the numbers.
-const ROWS: (f64, f64, f64, f64) = (530.0, 610.0, 726.0, 774.0);
+const ROWS: (f64, f64, f64, f64) = (530.0, 618.0, 726.0, 774.0);
 
 const STYLE: &str = "\
 .card{fill:#fff;stroke:#d9dee6}.disc{fill:#f3f5f8}.ring{fill:none;stroke:#d9dee6}.track{fill:#e4e8ee}\
@@ -129,7 +129,11 @@ impl Picture<'_> {
             };
             let class = likeliest(belief).unwrap_or_default();
             let name = clipped(&self.walk.classes, class, 12);
-            let size = if name.chars().count() < 4 { 34 } else { 24 };
+            let size = match name.chars().count() {
+                ..4 => 34,
+                4..8 => 26,
+                _ => 20,
+            };
             self.put(&format!(
                 "<g class=\"{}\"><text class=\"quiet\" x=\"{x}\" y=\"204\">{what}</text>\
                  <text class=\"ink bold\" x=\"{x}\" y=\"240\" font-size=\"{size}\">{name}</text>\
@@ -167,8 +171,7 @@ impl Picture<'_> {
         }
         let (u, z) = (self.timeline.travel(&u), self.timeline.travel(&z));
         self.put(&format!(
-            "<g {u}><circle class=\"hollow\" r=\"13\" stroke-width=\"2\"/>\
-             <text class=\"ink halo\" x=\"13\" y=\"-10\" font-style=\"italic\">û</text></g>\
+            "<g {u}><circle class=\"hollow\" r=\"13\" stroke-width=\"2\"/></g>\
              <g {z}><circle class=\"ink halo\" r=\"9\"/>\
              <text class=\"paper\" y=\"4\" text-anchor=\"middle\" font-style=\"italic\">z</text></g>"
         ));
@@ -247,15 +250,18 @@ impl Picture<'_> {
     fn rows(&mut self) {
         let (name_x, bar_x, bar_end, number_x) = ROWS;
         self.put(&format!(
-            "<rect class=\"quiet\" x=\"{name_x}\" y=\"31\" width=\"14\" height=\"9\"/>\
-             <text class=\"quiet\" x=\"{0}\" y=\"40\">û: the guess from image and z</text>\
-             <rect class=\"ink\" x=\"{name_x}\" y=\"52\" width=\"14\" height=\"4\"/>\
-             <text class=\"quiet\" x=\"{0}\" y=\"59\">z: what z alone says</text>",
-            name_x + 22.0,
+            "<rect class=\"quiet\" x=\"{name_x}\" y=\"31\" width=\"16\" height=\"10\"/>\
+             <circle class=\"hollow\" cx=\"{0}\" cy=\"36\" r=\"6\" stroke-width=\"2\"/>\
+             <text class=\"quiet\" x=\"{1}\" y=\"40\">û: the guess from image and z</text>\
+             <rect class=\"ink\" x=\"{name_x}\" y=\"56\" width=\"16\" height=\"4\"/>\
+             <circle class=\"ink\" cx=\"{0}\" cy=\"58\" r=\"6\"/>\
+             <text class=\"quiet\" x=\"{1}\" y=\"62\">z: what z alone says</text>",
+            name_x + 28.0,
+            name_x + 42.0,
         ));
         let width = bar_end - bar_x;
         for (row, class) in self.shown().into_iter().enumerate() {
-            let y = 80.0 + 25.0 * row as f64;
+            let y = 82.0 + 25.0 * row as f64;
             let guessed: Vec<f32> = self
                 .frames
                 .iter()
@@ -380,19 +386,4 @@ fn place(along: &[f32]) -> (f64, f64) {
     }
     let share = DISC.2 / (x.hypot(y) + SPREAD);
     (DISC.0 + share * x, DISC.1 + share * y)
-}
-
-/// The entry of `class`, from 0 to 1; 0 where there is none or it is no number.
-fn at(probabilities: &[f32], class: usize) -> f32 {
-    let p = probabilities.get(class).copied().unwrap_or_default();
-    if p.is_finite() {
-        p.clamp(0.0, 1.0)
-    } else {
-        0.0
-    }
-}
-
-/// The class with the largest entry.
-fn likeliest(probabilities: &[f32]) -> Option<usize> {
-    (0..probabilities.len()).max_by(|&a, &b| at(probabilities, a).total_cmp(&at(probabilities, b)))
 }

@@ -1,4 +1,4 @@
-//! Numbers, names and images as text of an SVG file.
+//! Probabilities, numbers, names and images as text of an SVG file.
 
 use std::fmt::Write as _;
 use std::io::Cursor;
@@ -19,6 +19,21 @@ const HUES: [&str; 10] = [
 
 pub fn hue(class: usize) -> &'static str {
     HUES[class % HUES.len()]
+}
+
+/// The entry of `class`, from 0 to 1; 0 where there is none or it is no number.
+pub fn at(probabilities: &[f32], class: usize) -> f32 {
+    let p = probabilities.get(class).copied().unwrap_or_default();
+    if p.is_finite() {
+        p.clamp(0.0, 1.0)
+    } else {
+        0.0
+    }
+}
+
+/// The class with the largest entry.
+pub fn likeliest(probabilities: &[f32]) -> Option<usize> {
+    (0..probabilities.len()).max_by(|&a, &b| at(probabilities, a).total_cmp(&at(probabilities, b)))
 }
 
 pub fn percent(share: f64) -> String {

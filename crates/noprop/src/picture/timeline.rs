@@ -92,7 +92,7 @@ impl Timeline {
 
     /// Attributes of a group that is as wide as these shares of its width say; a still shows the last.
     pub fn grow(&mut self, shares: &[f32]) -> String {
-        let share = |share: &f32| short(f64::from(*share), 3);
+        let share = |share: &f32| short(f64::from(*share), 2);
         let values = shares
             .iter()
             .map(|p| format!("transform:scaleX({})", share(p)));
