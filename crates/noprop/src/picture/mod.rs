@@ -1,0 +1,389 @@
+//! A recorded walk as an animated picture: one SVG file with CSS animations, without scripts and fonts.
+//!
+//! Left stands the image, in the middle the latent z among the class points, right what the two beliefs of every
+//! step are. A still shows the last step and the whole way.
+
+mod text;
+mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+use std::f64::consts::TAU;
+
+use anyhow::{Context, Result};
+use image::RgbImage;
+
+use text::{at, clipped, data_uri, hue, likeliest, percent, short};
+use timeline::Timeline;
+
+/// A walk of one image from noise to a label.
+pub(crate) struct RecordedWalk {
+    /// The image; a grey one has three equal channels.
+    pub image: RgbImage,
+    /// Names of the m classes.
+    pub classes: Vec<String>,
+    /// The walk at the times t_0 = 0, …, t_T = 1: T + 1 entries.
+    pub steps: Vec<RecordedStep>,
+}
+
+/// A walk at the time t_k, with latent z_k.
+pub(crate) struct RecordedStep {
+    /// The share of noise in the variance of z_k: 1 − ᾱ(t_k) of diffusion, 1 − t_k of flow matching.
+    pub noise_share: f64,
+    /// Class probabilities of the denoiser's estimate û(z_k, x, t_k), m numbers. NoProp-DT has no block after the
+    /// last step: there the last entry repeats the one before.
+    pub estimate: Vec<f32>,
+    /// Class probabilities that the readout gives for z_k, m numbers.
+    pub readout: Vec<f32>,
+    /// z_k · u_c / ‖u_c‖² for each class embedding u_c, m numbers; with one-hot embeddings this is z_k itself.
+    pub along: Vec<f32>,
+}
+
+/// Most rows of class beliefs: the likeliest ones in the end.
+const MOST_ROWS: usize = 10;
+/// With more classes than this, the ring names only those that the rows show and the network at some time takes
+/// seriously.
+const MOST_NAMES: usize = 16;
+/// The belief from which on the network takes a class seriously.
+const SERIOUS: f32 = 0.1;
+/// The belief from which on it is printed.
+const PRINTED: f32 = 0.005;
+
+/// Corner and side of the image.
+const IMAGE: (f64, f64, f64) = (28.0, 28.0, 144.0);
+/// Centre and radius of the disc on which latents lie.
+const DISC: (f64, f64, f64) = (352.0, 166.0, 140.0);
+/// A latent at distance r from the centre is drawn at r/(r + SPREAD) of the radius: noise lies several times
+/// farther out than any class, and both should be seen.
+const SPREAD: f64 = 0.6;
+/// Left and lower end, width and height of the columns that show how much noise is left.
+const COLUMNS: (f64, f64, f64, f64) = (212.0, 374.0, 280.0, 26.0);
+/// Left end of the rows' names and of their bars, right end of the bars and of the numbers.
+const ROWS: (f64, f64, f64, f64) = (530.0, 618.0, 726.0, 774.0);
+
+const STYLE: &str = "\
+.card{fill:#fff;stroke:#d9dee6}.disc{fill:#f3f5f8}.ring{fill:none;stroke:#d9dee6}.track{fill:#e4e8ee}\
+.ink{fill:#171c26}.quiet{fill:#525d6e}.paper{fill:#fff}.way{fill:none;stroke:#525d6e}\
+.hollow{fill:none;stroke:#171c26}.halo{stroke:#fff;stroke-width:3;paint-order:stroke}\
+.bold{font-weight:700}.t{opacity:0}.last{opacity:1}\
+@media(prefers-color-scheme:dark){\
+.card{fill:#171b24;stroke:#2a3140}.disc{fill:#10141b}.ring{stroke:#2a3140}.track{fill:#2a3140}\
+.ink{fill:#eef1f6}.quiet{fill:#a3adbd}.paper{fill:#171b24}.way{stroke:#a3adbd}\
+.hollow{stroke:#eef1f6}.halo{stroke:#171b24}}";
+
+/// The walk as the text of an SVG file of less than 60 kB.
+///
+/// # Errors
+/// When the walk has no step or no class, or the image cannot be encoded.
+pub(crate) fn animated_svg(walk: &RecordedWalk) -> Result<String> {
+    let last = walk.steps.last().context("the walk has no step to show")?;
+    let answer = likeliest(&last.readout)
+        .filter(|&class| class < walk.classes.len())
+        .context("the walk has no class to show")?;
+    let timeline = Timeline::new(walk.steps.len() - 1);
+    let frames = timeline.steps.iter().map(|&k| &walk.steps[k]).collect();
+    let mut picture = Picture {
+        walk,
+        answer,
+        frames,
+        timeline,
+        body: String::new(),
+    };
+    picture.image()?;
+    picture.ring();
+    picture.rows();
+    picture.clock();
+    Ok(picture.finish())
+}
+
+/// The picture while it is drawn.
+struct Picture<'a> {
+    walk: &'a RecordedWalk,
+    /// The class that the readout names in the end.
+    answer: usize,
+    /// The steps that are shown.
+    frames: Vec<&'a RecordedStep>,
+    timeline: Timeline,
+    body: String,
+}
+
+impl Picture<'_> {
+    fn put(&mut self, elements: &str) {
+        self.body.push_str(elements);
+        self.body.push('\n');
+    }
+
+    /// The image, and below it the best guess of each frame.
+    fn image(&mut self) -> Result<()> {
+        let (x, y, side) = IMAGE;
+        let uri = data_uri(&self.walk.image)?;
+        let place = format!("x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\"");
+        self.put(&format!(
+            "<image {place} style=\"image-rendering:pixelated\" href=\"{uri}\"/><rect class=\"ring\" {place}/>"
+        ));
+        for j in 0..self.frames.len() {
+            let (what, belief) = match j + 1 == self.frames.len() {
+                true => ("the answer", &self.frames[j].readout),
+                false => ("best guess now", &self.frames[j].estimate),
+            };
+            let class = likeliest(belief).unwrap_or_default();
+            let name = clipped(&self.walk.classes, class, 12);
+            let size = match name.chars().count() {
+                ..4 => 34,
+                4..8 => 26,
+                _ => 20,
+            };
+            self.put(&format!(
+                "<g class=\"{}\"><text class=\"quiet\" x=\"{x}\" y=\"204\">{what}</text>\
+                 <text class=\"ink bold\" x=\"{x}\" y=\"240\" font-size=\"{size}\">{name}</text>\
+                 <rect x=\"{x}\" y=\"250\" width=\"{side}\" height=\"4\" fill=\"{}\"/>\
+                 <text class=\"quiet\" x=\"{x}\" y=\"276\">{}</text></g>",
+                self.timeline.only(j),
+                hue(class),
+                percent(at(belief, class).into()),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The class points on a ring, and z and û among them.
+    fn ring(&mut self) {
+        let (x, y, radius) = DISC;
+        let circle = |class: &str, radius: f64| {
+            format!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>")
+        };
+        let rings = [
+            ("disc", radius),
+            ("ring", radius),
+            ("ring", radius / (1.0 + SPREAD)),
+        ];
+        self.put(&rings.map(|(class, radius)| circle(class, radius)).concat());
+        let z: Vec<_> = self.frames.iter().map(|step| place(&step.along)).collect();
+        let u: Vec<_> = self
+            .frames
+            .iter()
+            .map(|step| place(&step.estimate))
+            .collect();
+        self.way(&z);
+        for class in 0..self.walk.classes.len() {
+            self.class_point(class);
+        }
+        let (u, z) = (self.timeline.travel(&u), self.timeline.travel(&z));
+        self.put(&format!(
+            "<g {u}><circle class=\"hollow\" r=\"13\" stroke-width=\"2\"/></g>\
+             <g {z}><circle class=\"ink halo\" r=\"9\"/>\
+             <text class=\"paper\" y=\"4\" text-anchor=\"middle\" font-style=\"italic\">z</text></g>"
+        ));
+    }
+
+    /// The way of z so far; of a still the whole way.
+    fn way(&mut self, z: &[(f64, f64)]) {
+        let lengths = z.windows(2).scan(0.0, |length, pair| {
+            *length += (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
+            Some(*length)
+        });
+        let lengths: Vec<f64> = std::iter::once(0.0).chain(lengths).collect();
+        let whole = lengths[lengths.len() - 1];
+        let hidden = |gone: &f64| format!("stroke-dashoffset:{}", short(whole - gone, 1));
+        let classes = self
+            .timeline
+            .follow(&lengths.iter().map(hidden).collect::<Vec<_>>());
+        let points = z
+            .iter()
+            .map(|(x, y)| format!("{},{} ", short(*x, 1), short(*y, 1)));
+        self.put(&format!(
+            "<polyline class=\"way {classes}\" points=\"{}\" stroke-width=\"2\" stroke-linejoin=\"round\" \
+             stroke-dasharray=\"{1} {1}\"/>",
+            points.collect::<String>(),
+            short(whole + 1.0, 1),
+        ));
+    }
+
+    fn class_point(&mut self, class: usize) {
+        let count = self.walk.classes.len();
+        let embedding: Vec<f32> = (0..count)
+            .map(|c| f32::from(u8::from(c == class)))
+            .collect();
+        let (x, y) = place(&embedding);
+        let few = count <= MOST_NAMES;
+        let is_named = few
+            || self
+                .frames
+                .iter()
+                .any(|step| at(&step.estimate, class) >= SERIOUS);
+        self.put(&format!(
+            "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{}\"/>",
+            short(x, 1),
+            short(y, 1),
+            if few { 6 } else { 3 },
+            hue(class)
+        ));
+        if !is_named {
+            return;
+        }
+        // Outside of the ring, to the side on which the point lies.
+        let (across, down) = ((x - DISC.0) / DISC.2, (y - DISC.1) / DISC.2);
+        let anchor = match across {
+            across if across > 0.1 => "start",
+            across if across < -0.1 => "end",
+            _ => "middle",
+        };
+        self.put(&format!(
+            "<text class=\"{}\" x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+            self.name_style(class),
+            short(x + 22.0 * across, 1),
+            short(y + 30.0 * down + 4.0, 1),
+            clipped(&self.walk.classes, class, 10),
+        ));
+    }
+
+    fn name_style(&self, class: usize) -> &'static str {
+        if class == self.answer {
+            "ink bold"
+        } else {
+            "ink"
+        }
+    }
+
+    /// A row for each shown class: the wide bar is û's belief, the narrow one below it that of the readout.
+    fn rows(&mut self) {
+        let (name_x, bar_x, bar_end, number_x) = ROWS;
+        self.put(&format!(
+            "<rect class=\"quiet\" x=\"{name_x}\" y=\"31\" width=\"16\" height=\"10\"/>\
+             <circle class=\"hollow\" cx=\"{0}\" cy=\"36\" r=\"6\" stroke-width=\"2\"/>\
+             <text class=\"quiet\" x=\"{1}\" y=\"40\">û: the guess from image and z</text>\
+             <rect class=\"ink\" x=\"{name_x}\" y=\"56\" width=\"16\" height=\"4\"/>\
+             <circle class=\"ink\" cx=\"{0}\" cy=\"58\" r=\"6\"/>\
+             <text class=\"quiet\" x=\"{1}\" y=\"62\">z: what z alone says</text>",
+            name_x + 28.0,
+            name_x + 42.0,
+        ));
+        let width = bar_end - bar_x;
+        for (row, class) in self.shown().into_iter().enumerate() {
+            let y = 82.0 + 25.0 * row as f64;
+            let guessed: Vec<f32> = self
+                .frames
+                .iter()
+                .map(|step| at(&step.estimate, class))
+                .collect();
+            let said: Vec<f32> = self
+                .frames
+                .iter()
+                .map(|step| at(&step.readout, class))
+                .collect();
+            let (guess, say) = (self.timeline.grow(&guessed), self.timeline.grow(&said));
+            self.put(&format!(
+                "<text class=\"{}\" x=\"{name_x}\" y=\"{}\">{}</text>\
+                 <g transform=\"translate({bar_x} {y})\"><rect class=\"track\" width=\"{width}\" height=\"10\"/>\
+                 <g {guess}><rect width=\"{width}\" height=\"10\" fill=\"{}\"/></g>\
+                 <g {say}><rect class=\"ink\" y=\"12\" width=\"{width}\" height=\"4\"/></g></g>",
+                self.name_style(class),
+                y + 10.0,
+                clipped(&self.walk.classes, class, 10),
+                hue(class),
+            ));
+            for (j, p) in guessed
+                .into_iter()
+                .enumerate()
+                .filter(|(_, p)| *p >= PRINTED)
+            {
+                self.put(&format!(
+                    "<text class=\"quiet {}\" x=\"{number_x}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+                    self.timeline.only(j),
+                    y + 10.0,
+                    percent(p.into()),
+                ));
+            }
+        }
+    }
+
+    /// The classes of the rows.
+    fn shown(&self) -> Vec<usize> {
+        let last = &self.frames[self.frames.len() - 1].readout;
+        let mut shown: Vec<usize> = (0..self.walk.classes.len()).collect();
+        shown.sort_by(|&a, &b| at(last, b).total_cmp(&at(last, a)));
+        shown.truncate(MOST_ROWS);
+        shown.sort_unstable();
+        shown
+    }
+
+    /// Below the ring: the number of the step, and how much noise is left.
+    fn clock(&mut self) {
+        let (left, bottom, width, height) = COLUMNS;
+        let steps = self.walk.steps.len() - 1;
+        let pitch = width / self.frames.len() as f64;
+        for j in 0..self.frames.len() {
+            let share = self.frames[j].noise_share.clamp(0.0, 1.0);
+            let high = (share * height).max(1.0);
+            let column = format!(
+                "x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
+                short(left + pitch * (j as f64 + 0.15), 1),
+                short(bottom - high, 1),
+                short(0.7 * pitch, 1),
+                short(high, 1),
+            );
+            self.put(&format!(
+                "<rect class=\"track\" {column}/><g class=\"{}\"><rect class=\"ink\" {column}/>\
+                 <text class=\"ink\" x=\"{}\" y=\"336\" text-anchor=\"middle\">step {} of {steps}: {} of z is noise</text></g>",
+                self.timeline.only(j),
+                DISC.0,
+                self.timeline.steps[j],
+                percent(share),
+            ));
+        }
+        self.put(&format!(
+            "<text class=\"quiet\" x=\"{}\" y=\"{bottom}\" text-anchor=\"end\">noise</text>\
+             <text class=\"quiet\" x=\"{}\" y=\"{bottom}\">label</text>",
+            left - 8.0,
+            left + width + 8.0,
+        ));
+    }
+
+    fn finish(self) -> String {
+        let classes = &self.walk.classes;
+        let beliefs = self
+            .timeline
+            .steps
+            .iter()
+            .zip(&self.frames)
+            .map(|(k, step)| {
+                let class = likeliest(&step.estimate).unwrap_or_default();
+                format!(
+                    "Step {k}: {} noise, best guess {} ({}). ",
+                    percent(step.noise_share),
+                    clipped(classes, class, 40),
+                    percent(at(&step.estimate, class).into()),
+                )
+            });
+        let beliefs: String = beliefs.collect();
+        let answer = clipped(classes, self.answer, 40);
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 400\" width=\"800\" height=\"400\" \
+             role=\"img\" aria-labelledby=\"title desc\" font-size=\"13\" \
+             font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif\">\n\
+             <title id=\"title\">A walk from noise to the label {answer}</title>\n<desc id=\"desc\">{beliefs}</desc>\n\
+             <style>{STYLE}\n{}</style>\n\
+             <rect class=\"card\" x=\".5\" y=\".5\" width=\"799\" height=\"399\" rx=\"14\"/>\n{}</svg>\n",
+            self.timeline.style(),
+            self.body,
+        )
+    }
+}
+
+/// Where a latent lies, given its coordinates along the class embeddings: class c of m stands at the angle 2π c/m,
+/// the first at the top.
+fn place(along: &[f32]) -> (f64, f64) {
+    let (mut x, mut y) = (0.0, 0.0);
+    for (class, value) in along
+        .iter()
+        .enumerate()
+        .filter(|(_, value)| value.is_finite())
+    {
+        let angle = TAU * (class as f64 / along.len() as f64 - 0.25);
+        x += f64::from(*value) * angle.cos();
+        y += f64::from(*value) * angle.sin();
+    }
+    let share = DISC.2 / (x.hypot(y) + SPREAD);
+    (DISC.0 + share * x, DISC.1 + share * y)
+}
