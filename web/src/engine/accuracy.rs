@@ -4,7 +4,7 @@ use noprop_core::{Accuracy, predicted_class};
 
 use super::walked::Start;
 use super::{Engine, Failure, Parts};
-use crate::protocol::{AccuracyProgress, Walk};
+use noprop_protocol::{AccuracyProgress, Walk};
 
 /// Images per piece.
 const PIECE: usize = 100;

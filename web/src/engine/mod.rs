@@ -25,7 +25,7 @@ pub use accuracy::AccuracyRun;
 pub use field::Plane;
 pub use self_test::self_test;
 
-use crate::protocol::{Backend, Walk};
+use noprop_protocol::{Backend, Walk};
 use parts::Parts;
 
 /// Sentence for people.
@@ -45,7 +45,7 @@ pub struct Engine {
     last: Option<(Vec<u8>, Features)>,
 }
 
-/// What [`crate::protocol::Ready`] says of the model.
+/// What [`noprop_protocol::Ready`] says of the model.
 pub struct Description {
     /// Class embeddings `[m, d]`.
     pub embeddings: Vec<f32>,

@@ -7,7 +7,7 @@ use noprop_core::{SamplerKind, predicted_class};
 
 use super::walked::Start;
 use super::{Engine, Failure, Parts};
-use crate::protocol::{Backend, SelfTest, Walk};
+use noprop_protocol::{Backend, SelfTest, Walk};
 
 /// Images compared.
 const IMAGES: usize = 16;

@@ -5,7 +5,7 @@ use noprop_core::predicted_class;
 
 use super::walked::{Start, Walked};
 use super::{Engine, Failure, Parts, belief};
-use crate::protocol::{Trace, Walk};
+use noprop_protocol::{Walk, Walked as Trace};
 
 impl Engine {
     /// Walks `pixels` `[c, h, w]` from the noise of `seeds` images to labels. Times are left to

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use noprop_core::{Features, NoProp};
 
 use super::{Engine, Failure, sampling};
-use crate::protocol::Walk;
+use noprop_protocol::Walk;
 
 /// A walk, and what reads it on the device where it is.
 pub struct Walked {
