@@ -24,7 +24,7 @@ export const weightsBytes = (dataset = "mnist") => readFileSync(DATASETS[dataset
 export const weightsSha256 = (dataset = "mnist") => createHash("sha256").update(weightsBytes(dataset)).digest("hex");
 
 // Class probabilities after each step, `[T + 1][m]`, by the page's weights or those in `bytes`.
-export function trajectory(pixels, { sampler, steps, seed }, dataset = "mnist", bytes = weightsBytes(dataset)) {
+export function walkProbabilities(pixels, { sampler, steps, seed }, dataset = "mnist", bytes = weightsBytes(dataset)) {
   const { shape } = DATASETS[dataset];
   return inFolder((folder) => {
     const image = join(folder, "picture.png");

@@ -1,11 +1,19 @@
 // A worker of the page, driven without the page.
 
+import { readFileSync } from "node:fs";
 import { BASE } from "./browser.mjs";
-import { decodeResponse, encodeRequest } from "./protocol.mjs";
+import { codec, decode, encode } from "./postcard.mjs";
+
+// The layout of the messages, as crates/noprop-protocol describes it.
+const TYPES = JSON.parse(readFileSync(new URL("./protocol.json", import.meta.url)));
+const REQUEST = codec({ TYPENAME: "Request" }, TYPES);
+const RESPONSE = codec({ TYPENAME: "Response" }, TYPES);
 
 export const WEIGHTS = "assets/mnist.safetensors";
-const CIFAR10_WEIGHTS = "assets/cifar10.safetensors";
 const EMPTY = `${BASE}engine-test.html`;
+
+// The first request to a worker.
+export const start = (fields) => ({ Start: { weights_url: WEIGHTS, dataset: "mnist", reason: "a test asks for it", ...fields } });
 
 export class Engine {
   // A worker in a page of its own.
@@ -46,7 +54,7 @@ export class Engine {
       };
     }, worker);
     const first = await engine.receive();
-    if (first.kind !== "listening") throw new Error(`expected the worker to listen, found ${JSON.stringify(first)}`);
+    if (first.kind !== "Listening") throw new Error(`expected the worker to listen, found ${JSON.stringify(first)}`);
     return engine;
   }
 
@@ -57,23 +65,26 @@ export class Engine {
 
   // Several requests arrive together, before the first of them is served.
   async send(...requests) {
-    const messages = requests.map((request) => Buffer.from(encodeRequest(request)).toString("base64"));
+    const messages = requests.map((request) => Buffer.from(encode(REQUEST, request)).toString("base64"));
     await this.page.evaluate((all) => all.forEach(window.engine.send), messages);
   }
 
+  // The next response: its fields, and its name as `kind`.
   async receive(ms = 120_000) {
     const message = await this.page.evaluate((limit) => window.engine.receive(limit), ms);
     if (message === null) throw new Error(`no answer within ${ms} ms; console: ${this.complaints.join(" | ")}`);
     if (message.failure) throw new Error(`the worker failed: ${message.failure}`);
-    return decodeResponse(Uint8Array.from(Buffer.from(message.base64, "base64")));
+    const response = decode(RESPONSE, Uint8Array.from(Buffer.from(message.base64, "base64")));
+    const [kind, fields] = typeof response === "string" ? [response, {}] : Object.entries(response)[0];
+    return { kind, ...fields };
   }
 
-  // The next answer that is `kind` or an error; progress reports are passed over.
+  // The next response, which has to be of `kind`; reports about the weights are passed over.
   async answer(kind) {
     for (;;) {
       const found = await this.receive();
       if (found.kind === kind) return found;
-      if (found.kind !== "loading") throw new Error(`expected ${kind}, found ${JSON.stringify(found).slice(0, 300)}`);
+      if (found.kind !== "Loading") throw new Error(`expected ${kind}, found ${JSON.stringify(found).slice(0, 300)}`);
     }
   }
 
@@ -82,14 +93,9 @@ export class Engine {
     return this.answer(kind);
   }
 
-  // The shipped model, made ready.
-  async start(weightsSha256) {
-    return this.ask({ kind: "start", weightsUrl: WEIGHTS, weightsSha256, images: "mnist", reason: "a test asks for it" }, "ready");
-  }
-
-  // The one of CIFAR-10.
-  async startCifar10(weightsSha256) {
-    return this.ask({ kind: "start", weightsUrl: CIFAR10_WEIGHTS, weightsSha256, images: "cifar10", reason: "" }, "ready");
+  // Makes a bundled model ready, and its test images with it.
+  async start(weightsSha256, dataset = "mnist") {
+    return this.ask(start({ weights_sha256: weightsSha256, dataset, weights_url: `assets/${dataset}.safetensors` }), "Ready");
   }
 
   async close() {

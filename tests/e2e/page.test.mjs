@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { BASE, launch, SETUPS } from "./browser.mjs";
-import { accuracy, png, trajectory, variantWeights, weightsBytes } from "./command_line.mjs";
+import { accuracy, png, variantWeights, walkProbabilities, weightsBytes } from "./command_line.mjs";
 import { cifarImage, testImage } from "./images.mjs";
 import { difference } from "./pictures.mjs";
 
@@ -48,7 +48,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       const index = 500;
       await open(`image=${index}&sampler=heun&steps=5&seed=3`);
       await settled();
-      const last = trajectory(testImage(index), walk).at(-1);
+      const last = walkProbabilities(testImage(index), walk).at(-1);
       const best = last.indexOf(Math.max(...last));
       assert.equal(await text("label"), String(best));
       const bars = await page.locator("#bars li .value").allInnerTexts();
@@ -113,7 +113,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       await until("label", /^[a-z]+$/);
       await until("verdict", /% sure/);
       const { pixels } = cifarImage(0);
-      const last = trajectory(pixels, { sampler: "ddim", steps: 20, seed: 0 }, "cifar10").at(-1);
+      const last = walkProbabilities(pixels, { sampler: "ddim", steps: 20, seed: 0 }, "cifar10").at(-1);
       const bars = await page.locator("#bars li").allInnerTexts();
       assert.equal(bars.length, 10);
       bars.forEach((shown, c) => {
@@ -155,7 +155,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         const file = { name: "frog.png", mimeType: "image/png", buffer: png(pixels, [3, 32, 32]) };
         await page.locator("#own-file").setInputFiles(file);
         await page.waitForFunction(() => location.hash.includes("picture="));
-        const expected = trajectory(pixels, { sampler: "ddim", steps: 10, seed: 0 }, "cifar10").at(-1);
+        const expected = walkProbabilities(pixels, { sampler: "ddim", steps: 10, seed: 0 }, "cifar10").at(-1);
         const best = expected.indexOf(Math.max(...expected));
         const percent = (100 * expected[best]).toFixed(1);
         // Nobody knows the right label, so none is spoken of.

@@ -1,5 +1,9 @@
-// Postcard's wire format, as far as web/src/protocol.rs uses it.
-// A type here is a pair of functions: `write(bytes, value)` and `read(cursor)`.
+// Postcard's wire format, for values whose layout is described as in protocol.json.
+//
+// A layout is the name of a primitive ("U32"), or an object of one entry that says what the value is made of:
+// { SEQ: "F32" }, { STRUCT: [{ id: "U32" }] }, { TYPENAME: "Walk" }. Values are what JSON would hold: a variant
+// without fields is its name, another one is { Name: fields }.
+// A codec is a pair of functions: `write(bytes, value)` and `read(cursor)`.
 
 const scratch = new DataView(new ArrayBuffer(8));
 
@@ -17,13 +21,12 @@ function fixed(size, set, get) {
   };
 }
 
-export const f32 = fixed(4, "setFloat32", "getFloat32");
-export const f64 = fixed(8, "setFloat64", "getFloat64");
-export const u8 = fixed(1, "setUint8", "getUint8");
-export const bool = { write: (bytes, value) => bytes.push(value ? 1 : 0), read: (cursor) => u8.read(cursor) === 1 };
+const byte = fixed(1, "setUint8", "getUint8");
 
-// u16 and up: seven bits a byte, the lowest first.
-export const uint = {
+const bool = { write: (bytes, value) => bytes.push(value ? 1 : 0), read: (cursor) => byte.read(cursor) === 1 };
+
+// Seven bits a byte, the lowest first.
+const varint = {
   write(bytes, value) {
     let rest = BigInt(value);
     while (rest > 127n) {
@@ -35,97 +38,114 @@ export const uint = {
   read(cursor) {
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
-      const byte = u8.read(cursor);
-      value |= BigInt(byte & 127) << shift;
-      if (byte < 128) return Number(value);
+      const next = byte.read(cursor);
+      value |= BigInt(next & 127) << shift;
+      if (next < 128) return Number(value);
     }
   },
 };
 
-export function list(item) {
+function list(item) {
   return {
     write(bytes, values) {
-      uint.write(bytes, values.length);
+      varint.write(bytes, values.length);
       for (const value of values) item.write(bytes, value);
     },
-    read(cursor) {
-      return Array.from({ length: uint.read(cursor) }, () => item.read(cursor));
-    },
+    read: (cursor) => Array.from({ length: varint.read(cursor) }, () => item.read(cursor)),
   };
 }
 
-export const string = {
-  write: (bytes, value) => list(u8).write(bytes, new TextEncoder().encode(value)),
-  read: (cursor) => new TextDecoder().decode(Uint8Array.from(list(u8).read(cursor))),
+const string = {
+  write: (bytes, value) => list(byte).write(bytes, new TextEncoder().encode(value)),
+  read: (cursor) => new TextDecoder().decode(Uint8Array.from(list(byte).read(cursor))),
 };
 
-export function option(item) {
+function option(item) {
   return {
     write(bytes, value) {
-      bool.write(bytes, value != null);
-      if (value != null) item.write(bytes, value);
+      bool.write(bytes, value !== null);
+      if (value !== null) item.write(bytes, value);
     },
     read: (cursor) => (bool.read(cursor) ? item.read(cursor) : null),
   };
 }
 
-export function tuple(...items) {
+function tuple(items) {
   return {
     write: (bytes, values) => items.forEach((item, i) => item.write(bytes, values[i])),
     read: (cursor) => items.map((item) => item.read(cursor)),
   };
 }
 
-export function struct(fields) {
-  const entries = Object.entries(fields);
-  return {
-    write: (bytes, value) => entries.forEach(([name, type]) => type.write(bytes, value[name])),
-    read: (cursor) => Object.fromEntries(entries.map(([name, type]) => [name, type.read(cursor)])),
-  };
-}
-
-// Variants without fields, in the order of their definition.
-export function names(...variants) {
-  return {
-    write: (bytes, value) => uint.write(bytes, index(variants, value)),
-    read: (cursor) => variants[uint.read(cursor)],
-  };
-}
-
-// Variants with fields: values are objects with a `kind`.
-export function variants(types) {
-  const kinds = Object.keys(types);
+function struct(fields) {
+  const names = fields.map(([name]) => name);
   return {
     write(bytes, value) {
-      uint.write(bytes, index(kinds, value.kind));
-      types[value.kind].write(bytes, value);
+      const found = Object.keys(value);
+      if (found.length !== names.length || !names.every((name) => found.includes(name))) {
+        throw new Error(`expected the fields ${names.join(", ")}, found ${found.join(", ")}`);
+      }
+      for (const [name, field] of fields) field.write(bytes, value[name]);
+    },
+    read: (cursor) => Object.fromEntries(fields.map(([name, field]) => [name, field.read(cursor)])),
+  };
+}
+
+// `variants` are pairs of a name and a codec; the codec is null where the variant has no fields.
+function choice(variants) {
+  return {
+    write(bytes, value) {
+      const [name, fields] = typeof value === "string" ? [value, null] : Object.entries(value)[0];
+      const index = variants.findIndex(([other]) => other === name);
+      if (index < 0) throw new Error(`${name} is none of ${variants.map(([other]) => other).join(", ")}`);
+      varint.write(bytes, index);
+      variants[index][1]?.write(bytes, fields);
     },
     read(cursor) {
-      const kind = kinds[uint.read(cursor)];
-      if (kind === undefined) throw new Error("a variant that tests/e2e/protocol.mjs does not know");
-      return { kind, ...types[kind].read(cursor) };
+      const [name, fields] = variants[varint.read(cursor)] ?? [];
+      if (name === undefined) throw new Error("a message has a variant that protocol.json does not describe");
+      return fields === null ? name : { [name]: fields.read(cursor) };
     },
   };
 }
 
-function index(all, name) {
-  const found = all.indexOf(name);
-  if (found < 0) throw new Error(`${name} is none of ${all.join(", ")}`);
-  return found;
+const PRIMITIVES = {
+  BOOL: bool, U8: byte, U16: varint, U32: varint, U64: varint, STR: string,
+  F32: fixed(4, "setFloat32", "getFloat32"), F64: fixed(8, "setFloat64", "getFloat64"),
+};
+
+// The codec of `layout`; `types` has the layouts of the types that it names.
+export function codec(layout, types = {}) {
+  const of = (inner) => codec(inner, types);
+  const named = (all) => all.map((one) => Object.entries(one)[0]);
+  if (typeof layout === "string") return PRIMITIVES[layout];
+  const [kind, inner] = Object.entries(layout)[0];
+  switch (kind) {
+    case "TYPENAME": return of(types[inner]);
+    case "NEWTYPE": return of(inner);
+    case "OPTION": return option(of(inner));
+    case "SEQ": return list(of(inner));
+    case "TUPLE": return tuple(inner.map(of));
+    case "TUPLEARRAY": return tuple(Array(inner.SIZE).fill(of(inner.CONTENT)));
+    case "STRUCT": return struct(named(inner).map(([name, field]) => [name, of(field)]));
+    // Keys that are numbers come in their order.
+    case "ENUM": return choice(named(Object.values(inner)).map(([name, fields]) => [name, fields === "UNIT" ? null : of(fields)]));
+    default: throw new Error(`postcard.mjs knows no layout ${kind}`);
+  }
 }
 
-export function encode(type, value) {
+export function encode({ write }, value) {
   const bytes = [];
-  type.write(bytes, value);
+  write(bytes, value);
   return Uint8Array.from(bytes);
 }
 
-// Every byte has to be used: what is left over means that the two sides disagree.
-export function decode(type, bytes) {
+// Every byte has to be used: bytes that are left over mean that the page was built from other messages.
+export function decode({ read }, bytes) {
   const cursor = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
-  const value = type.read(cursor);
+  const value = read(cursor);
   if (cursor.at !== bytes.byteLength) {
-    throw new Error(`${bytes.byteLength - cursor.at} bytes of a message are left: does tests/e2e/protocol.mjs follow web/src/protocol.rs?`);
+    throw new Error(`${bytes.byteLength - cursor.at} bytes of a message are left: was the page built from the messages in protocol.json?`);
   }
   return value;
 }

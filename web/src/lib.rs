@@ -1,4 +1,4 @@
-//! The page on which a label emerges from noise: protocol, engine and page.
+//! The page on which a label emerges from noise: its engine, its workers and the page itself.
 
 #![warn(missing_docs)]
 
@@ -8,6 +8,5 @@ pub mod engine;
 pub mod logic;
 #[cfg(all(feature = "page", target_arch = "wasm32"))]
 pub mod page;
-pub mod protocol;
 #[cfg(all(feature = "cpu", target_arch = "wasm32"))]
 pub mod worker;

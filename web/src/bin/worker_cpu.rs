@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    noprop_web::worker::listen(noprop_web::protocol::Backend::Cpu);
+    noprop_web::worker::listen(noprop_protocol::Backend::Cpu);
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -2,9 +2,9 @@
 
 use noprop_core::{Accuracy, predicted_class};
 
-use super::walked::Start;
+use super::device_walk::Start;
 use super::{Engine, Failure, Parts};
-use crate::protocol::{AccuracyProgress, Walk};
+use noprop_protocol::{AccuracyProgress, Walk};
 
 /// Images per piece.
 const PIECE: usize = 100;

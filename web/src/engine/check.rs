@@ -1,7 +1,7 @@
 //! The numbers that `noprop check` compares.
 
 use super::{Engine, Failure, Parts, asked};
-use crate::protocol::{CheckNumbers, Walk, WalkNumbers};
+use noprop_protocol::{CheckNumbers, Walk, WalkNumbers};
 
 /// Images that go through the network together.
 const BATCH: usize = 250;

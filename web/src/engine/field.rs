@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use noprop_core::predicted_class;
 
 use super::{Engine, Failure, Parts};
-use crate::protocol::Field;
+use noprop_protocol::Field;
 
 /// Points of one request.
 const MOST: usize = 4096;

@@ -6,7 +6,7 @@ use noprop_core::noise::initial_latents;
 use noprop_core::{Features, NoProp, Sampler, weights};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
 
-use super::walked::{self, Walked};
+use super::device_walk::{self, DeviceWalk};
 use super::{Failure, Parts};
 
 /// Whether the solver has this sampler.
@@ -45,8 +45,8 @@ impl Fused {
     ///
     /// # Errors
     /// When the device fails.
-    pub async fn walk(&mut self, start: walked::Start<'_>) -> Result<Walked, Failure> {
-        let walked::Start {
+    pub async fn walk(&mut self, start: device_walk::Start<'_>) -> Result<DeviceWalk, Failure> {
+        let device_walk::Start {
             features,
             walk,
             first,
@@ -88,7 +88,7 @@ impl Fused {
             None => (solution.z_1, 1),
         };
         let embed_dim = values.len() / images;
-        Ok(Walked {
+        Ok(DeviceWalk {
             model: self.model.clone(),
             features: Features {
                 values: matrix(values, embed_dim),

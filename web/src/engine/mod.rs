@@ -5,13 +5,13 @@
 
 mod accuracy;
 mod check;
+mod device_walk;
 mod field;
 #[cfg(feature = "gpu")]
 mod fused;
+mod image_walk;
 mod parts;
 mod self_test;
-mod trace;
-mod walked;
 
 use burn::tensor::{Device, Tensor};
 use noprop_core::schedule::even_times;
@@ -21,7 +21,7 @@ pub use accuracy::AccuracyRun;
 pub use field::Plane;
 pub use self_test::self_test;
 
-use crate::protocol::{self, Backend};
+use noprop_protocol::{self as protocol, Backend};
 use parts::Parts;
 
 /// Sentence for people.
@@ -39,7 +39,7 @@ pub struct Engine {
     last: Option<(Vec<u8>, Features)>,
 }
 
-/// What [`crate::protocol::Ready`] says of the model.
+/// What [`noprop_protocol::Ready`] says of the model.
 pub struct Description {
     /// Class embeddings `[m, d]`.
     pub embeddings: Vec<f32>,

@@ -6,9 +6,9 @@ use burn::tensor::activation::softmax;
 use noprop_core::predicted_class;
 use noprop_core::sampler::Sampler;
 
-use super::walked::Start;
+use super::device_walk::Start;
 use super::{Engine, Failure, Parts};
-use crate::protocol::{Backend, SelfTest, Walk};
+use noprop_protocol::{Backend, SelfTest, Walk};
 
 /// Images compared.
 const IMAGES: usize = 16;

@@ -1,18 +1,18 @@
-//! The playhead of the timeline.
+//! The clock behind the timeline: which step of the walk is shown.
 
 /// Seconds that a walk takes at speed 1, whatever its T.
 const SECONDS: f64 = 3.2;
 
-/// Where the walk is shown, from step 0 to T, between steps too.
+/// The position in a walk, from step 0 to T, between steps too, and how it moves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
     /// Position in steps, 0 … T.
     pub position: f64,
-    /// Whether it runs.
+    /// Whether the position moves with time.
     pub playing: bool,
-    /// Factor on its speed.
+    /// Factor on the speed of a walk in 3.2 seconds.
     pub speed: f64,
-    /// Whether it starts over at the end.
+    /// Whether the walk starts over at its end.
     pub repeat: bool,
     steps: usize,
 }
@@ -39,20 +39,20 @@ impl Clock {
         (self.position + 1e-9) as usize
     }
 
-    /// Another walk, of `steps` steps, from its start.
+    /// Shows another walk, of `steps` steps, from its start.
     pub fn restart(&mut self, steps: usize, playing: bool) {
         self.steps = steps;
         self.position = 0.0;
         self.playing = playing;
     }
 
-    /// Shows `position`, and stops.
+    /// Moves to `position`, and stops.
     pub fn seek(&mut self, position: f64) {
         self.position = position.clamp(0.0, self.steps as f64);
         self.playing = false;
     }
 
-    /// Whole steps forward or back, and stops.
+    /// Moves `by` whole steps forward or back, and stops.
     pub fn nudge(&mut self, by: i32) {
         let from = if by < 0 {
             self.position.ceil()
@@ -62,7 +62,7 @@ impl Clock {
         self.seek(from + f64::from(by));
     }
 
-    /// Plays, or pauses; from the start where it was at the end.
+    /// Plays or pauses. At the end of the walk it plays from the start.
     pub fn toggle(&mut self) {
         if !self.playing && self.position >= self.steps as f64 {
             self.position = 0.0;
@@ -70,7 +70,7 @@ impl Clock {
         self.playing = !self.playing;
     }
 
-    /// `seconds` pass. Returns whether the position changed.
+    /// Lets `seconds` pass. Returns whether the position moved.
     pub fn tick(&mut self, seconds: f64) -> bool {
         if !self.playing {
             return false;

@@ -1,10 +1,9 @@
-//! What the page computes without a browser: tested natively.
+//! The part of the page that needs no browser; natively tested.
 
-pub mod centring;
 pub mod clock;
-pub mod names;
-pub mod packing;
+pub mod pixels;
 pub mod projection;
-pub mod recorded;
+pub mod samplers;
 pub mod settings;
-pub mod strip;
+pub mod state;
+pub mod test_images;

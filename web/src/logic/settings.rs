@@ -1,56 +1,69 @@
-//! Everything that a link carries: the picture and how it is walked.
+//! Everything that a link to the page carries: the picture, and how it is walked.
 
-use noprop_core::SamplerKind;
+use noprop_core::Sampler;
+use noprop_core::sampler::DDIM;
+use noprop_protocol::{Backend, Walk};
 
-use super::packing;
+use super::pixels::{self, SIDE};
 use crate::bundled::Bundled;
-use crate::protocol::{Backend, Walk};
 
-/// Pixels of a drawing.
-const DRAWING: usize = 28 * 28;
-
-/// A picture.
+/// The picture that is classified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Picture {
-    /// Bundled test image of this index.
+    /// The bundled test image of this index.
     Test(usize),
     /// A drawing, `[28, 28]`, in 16 grey levels.
     Drawn(Vec<u8>),
-    /// A picture of the user's own, `[c, h, w]`.
-    Own(Vec<u8>),
+    /// A photograph from the user's file, `[c, h, w]`.
+    Photo(Vec<u8>),
 }
 
 impl Picture {
-    /// Whether it is one of `dataset`.
+    /// Whether a model of `dataset` can be given the picture.
     fn suits(&self, dataset: Bundled) -> bool {
         let size: usize = dataset.shape().iter().product();
         match self {
             Self::Test(_) => true,
             Self::Drawn(pixels) => dataset.is_drawn() && pixels.len() == size,
-            Self::Own(pixels) => !dataset.is_drawn() && pixels.len() == size,
+            Self::Photo(pixels) => !dataset.is_drawn() && pixels.len() == size,
         }
     }
 }
 
-/// What a second walk differs in.
+/// The setting in which the second walk differs from the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compare {
-    /// The next seed.
+    /// The second walk has the next seed.
     Seed,
-    /// A sampler.
-    Sampler(SamplerKind),
+    /// The second walk has this sampler.
+    Sampler(Sampler),
 }
 
-/// The state of the page.
+/// One setting of the walk, as a control gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Setting {
+    /// The sampler.
+    Sampler(Sampler),
+    /// T.
+    Steps(u32),
+    /// Seed of z_0.
+    Seed(u64),
+    /// Factor on z_0.
+    Temperature(f32),
+    /// The comparison with a second walk, or none.
+    Compare(Option<Compare>),
+}
+
+/// All settings that a link carries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The dataset: test images and, unless the user brings others, weights.
     pub dataset: Bundled,
-    /// The picture.
+    /// The picture that is classified.
     pub picture: Picture,
-    /// How it is walked.
+    /// How the picture is walked.
     pub walk: Walk,
-    /// What to compare with.
+    /// The comparison with a second walk, where there is one.
     pub compare: Option<Compare>,
     /// The backend that the user insists on.
     pub backend: Option<Backend>,
@@ -62,7 +75,7 @@ impl Default for Settings {
             dataset: Bundled::default(),
             picture: Picture::Test(0),
             walk: Walk {
-                sampler: SamplerKind::Ddim,
+                sampler: DDIM,
                 steps: 20,
                 seed: 0,
                 temperature: 1.0,
@@ -74,7 +87,20 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The second walk, when two are compared.
+    /// Changes one setting of the walk; numbers are brought into their range.
+    pub fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::Sampler(sampler) => self.walk.sampler = sampler,
+            Setting::Steps(steps) => self.walk.steps = steps.clamp(1, 200),
+            Setting::Seed(seed) => self.walk.seed = seed,
+            Setting::Temperature(temperature) => {
+                self.walk.temperature = temperature.clamp(0.0, 1.5);
+            }
+            Setting::Compare(compare) => self.compare = compare,
+        }
+    }
+
+    /// How to walk the second time, when two walks are compared.
     pub fn second_walk(&self) -> Option<Walk> {
         Some(match self.compare? {
             Compare::Seed => Walk {
@@ -88,8 +114,9 @@ impl Settings {
         })
     }
 
-    /// Makes them fit a model that `samplers` alone walk, and in `steps` steps only where it says so.
-    pub fn fit(&mut self, samplers: &[SamplerKind], steps: Option<u32>) {
+    /// Makes the settings fit a model that only `samplers` walk, and in no other number of steps than `steps`
+    /// where that is given.
+    pub fn fit(&mut self, samplers: &[Sampler], steps: Option<u32>) {
         let walks = |kind| samplers.contains(&kind);
         if let Some(&first) = samplers.first()
             && !walks(self.walk.sampler)
@@ -104,17 +131,16 @@ impl Settings {
         }
     }
 
-    /// The part of a link after `#`.
+    /// The settings as the part of a link after `#`.
     pub fn to_hash(&self) -> String {
         let picture = match &self.picture {
             Picture::Test(index) => format!("image={index}"),
-            Picture::Drawn(pixels) => format!("drawing={}", packing::levels(pixels)),
-            Picture::Own(pixels) => format!("picture={}", packing::bytes(pixels)),
+            Picture::Drawn(pixels) => format!("drawing={}", pixels::write_drawing(pixels)),
+            Picture::Photo(pixels) => format!("picture={}", pixels::write_bytes(pixels)),
         };
-        // Links without it are older than the second dataset.
         let dataset = match self.dataset {
             Bundled::Mnist => String::new(),
-            other => format!("dataset={}&", other.key()),
+            other => format!("dataset={}&", other.name()),
         };
         let Walk {
             sampler,
@@ -138,7 +164,7 @@ impl Settings {
         hash
     }
 
-    /// Reads what [`Self::to_hash`] wrote; what is missing or makes no sense stays as it is by default.
+    /// Reads what [`Self::to_hash`] wrote. A setting that is missing or makes no sense has its default.
     pub fn from_hash(hash: &str) -> Self {
         let mut settings = Self::default();
         let walk = &mut settings.walk;
@@ -149,7 +175,7 @@ impl Settings {
         {
             match key {
                 "dataset" => {
-                    settings.dataset = Bundled::from_key(value).unwrap_or(settings.dataset);
+                    settings.dataset = Bundled::from_name(value).unwrap_or(settings.dataset);
                 }
                 "image" => {
                     if let Ok(index) = value.parse() {
@@ -157,13 +183,13 @@ impl Settings {
                     }
                 }
                 "drawing" => {
-                    if let Some(pixels) = packing::read_levels(value, DRAWING) {
+                    if let Some(pixels) = pixels::read_drawing(value, SIDE * SIDE) {
                         settings.picture = Picture::Drawn(pixels);
                     }
                 }
                 "picture" => {
-                    if let Some(pixels) = packing::read_bytes(value) {
-                        settings.picture = Picture::Own(pixels);
+                    if let Some(pixels) = pixels::read_bytes(value) {
+                        settings.picture = Picture::Photo(pixels);
                     }
                 }
                 "sampler" => walk.sampler = value.parse().unwrap_or(walk.sampler),
@@ -204,6 +230,9 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use noprop_core::SAMPLERS;
+    use noprop_core::sampler::{ANCESTRAL, HEUN};
+
     use super::*;
     use proptest::prelude::*;
 
@@ -213,11 +242,11 @@ mod tests {
             dataset in 0_usize..Bundled::ALL.len(),
             index in 0_usize..1000,
             own in proptest::option::of(proptest::collection::vec(0_u8..=255, 3 * 32 * 32)),
-            sampler in 0_usize..6,
+            sampler in 0..SAMPLERS.len(),
             steps in 1_u32..=200,
             seed in any::<u64>(),
             temperature in 0_u32..=30,
-            compare in 0_usize..8,
+            compare in 0..SAMPLERS.len() + 2,
             backend in 0_usize..3,
         ) {
             let dataset = Bundled::ALL[dataset];
@@ -225,20 +254,20 @@ mod tests {
             let settings = Settings {
                 dataset,
                 picture: match own {
-                    Some(pixels) if dataset.is_drawn() => Picture::Drawn(packing::quantise(&pixels[..size])),
-                    Some(pixels) => Picture::Own(pixels[..size].to_vec()),
+                    Some(pixels) if dataset.is_drawn() => Picture::Drawn(pixels::quantise(&pixels[..size])),
+                    Some(pixels) => Picture::Photo(pixels[..size].to_vec()),
                     None => Picture::Test(index),
                 },
                 walk: Walk {
-                    sampler: SamplerKind::ALL[sampler],
+                    sampler: SAMPLERS[sampler],
                     steps,
                     seed,
                     temperature: temperature as f32 * 0.05,
                 },
                 compare: match compare {
-                    6 => Some(Compare::Seed),
-                    7 => None,
-                    k => Some(Compare::Sampler(SamplerKind::ALL[k])),
+                    0 => Some(Compare::Seed),
+                    1 => None,
+                    k => Some(Compare::Sampler(SAMPLERS[k - 2])),
                 },
                 backend: [None, Some(Backend::Cpu), Some(Backend::WebGpu)][backend],
             };
@@ -254,36 +283,30 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_none_of_the_dataset_is_left_out() {
-        let drawing = format!("drawing={}", packing::levels(&[0; 28 * 28]));
+        let drawing = format!("drawing={}", pixels::write_drawing(&[0; 28 * 28]));
         let drawn = |hash: &str| Settings::from_hash(hash).picture != Picture::Test(0);
         assert!(drawn(&drawing));
         assert!(!drawn(&format!("dataset=cifar10&{drawing}")));
         // In whatever order.
         assert!(!drawn(&format!("{drawing}&dataset=cifar10")));
-        let own = format!("picture={}", packing::bytes(&[7; 3 * 32 * 32]));
+        let own = format!("picture={}", pixels::write_bytes(&[7; 3 * 32 * 32]));
         assert!(drawn(&format!("dataset=cifar10&{own}")));
         assert!(!drawn(&own));
-        let short = format!("dataset=cifar10&picture={}", packing::bytes(&[7; 12]));
+        let short = format!("dataset=cifar10&picture={}", pixels::write_bytes(&[7; 12]));
         assert!(!drawn(&short));
     }
 
     #[test]
     fn a_model_has_its_samplers_and_perhaps_its_steps() {
         let mut settings = Settings::from_hash("sampler=heun&steps=40&compare=euler");
-        settings.fit(&SamplerKind::ALL, None);
-        assert_eq!(
-            (settings.walk.sampler, settings.walk.steps),
-            (SamplerKind::Heun, 40)
-        );
+        settings.fit(SAMPLERS, None);
+        assert_eq!((settings.walk.sampler, settings.walk.steps), (HEUN, 40));
         assert!(settings.compare.is_some());
-        settings.fit(&[SamplerKind::Ddim, SamplerKind::Ancestral], Some(10));
-        assert_eq!(
-            (settings.walk.sampler, settings.walk.steps),
-            (SamplerKind::Ddim, 10)
-        );
+        settings.fit(&[DDIM, ANCESTRAL], Some(10));
+        assert_eq!((settings.walk.sampler, settings.walk.steps), (DDIM, 10));
         assert_eq!(settings.compare, None);
         settings.compare = Some(Compare::Seed);
-        settings.fit(&[SamplerKind::Ddim], None);
+        settings.fit(&[DDIM], None);
         assert_eq!(settings.compare, Some(Compare::Seed));
     }
 }

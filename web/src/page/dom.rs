@@ -1,10 +1,9 @@
-//! The document, typed.
+//! The document through typed functions.
 
-use js_sys::Reflect;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{
-    CanvasRenderingContext2d, Document, Element, ErrorEvent, Event, EventTarget, HtmlCanvasElement,
+    CanvasRenderingContext2d, Document, Element, Event, EventTarget, HtmlCanvasElement,
     HtmlElement, HtmlInputElement, HtmlSelectElement, ImageData, Window,
 };
 
@@ -13,12 +12,17 @@ pub fn window() -> Window {
     web_sys::window().expect("the page runs in a window")
 }
 
+/// The part of the address from `#` on; empty where there is none.
+pub fn hash() -> String {
+    window().location().hash().unwrap_or_default()
+}
+
 /// The document.
 pub fn document() -> Document {
     window().document().expect("a window has a document")
 }
 
-/// The element of this id, which index.html has.
+/// The element of this id in `index.html`.
 pub fn get<T: JsCast>(id: &str) -> T {
     let element = document()
         .get_element_by_id(id)
@@ -28,17 +32,17 @@ pub fn get<T: JsCast>(id: &str) -> T {
         .unwrap_or_else(|_| panic!("#{id} is another kind of element"))
 }
 
-/// As [`get`], for any element.
+/// The element of this id, of any kind.
 pub fn element(id: &str) -> HtmlElement {
     get(id)
 }
 
-/// An input.
+/// The input of this id.
 pub fn input(id: &str) -> HtmlInputElement {
     get(id)
 }
 
-/// A select.
+/// The select of this id.
 pub fn select(id: &str) -> HtmlSelectElement {
     get(id)
 }
@@ -53,12 +57,12 @@ pub fn create(tag: &str, class: &str) -> HtmlElement {
     new
 }
 
-/// A line for who looks into the browser's console.
+/// Writes a line to the browser's console.
 pub fn warn(text: &str) {
     web_sys::console::warn_1(&text.into());
 }
 
-/// Replaces the text of an element, if it is another: screen readers speak each change.
+/// Replaces the text of an element where it differs: screen readers speak each change.
 pub fn set_text(id: &str, text: &str) {
     let element = element(id);
     if element.text_content().as_deref() != Some(text) {
@@ -71,7 +75,7 @@ pub fn set(element: &Element, name: &str, value: &str) {
     let _ = element.set_attribute(name, value);
 }
 
-/// Calls `act` on each event; for as long as the page lives.
+/// Calls `act` on each event, for as long as the page lives.
 pub fn on<E: JsCast + 'static>(
     target: &EventTarget,
     event: &str,
@@ -114,7 +118,7 @@ pub fn fit(canvas: &HtmlCanvasElement) -> (f64, f64, f64) {
     (width, height, ratio)
 }
 
-/// Paints an image of `shape` `[c, h, w]`. Grey is ink, white on black, or black on white where
+/// Paints an image of shape `[c, h, w]`. Grey is ink, white on black, or black on white where
 /// `light`; RGB is as it is.
 pub fn paint(
     canvas: &HtmlCanvasElement,
@@ -154,7 +158,7 @@ pub fn matches_media(query: &str) -> bool {
         .is_some_and(|list| list.matches())
 }
 
-/// Calls `act` when the system changes between light and dark; for as long as the page lives.
+/// Calls `act` when the system changes between light and dark, for as long as the page lives.
 pub fn on_light_scheme(act: impl Fn() + 'static) {
     if let Ok(Some(list)) = window().match_media("(prefers-color-scheme: light)") {
         on(&list, "change", move |_: Event| act());
@@ -174,14 +178,6 @@ pub fn css_variable(name: &str) -> String {
         .unwrap_or_default()
         .trim()
         .to_owned()
-}
-
-/// What a worker's error event says. A script that cannot be fetched gives a plain event, which has
-/// no message.
-pub fn worker_error(event: &ErrorEvent) -> String {
-    let message = Reflect::get(event, &js("message")).ok();
-    let message = message.and_then(|message| message.as_string());
-    message.unwrap_or_else(|| "its script could not be fetched".into())
 }
 
 /// A string for JavaScript.

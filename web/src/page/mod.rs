@@ -1,56 +1,47 @@
-//! The page: what is shown, and what happens when it is touched.
+//! The page in the browser.
 //!
-//! One [`App`] holds all state. Events change it and ask for what is missing; answers of the
-//! worker and ticks of the clock redraw it.
+//! Data flows one way. Everything that happens, in the document ([`events`]), in a worker ([`workers`]) or in a file
+//! ([`files`]), is a [`Message`] to the [`App`]. The app changes its state ([`crate::logic::state`]) and calls the
+//! views ([`view`]), which show the state and know neither messages nor the app.
 
 mod app;
 mod check;
-mod digits;
 mod dom;
 mod events;
-mod link;
-mod own;
-mod pad;
-mod painter;
-mod panels;
-mod stage;
-mod theme;
+mod files;
+mod message;
+mod view;
+mod workers;
 
 use std::cell::RefCell;
 
 use app::App;
+use message::Message;
 use wasm_bindgen_futures::spawn_local;
 
 thread_local! {
     static APP: RefCell<Option<App>> = const { RefCell::new(None) };
 }
 
-/// Runs `act` on the page's state. An event that arrives while another is handled is dropped.
-fn with_app(act: impl FnOnce(&mut App)) {
+/// The page's [`message::Emit`].
+fn emit(message: Message) {
     APP.with(|cell| {
         if let Ok(mut app) = cell.try_borrow_mut()
             && let Some(app) = app.as_mut()
         {
-            act(app);
+            app.update(message);
         }
     });
 }
 
-/// Starts the page.
+/// Starts the page, or the check that `noprop check --browser` asks for at `#check`.
 pub fn start() {
     console_error_panic_hook::set_once();
-    if dom::window()
-        .location()
-        .hash()
-        .is_ok_and(|hash| hash == "#check")
-    {
-        check::start();
+    if dom::hash() == "#check" {
+        spawn_local(check::run());
         return;
     }
-    APP.with(|cell| *cell.borrow_mut() = Some(App::new()));
-    events::connect();
-    spawn_local(async {
-        let gpu = link::probe().await;
-        with_app(|app| app.choose_backend(gpu));
-    });
+    APP.with(|cell| *cell.borrow_mut() = Some(App::new(emit)));
+    events::connect(emit);
+    spawn_local(async { emit(Message::Adapter(workers::adapter().await)) });
 }

@@ -1,18 +1,17 @@
 //! The browser's side of a worker: messages, clock, turns of the event loop.
 
 use js_sys::{Array, Promise, Uint8Array};
+use noprop_protocol::{Response, encode};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::DedicatedWorkerGlobalScope;
-
-use crate::protocol::{Response, encode};
 
 /// The worker's global object.
 pub fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-/// Sends an answer; its buffer moves, it is not copied.
+/// Sends a response; its buffer moves and is not copied.
 pub fn post(response: &Response) {
     let Ok(bytes) = encode(response) else {
         return;

@@ -1,26 +1,26 @@
-//! Weights and test images: fetched, verified, kept.
+//! Weights and test images: fetched, verified, and the weights kept in the browser's cache.
 
 use std::io::Read;
 
 use js_sys::{Reflect, Uint8Array};
 use noprop_data::formats::{cifar, idx};
+use noprop_protocol::Response;
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, ReadableStreamDefaultReader, Response as HttpResponse};
 
 use super::browser;
-use crate::bundled::{Bundled, TestImages};
+use crate::bundled::{Bundled, TestFiles};
 use crate::engine::Failure;
-use crate::protocol::Response;
 
-/// Raised when what is kept under it changes meaning.
+/// Name of the browser's cache; a new one when the files in it change their meaning.
 const CACHE: &str = "noprop-1";
 
-/// Weights, and where they came from: "cache" or "network".
+/// The weights at `url`, and where they came from: "cache" or "network".
 ///
 /// # Errors
-/// When they cannot be fetched, or are not what `sha256` says.
+/// When the weights cannot be fetched, or have another checksum than `sha256`.
 pub async fn weights(url: &str, sha256: &str) -> Result<(Vec<u8>, String), Failure> {
     let cache = open_cache().await;
     if let Some(cache) = &cache
@@ -48,18 +48,18 @@ pub async fn weights(url: &str, sha256: &str) -> Result<(Vec<u8>, String), Failu
 /// The bundled test images of `dataset`, `[n, c, h, w]`, and their labels.
 ///
 /// # Errors
-/// When they cannot be fetched or are damaged.
+/// When the images cannot be fetched or are damaged.
 pub async fn test_images(dataset: Bundled) -> Result<(Vec<u8>, Vec<u8>), Failure> {
     let damaged = |e: &dyn std::fmt::Display| format!("the test images cannot be used: {e}");
-    let (images, labels) = match dataset.test_images() {
-        TestImages::Idx { images, labels } => {
+    let (images, labels) = match dataset.test_files() {
+        TestFiles::Idx { images, labels } => {
             let images = unpack(fetch(images, false).await?)?;
             let labels = unpack(fetch(labels, false).await?)?;
             let images = idx::parse::<3>(&images).map_err(|e| damaged(&e))?;
             let labels = idx::parse::<1>(&labels).map_err(|e| damaged(&e))?;
             (images.data.to_vec(), labels.data.to_vec())
         }
-        TestImages::Cifar { records } => {
+        TestFiles::Cifar { records } => {
             let records = unpack(fetch(records, false).await?)?;
             let records = cifar::parse(&records, 1).map_err(|e| damaged(&e))?;
             let (labels, images): (Vec<u8>, Vec<&[u8]>) = records.images().unzip();
@@ -77,7 +77,7 @@ pub async fn test_images(dataset: Bundled) -> Result<(Vec<u8>, Vec<u8>), Failure
     Ok((images, labels))
 }
 
-/// Some servers unpack .gz files on the way, so a file may come either way.
+/// The contents of a file that may be gzipped: some servers unpack .gz files on the way.
 fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
@@ -89,6 +89,7 @@ fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     Ok(unpacked)
 }
 
+/// sha256 in lowercase hexadecimal.
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
@@ -96,7 +97,7 @@ fn digest(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The body at `url`; with `report`, the page hears of each piece.
+/// The body at `url`. With `report`, each piece is reported to the page.
 async fn fetch(url: &str, report: bool) -> Result<Vec<u8>, Failure> {
     let offline = |_: JsValue| {
         format!(
@@ -145,7 +146,7 @@ async fn fetch(url: &str, report: bool) -> Result<Vec<u8>, Failure> {
 /// The cache, where the browser has one (it needs HTTPS or localhost).
 async fn open_cache() -> Option<Cache> {
     let caches = browser::scope().caches().ok()?;
-    // Elsewhere the property is missing, and a call on it would end the worker.
+    // Without HTTPS or localhost the property is missing, and a call on it would end the worker.
     if caches.is_undefined() {
         return None;
     }
@@ -153,6 +154,7 @@ async fn open_cache() -> Option<Cache> {
     cache.dyn_into().ok()
 }
 
+/// The contents of `url` in the cache.
 async fn cached(cache: &Cache, url: &str) -> Option<Vec<u8>> {
     let found = JsFuture::from(cache.match_with_str(url)).await.ok()?;
     let response: HttpResponse = found.dyn_into().ok()?;
@@ -160,7 +162,7 @@ async fn cached(cache: &Cache, url: &str) -> Option<Vec<u8>> {
     Some(Uint8Array::new(&buffer).to_vec())
 }
 
-/// Keeps a verified file. Without it the next visit is slower, nothing else.
+/// Keeps a verified file in the cache. Where that fails, the next visit is slower, nothing else.
 async fn keep(cache: &Cache, url: &str, bytes: &[u8]) {
     let body = Uint8Array::from(bytes);
     if let Ok(response) = HttpResponse::new_with_opt_buffer_source(Some(&body)) {

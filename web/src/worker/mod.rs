@@ -1,11 +1,10 @@
-//! The worker: it listens to the page, one request after the other, and answers.
+//! The worker: it listens to the page and answers one request after the other.
 //!
-//! Requests queue while the engine computes. A newer trace or field replaces one that waits, so
-//! that dragging a slider never builds a backlog; an evaluation runs in pieces between which the
-//! queue is served first.
+//! Requests queue while the engine computes. A newer walk or field replaces one that waits, so
+//! that dragging a slider never builds a backlog. An evaluation runs in pieces, and between two
+//! pieces the queue is served.
 
 mod browser;
-mod device;
 mod files;
 mod session;
 
@@ -14,15 +13,15 @@ use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::rc::Rc;
 
+use noprop_protocol::{Backend, Request, Response, decode};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MessageEvent;
 
-use crate::protocol::{Backend, Request, Response, decode};
 use session::Session;
 
-/// What waits, and whether somebody works on it.
+/// The requests that wait, and whether [`work`] is serving them.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Request>,
@@ -31,7 +30,7 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, request: Request) {
-        if matches!(request, Request::Trace { .. } | Request::Field { .. }) {
+        if matches!(request, Request::Walk { .. } | Request::Field { .. }) {
             let kind = discriminant(&request);
             self.waiting.retain(|old| discriminant(old) != kind);
         }
@@ -39,7 +38,7 @@ impl Queue {
     }
 }
 
-/// Starts to listen. `backend` is what this worker was compiled for.
+/// Starts to listen. `backend` is the one that this worker was compiled for.
 pub fn listen(backend: Backend) {
     std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
@@ -65,7 +64,7 @@ pub fn listen(backend: Backend) {
         }
     });
     browser::scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    // It listens as long as the worker lives.
+    // The worker listens as long as it lives.
     on_message.forget();
     browser::post(&Response::Listening);
 }

@@ -1,14 +1,16 @@
 //! One worker's state: the engine, the test images, an evaluation under way.
 
-use super::{browser, device, files};
+use burn::tensor::Device;
+use noprop_protocol::{Backend, Ready, Request, Response, SelfTest, Walk};
+
+use super::{browser, files};
 use crate::bundled::Bundled;
 use crate::engine::{AccuracyRun, Engine, Failure, Plane, self_test};
-use crate::protocol::{Backend, Ready, Request, Response, SelfTest, Walk};
 
-/// Everything a worker knows.
+/// The state of a worker.
 pub struct Session {
     backend: Backend,
-    device: Option<burn::tensor::Device>,
+    device: Option<Device>,
     engine: Option<Engine>,
     dataset: Option<Bundled>,
     images: Vec<u8>,
@@ -37,20 +39,20 @@ impl Session {
         }
     }
 
-    /// Whether there are pieces of an evaluation left.
+    /// Whether an evaluation is under way.
     pub fn is_evaluating(&self) -> bool {
         self.evaluation.is_some()
     }
 
-    /// Does what is asked and answers; a failure is an answer too.
+    /// Does what `request` asks and responds; a failure is a response, too.
     pub async fn serve(&mut self, request: Request) {
-        // A file that cannot be used says nothing about the device, and the model in use stays.
+        // A file that cannot be used is not the device's fault, and the model in use stays.
         let replaces = matches!(request, Request::Load { .. });
         if let Err(message) = self.answer(request).await {
             self.evaluation = None;
             browser::post(&Response::Error {
                 message,
-                // What fails on WebGPU may work on the CPU; without a model nothing works.
+                // A request that fails on WebGPU may succeed on the CPU; without a model none succeeds.
                 fatal: (self.backend == Backend::WebGpu && !replaces) || self.engine.is_none(),
             });
         }
@@ -62,13 +64,14 @@ impl Session {
             Request::Start {
                 weights_url,
                 weights_sha256,
-                images,
+                dataset,
                 reason,
             } => {
                 self.reason = reason;
+                let dataset = dataset.as_deref().map(bundled).transpose()?;
                 let (bytes, from) = files::weights(&weights_url, &weights_sha256).await?;
-                self.dataset = images;
-                (self.images, self.labels) = match images {
+                self.dataset = dataset;
+                (self.images, self.labels) = match dataset {
                     Some(dataset) => files::test_images(dataset).await?,
                     None => (Vec::new(), Vec::new()),
                 };
@@ -76,11 +79,11 @@ impl Session {
                 self.load(bytes, from, first, start).await
             }
             Request::Load { bytes, name } => {
-                // The model in use stays when the new one is none.
+                // The model in use stays when the file holds none.
                 self.load(bytes, name, (Vec::new(), Vec::new()), start)
                     .await
             }
-            Request::Trace {
+            Request::Walk {
                 id,
                 pixels,
                 walk,
@@ -89,10 +92,10 @@ impl Session {
                 let engine = self.engine.as_mut().ok_or(NOT_READY)?;
                 engine.look(&pixels).await?;
                 let features_ms = browser::now() - start;
-                let mut trace = engine.trace(id, &pixels, &walk, seeds).await?;
-                trace.features_ms = features_ms;
-                trace.walk_ms = browser::now() - start - features_ms;
-                browser::post(&Response::Trace(Box::new(trace)));
+                let mut walked = engine.walk_image(id, &pixels, &walk, seeds).await?;
+                walked.features_ms = features_ms;
+                walked.walk_ms = browser::now() - start - features_ms;
+                browser::post(&Response::Walk(Box::new(walked)));
                 Ok(())
             }
             Request::Field {
@@ -137,7 +140,7 @@ impl Session {
         Ok(())
     }
 
-    /// Evaluates the next images of the evaluation under way and reports.
+    /// Classifies the next images of the evaluation under way, and reports.
     pub async fn evaluate_a_piece(&mut self) {
         let (Some(mut evaluation), Some(engine)) = (self.evaluation.take(), &mut self.engine)
         else {
@@ -164,7 +167,7 @@ impl Session {
         }
     }
 
-    /// Whether the test images can be shown to the model.
+    /// Checks that the test images have the shape that the model takes.
     fn fits(&self, engine: &Engine) -> Result<(), Failure> {
         let Some(dataset) = self.dataset else {
             return Ok(());
@@ -186,7 +189,7 @@ impl Session {
         ))
     }
 
-    /// Makes the model, tests the device, and says that it is ready.
+    /// Makes the model, tests the device, and reports that the model is ready.
     async fn load(
         &mut self,
         bytes: Vec<u8>,
@@ -196,7 +199,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let device = match &self.device {
             Some(device) => device.clone(),
-            None => device::open(self.backend).await?,
+            None => open_device(self.backend).await?,
         };
         self.device = Some(device.clone());
         let mut engine = Engine::new(bytes.clone(), self.backend, device)?;
@@ -253,6 +256,31 @@ impl Session {
         self.engine = Some(engine);
         browser::post(&Response::Ready(Box::new(ready)));
         Ok(())
+    }
+}
+
+/// The bundled dataset of this name.
+fn bundled(name: &str) -> Result<Bundled, Failure> {
+    Bundled::from_name(name).ok_or_else(|| {
+        let names = Bundled::ALL.map(Bundled::name).join(", ");
+        format!("no bundled dataset is called {name:?}, expected one of {names}")
+    })
+}
+
+/// Opens the device of the backend that this worker was compiled for.
+///
+/// # Errors
+/// When there is no usable WebGPU adapter.
+async fn open_device(backend: Backend) -> Result<Device, Failure> {
+    match backend {
+        Backend::Cpu => Ok(Device::flex()),
+        #[cfg(feature = "gpu")]
+        Backend::WebGpu => Device::wgpu_options()
+            .init_async()
+            .await
+            .map_err(|e| format!("WebGPU could not be opened ({e})")),
+        #[cfg(not(feature = "gpu"))]
+        Backend::WebGpu => Err("this engine was built for the CPU".into()),
     }
 }
 

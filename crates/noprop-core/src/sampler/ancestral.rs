@@ -12,7 +12,7 @@ use crate::schedule::SchedulePoint;
 /// The generative process itself (eq. 3), with its noise.
 pub const ANCESTRAL: Sampler = Sampler {
     name: "ancestral",
-    label: "Ancestral",
+    label: "Ancestral (the paper's)",
     evaluations_per_step: 1,
     processes: &[ProcessKind::Diffusion, ProcessKind::Discrete],
     steps: StepsEvenIn::Time,

@@ -10,7 +10,7 @@ use crate::schedule::SchedulePoint;
 /// Euler's method.
 pub const EULER: Sampler = Sampler {
     name: "euler",
-    label: "Euler",
+    label: "Euler along the flow",
     evaluations_per_step: 1,
     processes: &[ProcessKind::Diffusion, ProcessKind::Flow],
     steps: StepsEvenIn::Equation,

@@ -9,7 +9,7 @@ use crate::schedule::SchedulePoint;
 /// Heun's method.
 pub const HEUN: Sampler = Sampler {
     name: "heun",
-    label: "Heun",
+    label: "Heun along the flow",
     evaluations_per_step: 2,
     processes: &[ProcessKind::Diffusion, ProcessKind::Flow],
     steps: StepsEvenIn::Equation,

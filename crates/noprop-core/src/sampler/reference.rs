@@ -14,7 +14,7 @@ use crate::schedule::{NoiseSchedule, SchedulePoint};
 /// Euler's method on the reference's ODE.
 pub const REFERENCE_EULER: Sampler = Sampler {
     name: "reference-euler",
-    label: "Euler of the reference",
+    label: "Reference's Euler",
     evaluations_per_step: 1,
     processes: &[ProcessKind::Diffusion],
     steps: StepsEvenIn::Time,
@@ -27,7 +27,7 @@ pub const REFERENCE_EULER: Sampler = Sampler {
 /// Heun's method on the reference's ODE; it explodes where T is small.
 pub const REFERENCE_HEUN: Sampler = Sampler {
     name: "reference-heun",
-    label: "Heun of the reference",
+    label: "Reference's Heun (explodes)",
     evaluations_per_step: 2,
     processes: &[ProcessKind::Diffusion],
     steps: StepsEvenIn::Time,

@@ -1,253 +1,296 @@
-//! The page's state, and what changes it.
+//! The application: messages change its state, and the views show it.
 
-mod answers;
-mod backend;
-mod dataset;
-mod requests;
-mod samples;
+mod engine;
 
-use super::link::Link;
-use super::painter::Painter;
-use super::stage::{Stage, View};
-use super::{digits, dom, events, pad, panels, theme, with_app};
-use crate::logic::clock::Clock;
-use crate::logic::projection::Projection;
-use crate::logic::settings::{Picture, Settings};
-use crate::protocol::{Field, Ready, Trace, Walk};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::File;
 
-pub use samples::Samples;
+use super::message::{Emit, Message, PadEvent};
+use super::view::pad::Pad;
+use super::view::stage::Stage;
+use super::view::{controls, status, step, theme};
+use super::{dom, files};
+use crate::bundled::Bundled;
+use crate::logic::settings::{Picture, Setting, Settings};
+use crate::logic::state::State;
+use engine::Conversation;
 
-/// Noise seeds of a cloud.
-const CLOUD: u32 = 64;
-
-/// Everything that the page knows.
+/// The state, the views that hold something of their own, and the conversation with the engine.
 pub struct App {
-    /// What the link says.
-    pub settings: Settings,
-    /// Where the walk is shown.
-    pub clock: Clock,
-    /// The model in use.
-    pub model: Option<Ready>,
-    /// From latent space to the stage.
-    pub projection: Option<Projection>,
-    /// The walk.
-    pub trace: Option<Trace>,
-    /// The walk that it is compared with.
-    pub second: Option<Trace>,
-    /// The velocity field, and where it was sampled, `[n, 2]` on the disc.
-    pub field: Option<(Vec<[f32; 2]>, Field)>,
-    /// Why WebGPU cannot be used, where it cannot.
-    pub gpu_problem: Option<String>,
-    link: Option<Link>,
+    emit: Emit,
+    state: State,
     stage: Stage,
-    painter: Option<Painter>,
-    /// Whether drawing the stage on WebGPU failed; its canvas is gone then.
-    painter_failed: bool,
-    /// The test images of the dataset; none while they are fetched.
-    samples: Option<Samples>,
-    last_id: u32,
-    /// Ids of the answers that are waited for.
-    expected: Expected,
-    /// The walk of the evaluation under way.
-    evaluated: Walk,
-    latencies: Vec<f64>,
-    last_frame: f64,
-    framing: bool,
-}
-
-#[derive(Default)]
-struct Expected {
-    trace: u32,
-    second: u32,
-    field: u32,
-    accuracy: u32,
-    field_pending: bool,
+    pad: Pad,
+    engine: Conversation,
+    /// When the last frame was, in milliseconds, while the clock runs.
+    last_frame: Option<f64>,
 }
 
 impl App {
-    /// The state that the address asks for.
-    pub fn new() -> Self {
+    /// The application in the state that the address asks for, before there is a model.
+    pub fn new(emit: Emit) -> Self {
+        let settings = Settings::from_hash(&dom::hash());
         theme::label();
-        let hash = dom::window().location().hash().unwrap_or_default();
-        let settings = Settings::from_hash(&hash);
+        controls::fill();
+        controls::settings(&settings);
         Self {
-            clock: Clock::new(settings.walk.steps as usize),
-            evaluated: settings.walk,
-            settings,
-            model: None,
-            projection: None,
-            trace: None,
-            second: None,
-            field: None,
-            gpu_problem: None,
-            link: None,
+            emit,
+            engine: Conversation::new(settings.walk),
+            state: State::new(settings),
             stage: Stage::new(),
-            painter: None,
-            painter_failed: false,
-            samples: None,
-            last_id: 0,
-            expected: Expected::default(),
-            latencies: Vec::new(),
-            last_frame: 0.0,
-            framing: false,
+            pad: Pad::new(),
+            last_frame: None,
         }
     }
 
-    /// Names of the classes.
-    pub fn classes(&self) -> &[String] {
-        self.model.as_ref().map_or(&[], |model| &model.classes)
-    }
-
-    /// The picture's pixels, `[c, h, w]` of the dataset.
-    pub fn pixels(&self) -> Option<Vec<u8>> {
-        match &self.settings.picture {
-            Picture::Test(index) => {
-                let samples = self.samples.as_ref()?;
-                let index = (*index).min(samples.len().checked_sub(1)?);
-                Some(samples.image(index).to_vec())
+    /// Changes the state as `message` says, and shows it.
+    pub fn update(&mut self, message: Message) {
+        match message {
+            Message::Dataset(dataset) => self.choose_dataset(dataset),
+            Message::Picture(picture) => self.choose_picture(picture),
+            Message::Neighbour(by) => {
+                if let Some(index) = self.state.neighbour(by) {
+                    self.choose_picture(Picture::Test(index));
+                }
             }
-            Picture::Drawn(pixels) | Picture::Own(pixels) => Some(pixels.clone()),
+            Message::Pad(event) => self.draw_digit(event),
+            Message::PhotoFile(file) => self.read_photo(file),
+            Message::Photo { dataset, pixels } => {
+                // Meanwhile another dataset may have been chosen.
+                if dataset == self.state.settings.dataset {
+                    status::banner("");
+                    self.choose_picture(Picture::Photo(pixels));
+                }
+            }
+            Message::Weights { name, bytes } => self.load_weights(name, bytes),
+
+            Message::Setting(setting) => self.change_setting(setting),
+            Message::Address(settings) => self.follow_address(settings),
+            Message::Cloud(shown) => {
+                self.state.shows_cloud = shown;
+                self.show_layers();
+            }
+            Message::Field(shown) => {
+                self.state.shows_field = shown;
+                self.show_layers();
+            }
+            Message::Theme => {
+                theme::toggle();
+                self.restyle();
+            }
+            Message::SystemTheme => {
+                theme::follow_system();
+                self.restyle();
+            }
+            Message::Resized => self.show_step(),
+            Message::Share => {
+                controls::address(&self.state.settings);
+                controls::copy_address();
+            }
+
+            Message::Play => {
+                self.state.clock.toggle();
+                self.show_step();
+                self.run_clock();
+            }
+            Message::Nudge(by) => {
+                self.state.clock.nudge(by);
+                self.show_step();
+            }
+            Message::Seek(position) => {
+                self.state.clock.seek(position);
+                self.show_step();
+            }
+            Message::Speed(factor) => self.state.clock.speed = factor,
+            Message::Loop(on) => self.state.clock.repeat = on,
+            Message::Frame => self.next_frame(),
+
+            Message::Evaluate => self.evaluate(),
+            Message::Cancel => self.cancel_evaluation(),
+            Message::SwitchBackend => self.switch_backend(),
+            Message::Retry => self.retry(),
+            Message::Adapter(adapter) => self.choose_backend(adapter),
+            Message::Engine(response) => self.receive(response),
+            Message::Painter(painted) => {
+                if self.stage.painted(painted) {
+                    self.show_step();
+                }
+            }
+            Message::Notice(text) => status::banner(&text),
         }
     }
 
-    /// The right label and its name, where they are known.
-    pub fn truth(&self) -> Option<(usize, &str)> {
-        match self.settings.picture {
-            Picture::Test(index) => self.samples.as_ref()?.truth(index),
-            Picture::Drawn(_) | Picture::Own(_) => None,
+    fn choose_dataset(&mut self, dataset: Bundled) {
+        self.state.settings.dataset = dataset;
+        self.state.settings.picture = Picture::Test(0);
+        controls::address(&self.state.settings);
+        self.reload();
+    }
+
+    fn choose_picture(&mut self, picture: Picture) {
+        self.state.settings.picture = picture;
+        self.settings_changed();
+    }
+
+    fn change_setting(&mut self, setting: Setting) {
+        self.state.settings.set(setting);
+        self.settings_changed();
+    }
+
+    /// Takes the settings of the address.
+    fn follow_address(&mut self, settings: Settings) {
+        // The page's own writing comes back here, too.
+        if settings == self.state.settings {
+            return;
+        }
+        let same = settings.dataset == self.state.settings.dataset;
+        self.state.settings = settings;
+        if same {
+            self.settings_changed();
+        } else {
+            self.reload();
         }
     }
 
-    /// The settings were changed: show them, keep them in the address, walk anew.
-    pub fn changed(&mut self) {
-        self.fit_model();
-        events::show_settings(&self.settings);
-        events::write_hash(&self.settings);
-        self.ask_traces();
+    /// Shows the settings, keeps them in the address, and walks anew.
+    fn settings_changed(&mut self) {
+        self.state.fit_model();
+        controls::settings(&self.state.settings);
+        controls::address(&self.state.settings);
+        self.ask_walk();
     }
 
-    /// What the address asks for may not fit the model in use.
-    fn fit_model(&mut self) {
-        if let Some(model) = &self.model {
-            self.settings.fit(&model.samplers, model.steps);
+    /// Forgets the dataset before, and starts the engine with the one of the settings.
+    fn reload(&mut self) {
+        self.state.forget_dataset();
+        controls::strip(None);
+        step::nothing("waiting for the model");
+        controls::settings(&self.state.settings);
+        self.draw_stage();
+        self.retry();
+    }
+
+    fn draw_digit(&mut self, event: PadEvent) {
+        match event {
+            PadEvent::Open => self.pad.open(),
+            PadEvent::Down(point) => self.pad.pen_down(point),
+            PadEvent::Move(point) => self.pad.pen_move(point),
+            PadEvent::Up => {
+                if self.pad.pen_up() {
+                    self.classify_drawing();
+                }
+            }
+            PadEvent::Undo => {
+                self.pad.undo();
+                self.classify_drawing();
+            }
+            PadEvent::Clear => {
+                self.pad.clear();
+                self.classify_drawing();
+            }
         }
     }
 
-    /// Shows another picture.
-    pub fn pick(&mut self, picture: Picture) {
-        self.settings.picture = picture;
-        self.changed();
-    }
-
-    /// What the stage shows.
-    pub fn view(&mut self) -> &mut View {
-        &mut self.stage.view
-    }
-
-    /// What the stage shows has changed.
-    pub fn view_changed(&mut self) {
-        let have = self
-            .trace
-            .as_ref()
-            .map_or(0, |trace| trace.predictions.len());
-        if self.stage.view.cloud && have < CLOUD as usize {
-            self.ask_traces();
+    fn classify_drawing(&mut self) {
+        match self.pad.image() {
+            Some(pixels) => self.choose_picture(Picture::Drawn(pixels)),
+            None => {
+                self.state.forget_walks();
+                self.engine.drop_walk();
+                step::nothing("draw a digit");
+                self.draw_stage();
+            }
         }
-        self.expected.field = 0;
-        self.redraw();
     }
 
-    /// Draws everything that depends on the step.
-    pub fn redraw(&mut self) {
+    /// Reads an image file, where the dataset has photographs.
+    fn read_photo(&mut self, file: File) {
+        let dataset = self.state.settings.dataset;
+        if dataset.is_drawn() {
+            status::banner(&format!(
+                "Pictures of {} are drawn: choose another dataset for {}, or draw a digit.",
+                dataset.title(),
+                file.name()
+            ));
+            return;
+        }
+        let emit = self.emit;
+        spawn_local(async move { emit(files::photo(file, dataset).await) });
+    }
+
+    /// Shows the cloud and the field, or no longer; they may have to be computed first.
+    fn show_layers(&mut self) {
+        if self.state.lacks_cloud() {
+            self.ask_walk();
+        }
+        self.engine.drop_field();
+        self.show_step();
+    }
+
+    /// Shows everything that depends on the step.
+    fn show_step(&mut self) {
         self.ask_field();
         self.draw_stage();
-        let (Some(trace), Some(model)) = (&self.trace, &self.model) else {
-            return;
-        };
-        let second = self.second.as_ref();
-        panels::step(
-            trace,
-            second,
-            model,
-            &self.clock,
-            self.truth(),
-            &self.settings,
-        );
-        events::show_clock(&self.clock);
-    }
-
-    pub(super) fn draw_stage(&mut self) {
-        // It is told what the rest of the page holds, so it steps out of it meanwhile.
-        let mut painter = self.painter.take();
-        self.stage.draw(self, painter.as_mut());
-        self.painter = painter;
-    }
-
-    /// Keeps frames coming while the clock runs.
-    pub fn run(&mut self) {
-        if self.framing || !self.clock.playing {
-            return;
+        if self.state.walked.is_some() && self.state.model.is_some() {
+            step::step(&self.state);
+            controls::clock(&self.state.clock);
         }
-        self.framing = true;
-        self.last_frame = dom::now();
-        frame();
     }
 
-    fn on_frame(&mut self) {
+    fn draw_stage(&mut self) {
+        self.stage.draw(&self.state, self.engine.computes_on_gpu());
+    }
+
+    /// Shows the picture beside the stage, and marks it in the strip.
+    fn show_picture(&self) {
+        if let Some(pixels) = self.state.pixels() {
+            step::picture(pixels, self.state.settings.dataset.shape());
+        }
+        controls::mark(&self.state.settings.picture);
+    }
+
+    /// Shows everything that has colours of the theme.
+    fn restyle(&mut self) {
+        if let Some(images) = &self.state.test_images {
+            controls::strip(Some(images));
+        }
+        self.show_picture();
+        self.show_step();
+    }
+
+    /// Asks for frames while the clock runs.
+    fn run_clock(&mut self) {
+        if self.last_frame.is_none() && self.state.clock.playing {
+            self.last_frame = Some(dom::now());
+            self.ask_frame();
+        }
+    }
+
+    fn ask_frame(&self) {
+        let emit = self.emit;
+        dom::next_frame(move |_| emit(Message::Frame));
+    }
+
+    fn next_frame(&mut self) {
         let now = dom::now();
         // After a pause of the browser the walk goes on where it was.
-        let seconds = ((now - self.last_frame) / 1000.0).min(0.1);
-        self.last_frame = now;
-        let before = self.clock.step();
-        if self.clock.tick(seconds) {
-            if self.clock.step() == before {
-                // Between steps only the stage and the playhead move.
+        let last = self.last_frame.replace(now).unwrap_or(now);
+        let seconds = ((now - last) / 1000.0).min(0.1);
+        let before = self.state.clock.step();
+        if self.state.clock.tick(seconds) {
+            if self.state.clock.step() == before {
+                // Between steps only the stage and the timeline move.
                 self.draw_stage();
-                events::show_clock(&self.clock);
+                controls::clock(&self.state.clock);
             } else {
-                self.redraw();
+                self.show_step();
             }
         }
-        self.framing = self.clock.playing;
-        if self.framing {
-            frame();
+        if self.state.clock.playing {
+            self.ask_frame();
         } else {
-            self.redraw();
+            self.last_frame = None;
+            self.show_step();
         }
     }
-
-    /// The window has another size, or the theme changed.
-    pub fn restyle(&mut self) {
-        self.fill_strip();
-        digits::mark(&self.settings.picture);
-        if let Some(pixels) = self.pixels() {
-            panels::picture(&pixels, self.settings.dataset.shape());
-        }
-        self.redraw();
-    }
-
-    fn fill_strip(&self) {
-        if let Some(samples) = &self.samples {
-            digits::fill(self.settings.dataset, samples, theme::is_light());
-        }
-    }
-
-    /// The drawing pad has a picture.
-    pub fn drawn(&mut self, drawing: Option<Vec<u8>>) {
-        pad::preview(drawing.as_deref());
-        match drawing {
-            Some(pixels) => self.pick(Picture::Drawn(pixels)),
-            None => {
-                self.trace = None;
-                self.second = None;
-                self.expected.trace = 0;
-                panels::nothing("draw a digit");
-                self.draw_stage();
-            }
-        }
-    }
-}
-
-fn frame() {
-    dom::next_frame(|_| with_app(App::on_frame));
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use noprop_web::protocol::{Backend, CheckResult, CheckTask, Request, Walk, decode, encode};
+use noprop_protocol::{Backend, CheckResult, CheckTask, Request, Walk, decode, encode};
 use sha2::{Digest, Sha256};
 use tiny_http::{Header, Method, Response, Server};
 

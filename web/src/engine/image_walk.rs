@@ -3,9 +3,9 @@
 use burn::tensor::activation::softmax;
 use noprop_core::predicted_class;
 
-use super::walked::{Start, Walked};
+use super::device_walk::{DeviceWalk, Start};
 use super::{Engine, Failure, Parts, asked};
-use crate::protocol::{Trace, Walk};
+use noprop_protocol::{Walk, Walked};
 
 impl Engine {
     /// Walks `pixels` `[c, h, w]` from the noise of `seeds` images to labels. Times are left to
@@ -13,13 +13,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the image is none, or the device fails.
-    pub async fn trace(
+    pub async fn walk_image(
         &mut self,
         id: u32,
         pixels: &[u8],
         walk: &Walk,
         seeds: u32,
-    ) -> Result<Trace, Failure> {
+    ) -> Result<Walked, Failure> {
         let features = self.features_of(pixels)?;
         let seeds = seeds.max(1) as usize;
         let start = Start {
@@ -30,7 +30,7 @@ impl Engine {
             record: true,
         };
         let walked = self.walk(start).await?;
-        let Walked {
+        let DeviceWalk {
             model,
             features,
             latents: all,
@@ -66,7 +66,7 @@ impl Engine {
             log_snr,
         ] = parts.read().await?;
         let classes = self.classes().len();
-        Ok(Trace {
+        Ok(Walked {
             id,
             latents,
             probabilities,

@@ -1,14 +1,21 @@
-//! From a drawing to an image as MNIST has them: the digit fitted into 20 × 20 pixels, its centre
-//! of mass in the middle of 28 × 28 (LeCun et al., "The MNIST database").
+//! Pixels of a picture of the user's own: from a drawing to an image as MNIST has them, and into the text of a
+//! link and back.
 
-/// Edge of an image.
+/// Edge of an image of MNIST.
 pub const SIDE: usize = 28;
 /// Edge of the box that the digit is fitted into.
 const BOX: f32 = 20.0;
 /// Ink fainter than this does not count as part of the digit.
 const FAINT: u8 = 16;
+/// Grey levels of a drawing are multiples of this, so that a link holds it exactly in half the text.
+const LEVEL: u8 = 17;
+/// The letters of base64url, six bits each.
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// The image `[28, 28]` of a drawing `[side, side]`, ink 255; nothing when there is no ink.
+///
+/// The digit is fitted into 20 × 20 pixels, and its centre of mass comes into the middle of 28 × 28 (LeCun et al.,
+/// "The MNIST database").
 pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
     let at = |x: usize, y: usize| drawing[y * side + x];
     let inked = || (0..side * side).filter(|&i| drawing[i] > FAINT);
@@ -57,9 +64,107 @@ pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
     Some((0..SIDE * SIDE).map(|i| mean(i % SIDE, i / SIDE)).collect())
 }
 
+/// A drawing in 16 grey levels.
+pub fn quantise(pixels: &[u8]) -> Vec<u8> {
+    pixels
+        .iter()
+        .map(|&v| (v.saturating_add(LEVEL / 2) / LEVEL).min(15) * LEVEL)
+        .collect()
+}
+
+/// The text of `pixels` that [`quantise`] gave, four bits each.
+pub fn write_drawing(pixels: &[u8]) -> String {
+    let nibbles: Vec<u8> = pixels.iter().map(|v| v / LEVEL).collect();
+    let pairs = nibbles.chunks(2);
+    let packed: Vec<u8> = pairs
+        .map(|pair| pair[0] << 4 | pair.get(1).copied().unwrap_or(0))
+        .collect();
+    write_bytes(&packed)
+}
+
+/// The `count` pixels that [`write_drawing`] wrote; nothing for another text.
+pub fn read_drawing(text: &str, count: usize) -> Option<Vec<u8>> {
+    let packed = read_bytes(text)?;
+    let nibbles = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut pixels: Vec<u8> = nibbles.map(|level| level * LEVEL).collect();
+    let complete = pixels.len() == count.next_multiple_of(2);
+    pixels.truncate(count);
+    complete.then_some(pixels)
+}
+
+/// The text of any bytes, in base64url.
+pub fn write_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity((bytes.len() * 4).div_ceil(3));
+    for three in bytes.chunks(3) {
+        let at = |i: usize| usize::from(three.get(i).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for k in 0..=three.len() {
+            text.push(char::from(DIGITS[bits >> (18 - 6 * k) & 63]));
+        }
+    }
+    text
+}
+
+/// The bytes that [`write_bytes`] wrote; nothing for another text.
+pub fn read_bytes(text: &str) -> Option<Vec<u8>> {
+    let value = |byte: u8| DIGITS.iter().position(|&digit| digit == byte);
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4 + 3);
+    for four in text.as_bytes().chunks(4) {
+        let mut bits = 0;
+        for k in 0..4 {
+            bits = bits << 6 | four.get(k).map_or(Some(0), |&byte| value(byte))?;
+        }
+        let three = [16, 8, 0].map(|shift| (bits >> shift & 255) as u8);
+        // One letter alone is six bits: no byte.
+        let whole = four.len().checked_sub(1).filter(|&whole| whole > 0)?;
+        bytes.extend(&three[..whole]);
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bytes_come_back(all in proptest::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert_eq!(read_bytes(&write_bytes(&all)), Some(all));
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in ".{0,60}") {
+            let _ = read_drawing(&text, 28 * 28);
+        }
+    }
+
+    #[test]
+    fn drawings_come_back() {
+        for count in [3, 4] {
+            let drawing = [0, LEVEL, 2 * LEVEL, 3 * LEVEL];
+            let text = write_drawing(&drawing[..count]);
+            assert_eq!(
+                read_drawing(&text, count).as_deref(),
+                Some(&drawing[..count])
+            );
+            assert_eq!(read_drawing(&text, count + 2), None);
+            assert_eq!(read_drawing(&text, count - 2), None);
+        }
+    }
+
+    #[test]
+    fn quantising_keeps_what_is_quantised() {
+        let all: Vec<u8> = (0..=255).collect();
+        let once = quantise(&all);
+        assert_eq!(quantise(&once), once);
+        assert_eq!((once[0], once[255]), (0, 255));
+        assert!(
+            all.iter()
+                .zip(&once)
+                .all(|(a, b)| a.abs_diff(*b) <= LEVEL / 2 + 1)
+        );
+    }
 
     fn rectangle(side: usize, x: (usize, usize), y: (usize, usize)) -> Vec<u8> {
         (0..side * side)

@@ -1,7 +1,7 @@
 //! Colours. Classes have the hues of Okabe and Ito, which colour-blind people can tell apart, and
 //! two more; colour never stands alone, each class is also named where it is shown.
 
-use super::dom;
+use crate::page::dom;
 
 const HUES: [&str; 10] = [
     "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#b8a400", "#8c8c8c",
@@ -41,7 +41,7 @@ pub struct Theme {
     pub quiet: String,
     /// Lines and rings.
     pub line: String,
-    /// What is behind.
+    /// The stage's background.
     pub paper: String,
 }
 
@@ -57,13 +57,13 @@ impl Theme {
     }
 }
 
-/// Whether the light theme is shown. The page's first lines have chosen one.
+/// Whether the light theme is shown; a script in `index.html` chose the first.
 pub fn is_light() -> bool {
     let root = dom::document().document_element();
     root.is_some_and(|root| root.get_attribute("data-theme").as_deref() == Some("light"))
 }
 
-/// Switches to the other theme, and remembers it.
+/// Switches to the other theme, and remembers the choice.
 pub fn toggle() {
     let next = if is_light() { "dark" } else { "light" };
     apply(next);
@@ -72,7 +72,7 @@ pub fn toggle() {
     }
 }
 
-/// The system changed between light and dark; who has chosen a theme keeps it.
+/// Takes the system's theme, unless the user has chosen one.
 pub fn follow_system() {
     let storage = dom::window().local_storage().ok().flatten();
     let chosen = storage.and_then(|storage| storage.get_item("theme").ok().flatten());
@@ -89,7 +89,7 @@ fn apply(theme: &str) {
     label();
 }
 
-/// Says on the button which theme it leads to.
+/// Writes on the button which theme it leads to.
 pub fn label() {
     dom::set_text("theme", if is_light() { "Dark" } else { "Light" });
 }

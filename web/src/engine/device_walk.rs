@@ -5,10 +5,10 @@ use burn::tensor::Tensor;
 use noprop_core::{Features, NoProp};
 
 use super::{Engine, Failure, asked};
-use crate::protocol::Walk;
+use noprop_protocol::Walk;
 
 /// A walk, and what reads it on the device where it is.
-pub struct Walked {
+pub struct DeviceWalk {
     /// The model.
     pub model: NoProp,
     /// One row for each image.
@@ -37,7 +37,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the sampler does not walk this model, or the device fails.
-    pub async fn walk(&mut self, start: Start<'_>) -> Result<Walked, Failure> {
+    pub async fn walk(&mut self, start: Start<'_>) -> Result<DeviceWalk, Failure> {
         let walk = asked(start.walk);
         let method = self.model().method();
         method.check_walk(&walk).map_err(|e| e.to_string())?;
@@ -62,7 +62,7 @@ impl Engine {
         if !start.record {
             latents = vec![z_1];
         }
-        Ok(Walked {
+        Ok(DeviceWalk {
             model: model.clone(),
             features: start.features.clone(),
             latents: Tensor::stack(latents, 1),

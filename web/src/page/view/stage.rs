@@ -1,78 +1,75 @@
-//! The stage: labels on a ring, the walk of z_t, its cloud, the field behind.
+//! The stage: labels on a ring, the walk of z_t, its cloud, and the field behind them.
 
 use std::f64::consts::TAU;
 
 use noprop_core::predicted_class;
+use noprop_protocol::{Field, Walked};
+use noprop_stage::message::Answer;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
-use super::app::App;
-use super::dom;
-use super::painter::Painter;
+use super::painter::{Painted, Painter, Placed};
 use super::theme::{self, Theme};
-use crate::logic::names::is_word;
 use crate::logic::projection::Projection;
-use crate::protocol::Trace;
+use crate::logic::state::{GRID, State, field_points};
+use crate::logic::test_images::is_word;
+use crate::page::dom;
 
-/// Points of the field along the disc's diameter.
-pub const GRID: usize = 25;
-
-/// What the stage shows.
-pub struct View {
-    /// The cloud of other noise seeds.
-    pub cloud: bool,
-    /// The velocity field.
-    pub field: bool,
-}
-
-/// The canvas and what is on it.
+/// The canvas, and below it another one that a worker draws on WebGPU.
 pub struct Stage {
     canvas: HtmlCanvasElement,
-    /// What it shows.
-    pub view: View,
-}
-
-/// How the stage lies on its canvas.
-pub struct Placed {
-    /// Canvas size, device pixels.
-    pub pixels: [u32; 2],
-    /// Device pixels per CSS pixel.
-    pub ratio: f64,
-    /// Radius of the disc, CSS pixels.
-    pub radius: f64,
-    /// Whether the cloud is shown.
-    pub cloud: bool,
-    /// Whether the field is shown.
-    pub field: bool,
+    painter: Option<Painter>,
+    /// Whether drawing on WebGPU failed; it is not tried again.
+    painter_failed: bool,
 }
 
 impl Stage {
-    /// The stage of index.html.
+    /// The stage of `index.html`, drawn on Canvas 2D.
     pub fn new() -> Self {
         Self {
             canvas: dom::get("stage"),
-            view: View {
-                cloud: true,
-                field: false,
-            },
+            painter: None,
+            painter_failed: false,
         }
     }
 
-    /// Points on the unit disc at which the field is sampled.
-    pub fn field_points(&self) -> Vec<[f32; 2]> {
-        let coordinate = |i: usize| 2.0 * i as f32 / (GRID - 1) as f32 - 1.0;
-        (0..GRID * GRID)
-            .map(|k| [coordinate(k % GRID), coordinate(k / GRID)])
-            .filter(|[x, y]| x.hypot(*y) < 1.04)
-            .collect()
+    /// Starts the worker that draws on WebGPU, unless there is one or it failed; `receive` gets its messages.
+    pub fn open_painter(&mut self, receive: impl Fn(Painted) + Clone + 'static) {
+        if self.painter.is_none() && !self.painter_failed {
+            self.painter = Painter::open(receive);
+        }
     }
 
-    /// Draws `app` at its clock's position; `painter` takes all but the labels where it can.
-    pub fn draw(&self, app: &App, painter: Option<&mut Painter>) {
+    /// Takes a message of that worker. Returns whether the stage has to be drawn anew.
+    pub fn painted(&mut self, message: Painted) -> bool {
+        match message {
+            Painted::Picture(bitmap) => {
+                if let Some(painter) = &self.painter {
+                    painter.put(&bitmap);
+                }
+                return false;
+            }
+            Painted::Answer(Answer::Ready) => {
+                if let Some(painter) = &mut self.painter {
+                    painter.ready();
+                }
+            }
+            Painted::Answer(Answer::Failed(why)) => {
+                // Canvas 2D gives the same picture: a line for those who look for it is enough.
+                dom::warn(&format!("the stage is drawn without WebGPU: {why}"));
+                self.painter = None;
+                self.painter_failed = true;
+            }
+        }
+        true
+    }
+
+    /// Draws `state` at its clock's position; where `on_gpu` is wanted and possible, all but the labels on WebGPU.
+    pub fn draw(&mut self, state: &State, on_gpu: bool) {
         let (width, height, ratio) = dom::fit(&self.canvas);
         let context = dom::context(&self.canvas);
         let _ = context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
         context.clear_rect(0.0, 0.0, width, height);
-        let Some(projection) = &app.projection else {
+        let Some(projection) = &state.projection else {
             return;
         };
         let scene = Scene {
@@ -82,39 +79,19 @@ impl Stage {
             middle: (width / 2.0, height / 2.0),
             radius: 0.5 * width.min(height) - 14.0,
         };
-        if let Some(painter) = painter
-            && painter.show(app.computes_on_gpu())
+        if let Some(painter) = &mut self.painter
+            && painter.show(on_gpu)
         {
             let placed = Placed {
                 pixels: [self.canvas.width(), self.canvas.height()],
                 ratio,
                 radius: scene.radius,
-                cloud: self.view.cloud,
-                field: self.view.field,
             };
-            painter.draw(app, projection, &placed);
-            scene.labels(app);
-            return;
+            painter.draw(state, projection, &placed);
+        } else {
+            scene.draw(state);
         }
-        scene.disc();
-        if self.view.field
-            && let Some((points, field)) = &app.field
-        {
-            scene.field(points, &field.velocity, &field.belief);
-        }
-        if let Some(trace) = &app.trace {
-            let position = app.clock.position;
-            if self.view.cloud {
-                scene.cloud(trace, position);
-            }
-            if let Some(second) = &app.second {
-                let steps = (second.times.len() - 1) as f64;
-                let same = position / app.clock.steps().max(1) as f64 * steps;
-                scene.walk(second, same, true);
-            }
-            scene.walk(trace, position, false);
-        }
-        scene.labels(app);
+        scene.labels(state);
     }
 }
 
@@ -127,6 +104,26 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// Everything but the labels.
+    fn draw(&self, state: &State) {
+        self.disc();
+        if let Some(field) = &state.field {
+            self.field(field);
+        }
+        let Some(walked) = &state.walked else {
+            return;
+        };
+        let position = state.clock.position;
+        if state.shows_cloud {
+            self.cloud(walked, position);
+        }
+        if let Some(compared) = &state.compared {
+            let share = position / state.clock.steps().max(1) as f64;
+            self.walk(compared, share * compared.steps() as f64, true);
+        }
+        self.walk(walked, position, false);
+    }
+
     /// From the unit disc to the canvas.
     fn place(&self, [x, y]: [f32; 2]) -> (f64, f64) {
         (
@@ -135,16 +132,16 @@ impl Scene<'_> {
         )
     }
 
-    /// z of seed `s` at `position`, between steps on the straight line.
-    fn at(&self, trace: &Trace, s: usize, position: f64) -> (f64, f64) {
+    /// Where z of seed `s` is at `position`; between steps on the straight line.
+    fn at(&self, walked: &Walked, s: usize, position: f64) -> (f64, f64) {
         let d = self.projection.axes().len() / 2;
-        let steps = trace.times.len() - 1;
+        let steps = walked.steps();
         let position = position.clamp(0.0, steps as f64);
         let k = (position as usize).min(steps.saturating_sub(1));
         let part = (position - k as f64) as f32;
         let z = |k: usize| {
             let start = (s * (steps + 1) + k.min(steps)) * d;
-            &trace.latents[start..start + d]
+            &walked.latents[start..start + d]
         };
         let (from, to) = (z(k), z(k + 1));
         let between: Vec<f32> = from
@@ -182,20 +179,21 @@ impl Scene<'_> {
         }
     }
 
-    fn field(&self, points: &[[f32; 2]], velocity: &[f32], belief: &[u32]) {
+    fn field(&self, field: &Field) {
         let context = &self.context;
         let cell = 2.0 * self.radius / (GRID - 1) as f64;
         context.save();
         self.circle(self.middle, self.radius - 0.5);
         context.clip();
-        for ((point, velocity), &class) in points.iter().zip(velocity.chunks(2)).zip(belief) {
-            let (x, y) = self.place(*point);
+        let samples = field.velocity.chunks(2).zip(&field.belief);
+        for (point, (velocity, &class)) in field_points().zip(samples) {
+            let (x, y) = self.place(point);
             context.set_global_alpha(0.12);
             context.set_fill_style_str(theme::hue(class as usize));
             context.fill_rect(x - cell / 2.0, y - cell / 2.0, cell, cell);
 
             // The direction on the disc: where a small step in the plane leads.
-            let here = self.projection.expand(*point);
+            let here = self.projection.expand(point);
             let to = self
                 .projection
                 .compress([here[0] + 0.05 * velocity[0], here[1] + 0.05 * velocity[1]]);
@@ -219,11 +217,11 @@ impl Scene<'_> {
         context.restore();
     }
 
-    fn cloud(&self, trace: &Trace, position: f64) {
+    fn cloud(&self, walked: &Walked, position: f64) {
         let context = &self.context;
-        for (s, &class) in trace.predictions.iter().enumerate().skip(1) {
-            let here = self.at(trace, s, position);
-            let before = self.at(trace, s, position - 0.06 * (trace.times.len() - 1) as f64);
+        for (s, &class) in walked.predictions.iter().enumerate().skip(1) {
+            let here = self.at(walked, s, position);
+            let before = self.at(walked, s, position - 0.06 * walked.steps() as f64);
             context.set_stroke_style_str(theme::hue(class as usize));
             context.set_global_alpha(0.25);
             context.set_line_width(1.5);
@@ -239,8 +237,8 @@ impl Scene<'_> {
         context.set_global_alpha(1.0);
     }
 
-    /// The main walk, or the one that it is compared with: a trail that fades, and a dot.
-    fn walk(&self, trace: &Trace, position: f64, second: bool) {
+    /// The main walk, or the `second`, with which it is compared: a trail that fades, and a dot.
+    fn walk(&self, walked: &Walked, position: f64, second: bool) {
         let context = &self.context;
         let colour = if second {
             &self.theme.quiet
@@ -251,9 +249,9 @@ impl Scene<'_> {
         context.set_line_cap("butt");
         context.set_stroke_style_str(colour);
         context.set_line_width(if second { 1.5 } else { 2.5 });
-        let mut from = self.at(trace, 0, 0.0);
+        let mut from = self.at(walked, 0, 0.0);
         for piece in 1..=pieces as usize {
-            let to = self.at(trace, 0, position * piece as f64 / pieces);
+            let to = self.at(walked, 0, position * piece as f64 / pieces);
             context.set_global_alpha(0.12 + 0.75 * piece as f64 / pieces);
             context.begin_path();
             context.move_to(from.0, from.1);
@@ -262,7 +260,7 @@ impl Scene<'_> {
             from = to;
         }
         context.set_global_alpha(1.0);
-        let dot = self.at(trace, 0, position);
+        let dot = self.at(walked, 0, position);
         context.set_fill_style_str(colour);
         self.circle(dot, if second { 5.0 } else { 7.5 });
         context.fill();
@@ -271,22 +269,22 @@ impl Scene<'_> {
         context.stroke();
     }
 
-    /// The class embeddings, the one that is believed at this step emphasised.
-    fn labels(&self, app: &App) {
-        let (Some(model), context) = (&app.model, &self.context) else {
+    /// The class embeddings, with emphasis on the class that is predicted at this step.
+    fn labels(&self, state: &State) {
+        let (Some(model), context) = (&state.model, &self.context) else {
             return;
         };
         let d = model.latent_dim as usize;
         let m = model.classes.len();
-        let believed = app.trace.as_ref().map(|trace| {
-            let k = app.clock.step().min(trace.times.len() - 1);
-            predicted_class(&trace.probabilities[k * m..(k + 1) * m])
+        let predicted = state.walked.as_ref().map(|walked| {
+            let k = state.clock.step().min(walked.steps());
+            predicted_class(&walked.probabilities[k * m..(k + 1) * m])
         });
         context.set_text_align("center");
         context.set_text_baseline("middle");
         for (k, (embedding, name)) in model.embeddings.chunks(d).zip(&model.classes).enumerate() {
             let (x, y) = self.place(self.projection.disc(embedding));
-            let chosen = believed == Some(k);
+            let chosen = predicted == Some(k);
             // On a phone words would hide each other.
             let narrow = self.radius < 180.0;
             let (radius, size) = match (is_word(name), chosen, narrow) {

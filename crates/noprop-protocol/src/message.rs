@@ -1,0 +1,302 @@
+//! The messages themselves: of the page to its worker and back, then of `noprop check` to the page and back.
+
+use noprop_core::Sampler;
+use serde::{Deserialize, Serialize};
+
+/// A backend of the browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Burn's CPU backend, compiled to WASM.
+    Cpu,
+    /// Burn's wgpu backend on the browser's WebGPU.
+    WebGpu,
+}
+
+/// How to go from noise to a label.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Walk {
+    /// The sampler; its name travels.
+    pub sampler: Sampler,
+    /// T, 1 … 200.
+    pub steps: u32,
+    /// Seed of z_0: the main walk starts at the noise of image 0 of this seed, member i of the cloud at that
+    /// of image i.
+    pub seed: u64,
+    /// Factor on z_0, 0 … 1.5; models are trained for 1.
+    pub temperature: f32,
+}
+
+/// A message from the page to the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Fetch the weights and the test images, prepare the model, test the backend.
+    Start {
+        /// Address of the weights, relative to the page.
+        weights_url: String,
+        /// Expected sha256 of the weights, lowercase hexadecimal.
+        weights_sha256: String,
+        /// Name of the bundled dataset whose test images to fetch; none for `noprop check`, which brings its
+        /// own images.
+        dataset: Option<String>,
+        /// Why this backend was chosen; it comes back in [`Ready::reason`].
+        reason: String,
+    },
+    /// Replace the model by the one in a user's `model.safetensors`.
+    Load {
+        /// Contents of the file.
+        bytes: Vec<u8>,
+        /// Name of the file.
+        name: String,
+    },
+    /// Walk one image from noise to a label.
+    Walk {
+        /// Comes back in the response; the page drops responses that are out of date.
+        id: u32,
+        /// The image, `[c, h, w]` of [`Ready::shape`].
+        pixels: Vec<u8>,
+        /// How to walk.
+        walk: Walk,
+        /// S ≥ 1: the main walk, and S − 1 walks from other noise.
+        seeds: u32,
+    },
+    /// Compute the velocity field of an image around one state of its walk.
+    Field {
+        /// Comes back in the response.
+        id: u32,
+        /// The image, as in [`Request::Walk`].
+        pixels: Vec<u8>,
+        /// The time t, 0 … 1.
+        t: f32,
+        /// `[d, 2]`: orthonormal columns that span the plane that is shown.
+        axes: Vec<f32>,
+        /// `[d]`: the point of latent space at the plane's origin.
+        origin: Vec<f32>,
+        /// The points to look at, in the plane's coordinates, `[n, 2]`.
+        points: Vec<f32>,
+    },
+    /// Measure the accuracy over the bundled test images, and report it as it grows.
+    Accuracy {
+        /// Comes back in the reports; a request with another id ends this one.
+        id: u32,
+        /// How to walk; image i starts from the noise of image i, as on the command line.
+        walk: Walk,
+    },
+    /// Stop the running [`Request::Accuracy`].
+    Cancel,
+    /// Compute the numbers that `noprop check` compares.
+    Check {
+        /// The images `[n, c, h, w]`, with c, h, w of [`Ready::shape`]. The model's own normalisation is applied.
+        pixels: Vec<u8>,
+        /// The walks to compare, at temperature 1.
+        walks: Vec<Walk>,
+    },
+}
+
+/// A message from the worker to the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    /// The worker listens. A request before this response would be lost.
+    Listening,
+    /// The weights are being fetched.
+    Loading {
+        /// Bytes received so far.
+        received: u64,
+        /// Bytes expected, where the server says how many.
+        total: Option<u64>,
+    },
+    /// The model is ready.
+    Ready(Box<Ready>),
+    /// Response to [`Request::Walk`].
+    Walk(Box<Walked>),
+    /// Response to [`Request::Field`].
+    Field(Box<Field>),
+    /// Progress and end of [`Request::Accuracy`].
+    Accuracy(Box<AccuracyProgress>),
+    /// Response to [`Request::Check`].
+    Check(Box<CheckNumbers>),
+    /// Something failed.
+    Error {
+        /// One sentence for the user: what was expected, what was found, what to do.
+        message: String,
+        /// Whether the worker is unusable from now on (device lost, panic, failed self-test). The page then
+        /// starts the CPU worker instead.
+        fatal: bool,
+    },
+}
+
+/// A model that is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The backend that computes.
+    pub backend: Backend,
+    /// Why this backend computes, in one sentence.
+    pub reason: String,
+    /// Names of the m classes.
+    pub classes: Vec<String>,
+    /// Shape of an image in a request: channels, height, width. One channel is grey, three are RGB.
+    pub shape: [u32; 3],
+    /// d.
+    pub latent_dim: u32,
+    /// Class embeddings `[m, d]`.
+    pub embeddings: Vec<f32>,
+    /// Whether the class embeddings are the unit vectors.
+    pub one_hot: bool,
+    /// Number of the model's parameters.
+    pub parameters: u64,
+    /// Where the weights came from: "cache", "network" or a file's name.
+    pub weights_from: String,
+    /// Whether the weights are the bundled ones.
+    pub bundled: bool,
+    /// λ = log SNR at the 101 times 0, 0.01, …, 1.
+    pub log_snr: Vec<f32>,
+    /// Whether the model is of flow matching, whose walks go along t rather than λ.
+    pub is_flow: bool,
+    /// The samplers that walk the model; their names travel.
+    pub samplers: Vec<Sampler>,
+    /// T, where the model walks in one number of steps only: the blocks of NoProp-DT.
+    pub steps: Option<u32>,
+    /// Comparison of the backend with the CPU on 16 images; none on the CPU itself, and without test images.
+    pub self_test: Option<SelfTest>,
+    /// The bundled test images `[n, c, h, w]`; empty after [`Request::Load`].
+    pub images: Vec<u8>,
+    /// Labels of the test images, n.
+    pub labels: Vec<u8>,
+    /// Milliseconds to load and prepare the model.
+    pub load_ms: f64,
+    /// Milliseconds of the first pass, in which kernels are compiled.
+    pub warm_up_ms: f64,
+}
+
+/// Result of the self-test at start-up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// Number of images compared.
+    pub images: u32,
+    /// Largest absolute difference of class probabilities after a walk of DDIM, T = 10.
+    pub max_difference: f32,
+    /// Number of equal predictions.
+    pub agreeing: u32,
+    /// Whether the test passed.
+    pub passed: bool,
+}
+
+/// An image's walks from noise to labels. Index 0 of S is the main walk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Walked {
+    /// Id of the request.
+    pub id: u32,
+    /// z_t, `[S, T + 1, d]`.
+    pub latents: Vec<f32>,
+    /// Class probabilities of the output head at each z_t of the main walk, `[T + 1, m]`.
+    pub probabilities: Vec<f32>,
+    /// Class probabilities that the denoiser believes in at each z_t of the main walk, `[T + 1, m]`.
+    pub beliefs: Vec<f32>,
+    /// Predicted class at the end of each walk, S.
+    pub predictions: Vec<u32>,
+    /// The times t_k, T + 1.
+    pub times: Vec<f32>,
+    /// ᾱ at those times, T + 1.
+    pub alpha_bar: Vec<f32>,
+    /// λ = log SNR at those times, T + 1.
+    pub log_snr: Vec<f32>,
+    /// Milliseconds of the backbone.
+    pub features_ms: f64,
+    /// Milliseconds of all S walks, read-back included.
+    pub walk_ms: f64,
+}
+
+impl Walked {
+    /// T.
+    pub fn steps(&self) -> usize {
+        self.times.len().saturating_sub(1)
+    }
+
+    /// ᾱ and λ = log SNR at t_k; nothing where the model's method has no noise schedule.
+    pub fn noise_at(&self, k: usize) -> Option<(f32, f32)> {
+        Some((*self.alpha_bar.get(k)?, *self.log_snr.get(k)?))
+    }
+}
+
+/// The velocity field at n points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Id of the request.
+    pub id: u32,
+    /// dz/dλ (dz/dt of flow matching) in the plane's coordinates, `[n, 2]`.
+    pub velocity: Vec<f32>,
+    /// Class that the denoiser believes in at each point, n.
+    pub belief: Vec<u32>,
+}
+
+/// Accuracy over the test images so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AccuracyProgress {
+    /// Id of the request.
+    pub id: u32,
+    /// Number of images classified so far.
+    pub done: u32,
+    /// Number of images in all.
+    pub total: u32,
+    /// Number of correct predictions so far.
+    pub correct: u32,
+    /// Wilson's 95 % interval of the accuracy, percent.
+    pub interval: (f64, f64),
+    /// Confusion matrix `[m, m]`; rows are true classes.
+    pub confusion: Vec<u32>,
+    /// Milliseconds so far.
+    pub ms: f64,
+    /// Whether this is the last report.
+    pub finished: bool,
+}
+
+/// The numbers that `noprop check` compares, for n images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckNumbers {
+    /// The backend that computed them.
+    pub backend: Backend,
+    /// The backbone's output `[n, embed_dim]`.
+    pub features: Vec<f32>,
+    /// The end of each walk, in the order of [`Request::Check`].
+    pub walks: Vec<WalkNumbers>,
+    /// Milliseconds in all.
+    pub ms: f64,
+}
+
+/// The end of one walk, for n images.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct WalkNumbers {
+    /// z_1, `[n, d]`.
+    pub latents: Vec<f32>,
+    /// Logits of the output head, `[n, m]`.
+    pub logits: Vec<f32>,
+}
+
+/// What `noprop check` asks of a page that was opened at `#check`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckTask {
+    /// sha256 of the weights that the server has at [`CheckTask::WEIGHTS`], lowercase hexadecimal.
+    pub weights_sha256: String,
+    /// A [`Request::Check`].
+    pub request: Request,
+}
+
+impl CheckTask {
+    /// The address from which the page fetches the task.
+    pub const TASK: &str = "check/task";
+    /// The address from which the page fetches the weights.
+    pub const WEIGHTS: &str = "check/weights";
+    /// The address to which the page posts a [`CheckResult`] for each backend, and at last an empty body.
+    pub const RESULT: &str = "check/result";
+}
+
+/// The page's result on one backend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The backend.
+    pub backend: Backend,
+    /// Name of the WebGPU adapter, "WASM" for the CPU, empty where there is no adapter.
+    pub adapter: String,
+    /// The numbers, or one sentence that says why there are none.
+    pub numbers: Result<CheckNumbers, String>,
+}
