@@ -1,9 +1,6 @@
 // Chromium in the two states that the page knows: with a WebGPU adapter, and without one.
 
-import { existsSync } from "node:fs";
 import { chromium } from "playwright-core";
-
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 // Software WebGPU: its numbers count, its speed does not; it takes seconds for a GPU's milliseconds.
 export const SETUPS = {
@@ -15,7 +12,7 @@ export const SETUPS = {
 export const BASE = process.env.NOPROP_URL ?? "http://localhost:8080/";
 
 export async function launch(args) {
-  const executablePath = process.env.NOPROP_BROWSER ?? PLACES.find(existsSync);
-  if (!executablePath) throw new Error(`no browser at ${PLACES.join(", ")}; set NOPROP_BROWSER to one of Chromium's kind`);
+  const executablePath = process.env.NOPROP_BROWSER;
+  if (!executablePath) throw new Error("set NOPROP_BROWSER to a Chromium, Chrome or Edge, as `cargo xtask test --only web` does");
   return chromium.launch({ executablePath, args: ["--headless=new", "--no-sandbox", ...args] });
 }

@@ -144,6 +144,8 @@ struct Row {
 
 #[cfg(test)]
 mod tests {
+    use noprop_core::sampler::DDIM;
+
     use super::*;
 
     const WALK: Walk = Walk {

@@ -1,16 +1,14 @@
-//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask web`, `cargo xtask bench`,
-//! `cargo xtask ci`.
+//! Developer tasks: `cargo xtask setup`, `cargo xtask test`, `cargo xtask web`, `cargo xtask bench`.
 //!
 //! Plain Rust instead of shell scripts, so that the same commands work on every system.
 
 mod bench;
-mod browser;
+mod e2e;
+mod page;
 mod process;
 mod setup;
 mod steps;
 mod vulkan;
-mod wasm;
-mod web;
 
 use std::process::ExitCode;
 
@@ -18,9 +16,8 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::setup::WasmSource;
+use crate::page::WebArgs;
 use crate::steps::Step;
-use crate::web::WebArgs;
 
 /// Developer tasks of the workspace
 #[derive(Parser)]
@@ -34,17 +31,10 @@ struct Cli {
 enum Task {
     /// Run all checks, up to the first that fails
     Test(TestArgs),
-    /// Install what the checks need, where that is possible
-    Setup(SetupArgs),
+    /// Say what the checks need, and add what rustup, cargo and npm can add
+    Setup,
     /// Build the browser demo into dist/, and serve it where that is asked for
     Web(WebArgs),
-    /// `setup`, then `test`: what a build machine runs
-    Ci {
-        #[command(flatten)]
-        setup: SetupArgs,
-        #[command(flatten)]
-        test: TestArgs,
-    },
     /// Compare our speed with PyTorch's on this machine, and write docs/performance.md
     Bench(BenchArgs),
 }
@@ -57,13 +47,6 @@ struct TestArgs {
     /// Leave this step out (repeatable)
     #[arg(long, value_name = "NAME")]
     skip: Vec<Step>,
-}
-
-#[derive(Args)]
-struct SetupArgs {
-    /// Where the wasm32 target comes from
-    #[arg(long, value_name = "SOURCE", default_value = "auto")]
-    wasm: WasmSource,
 }
 
 fn main() -> ExitCode {
@@ -81,15 +64,11 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Test(args) => steps::test(&args.only, &args.skip),
-        Task::Web(args) => web::web(&args),
+        Task::Web(args) => page::web(&args),
         Task::Bench(args) => bench::bench(&args),
-        Task::Setup(args) => {
-            setup::setup(args.wasm);
+        Task::Setup => {
+            setup::setup();
             Ok(())
-        }
-        Task::Ci { setup, test } => {
-            setup::setup(setup.wasm);
-            steps::test(&test.only, &test.skip)
         }
     }
 }

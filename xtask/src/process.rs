@@ -9,17 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Finds a program in `PATH`, as a shell would.
-pub fn which(name: &str) -> Option<PathBuf> {
-    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-    find_in(env::split_paths(&env::var_os("PATH")?), &file)
-}
-
-fn find_in(folders: impl Iterator<Item = PathBuf>, file: &str) -> Option<PathBuf> {
-    folders
-        .map(|folder| folder.join(file))
-        .find(|path| path.is_file())
-}
+/// The path of a program in `PATH`.
+pub use noprop_browser::find_program as which;
 
 /// The workspace's root folder.
 ///
@@ -123,21 +114,6 @@ fn display(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_only_files() {
-        let root = workspace_root();
-        let folders = || [root.join("crates"), root.clone()].into_iter();
-        assert_eq!(
-            find_in(folders(), "Cargo.toml"),
-            Some(root.join("Cargo.toml"))
-        );
-        assert_eq!(
-            find_in(folders(), "xtask"),
-            None,
-            "a folder is not a program"
-        );
-    }
 
     #[test]
     fn shows_the_whole_command() {

@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use crate::page::{self, WASM};
 use crate::process::{cargo, run};
-use crate::{browser, vulkan, wasm};
+use crate::{e2e, vulkan};
 
 /// One check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
     /// Formatting
     Fmt,
+    /// The workflows of .github/workflows, by actionlint
+    Workflows,
     /// Lints, warnings denied
     Clippy,
     /// Unit, cross-crate and end-to-end tests
@@ -86,6 +89,7 @@ impl Step {
     fn name(self) -> &'static str {
         match self {
             Self::Fmt => "fmt",
+            Self::Workflows => "workflows",
             Self::Clippy => "clippy",
             Self::Test => "test",
             Self::Doc => "doc",
@@ -94,69 +98,55 @@ impl Step {
         }
     }
 
+    /// What the step lacks on this machine, if anything.
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Workflows => e2e::missing_for_workflows(),
+            Self::Wasm if !page::has_wasm() => {
+                Some(format!("the Rust toolchain cannot compile for {WASM}"))
+            }
+            Self::Web => e2e::missing_for_browser(),
+            _ => None,
+        }
+    }
+
     fn run(self) -> Result<Outcome> {
-        let mut command = match self {
-            Self::Fmt => cargo(["fmt", "--all", "--check"]),
+        if let Some(what) = self.missing() {
+            let why = format!("{what} (try `cargo xtask setup`)");
+            println!("SKIPPED: {why}");
+            return Ok(Outcome::Skipped(why));
+        }
+        let passed = match self {
+            Self::Fmt => run(&mut cargo(["fmt", "--all", "--check"]))?,
+            Self::Workflows => e2e::lint_workflows()?,
             Self::Clippy => {
-                let mut command = cargo(["clippy", "--release", "--workspace", "--all-targets"]);
-                lock(&mut command);
-                command.args(["--", "-D", "warnings"]);
-                command
+                let mut command = locked(["clippy", "--release", "--workspace", "--all-targets"]);
+                run(command.args(["--", "-D", "warnings"]))?
             }
             Self::Test => {
-                let mut command = cargo(["test", "--release", "--workspace"]);
-                lock(&mut command);
+                let mut command = locked(["test", "--release", "--workspace"]);
                 vulkan::configure(&mut command)?;
-                command
+                run(&mut command)?
             }
             Self::Doc => {
-                let mut command = cargo(["doc", "--release", "--workspace", "--no-deps"]);
-                lock(&mut command);
-                command.env("RUSTDOCFLAGS", "-D warnings");
-                command
+                let mut command = locked(["doc", "--release", "--workspace", "--no-deps"]);
+                run(command.env("RUSTDOCFLAGS", "-D warnings"))?
             }
             Self::Wasm => {
-                let Some(toolchain) = wasm::Toolchain::find() else {
-                    let why = format!(
-                        "no toolchain here compiles to {} (try `cargo xtask setup`)",
-                        wasm::TARGET
-                    );
-                    println!("SKIPPED: wasm32 check: {why}");
-                    return Ok(Outcome::Skipped(why));
-                };
-                println!("using {}", toolchain.describe());
                 // Clippy, since natively most of the page is not compiled and so not linted.
-                let mut command = cargo(["clippy", "--release", "--target", wasm::TARGET]);
-                lock(&mut command);
+                let mut command = locked(["clippy", "--release", "--target", WASM]);
+                for package in ["noprop-core", "noprop-train", "noprop-web", "noprop-stage"] {
+                    command.args(["--package", package]);
+                }
                 command
-                    .args([
-                        "-p",
-                        "noprop-core",
-                        "-p",
-                        "noprop-train",
-                        "-p",
-                        "noprop-web",
-                        "-p",
-                        "noprop-stage",
-                    ])
                     .args(["--features", "noprop-web/page,noprop-web/cpu"])
                     .args(["--features", "noprop-stage/worker"])
                     .args(["--", "-D", "warnings"]);
-                toolchain.apply(&mut command)?;
-                command
+                run(page::with_wasm(&mut command))?
             }
-            Self::Web => {
-                return Ok(match browser::missing() {
-                    Some(why) => {
-                        println!("SKIPPED: browser tests: {why}");
-                        Outcome::Skipped(why)
-                    }
-                    None if browser::test()? => Outcome::Passed,
-                    None => Outcome::Failed,
-                });
-            }
+            Self::Web => e2e::test_in_browser()?,
         };
-        Ok(if run(&mut command)? {
+        Ok(if passed {
             Outcome::Passed
         } else {
             Outcome::Failed
@@ -164,11 +154,13 @@ impl Step {
     }
 }
 
-/// On a build machine the lock file is part of what is tested.
-fn lock(command: &mut Command) {
+/// A `cargo` command. On a build machine the lock file is part of what is tested.
+fn locked<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = cargo(args);
     if is_ci(env::var("CI").ok().as_deref()) {
         command.arg("--locked");
     }
+    command
 }
 
 fn is_ci(value: Option<&str>) -> bool {
@@ -186,10 +178,10 @@ impl Outcome {
 }
 
 fn table(rows: &[(Step, Outcome, Duration)]) -> String {
-    let mut text = format!("\n{:<8} {:<8} {:>8}\n", "step", "result", "seconds");
+    let mut text = format!("\n{:<10} {:<8} {:>8}\n", "step", "result", "seconds");
     for (step, outcome, time) in rows {
         text += &format!(
-            "{:<8} {:<8} {:>8.1}",
+            "{:<10} {:<8} {:>8.1}",
             step.name(),
             outcome.word(),
             time.as_secs_f64()
@@ -208,10 +200,14 @@ mod tests {
 
     #[test]
     fn flags_choose_steps_in_the_fixed_order() {
-        use Step::{Clippy, Doc, Fmt, Test, Wasm, Web};
-        assert_eq!(selection(&[], &[]), [Fmt, Clippy, Test, Doc, Wasm, Web]);
+        use Step::{Clippy, Doc, Fmt, Test, Wasm, Web, Workflows};
+        let all = [Fmt, Workflows, Clippy, Test, Doc, Wasm, Web];
+        assert_eq!(selection(&[], &[]), all);
         assert_eq!(selection(&[Wasm, Fmt], &[]), [Fmt, Wasm]);
-        assert_eq!(selection(&[], &[Test, Doc]), [Fmt, Clippy, Wasm, Web]);
+        assert_eq!(
+            selection(&[], &[Test, Doc]),
+            [Fmt, Workflows, Clippy, Wasm, Web]
+        );
         assert_eq!(selection(&[Test], &[Test]), []);
     }
 
@@ -240,9 +236,9 @@ mod tests {
             ),
         ];
         let text = table(&rows);
-        assert!(text.contains("fmt      ok            1.2\n"), "{text}");
+        assert!(text.contains("fmt        ok            1.2\n"), "{text}");
         assert!(
-            text.contains("wasm     SKIPPED       0.0  no target\n"),
+            text.contains("wasm       SKIPPED       0.0  no target\n"),
             "{text}"
         );
     }

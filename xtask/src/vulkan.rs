@@ -1,7 +1,6 @@
 //! A software Vulkan driver for the tests, so that the wgpu path runs on machines without a GPU.
 //!
-//! The Vulkan loader is told by `VK_DRIVER_FILES` which driver to take. Mesa's lavapipe is
-//! preferred; SwiftShader, which comes with Chromium, serves when it is all there is.
+//! The Vulkan loader is told by `VK_DRIVER_FILES` which driver to take: Mesa's lavapipe.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,14 +17,11 @@ pub const ALLOW_SOFTWARE: &str = "NOPROP_TEST_SOFTWARE_VULKAN";
 
 const DRIVER_FILES: &str = "VK_DRIVER_FILES";
 
-/// Folders in which systems keep driver manifests or Chromium.
+/// Folders in which systems keep driver manifests.
 const FOLDERS: &[&str] = &[
     "/usr/share/vulkan/icd.d",
     "/usr/local/share/vulkan/icd.d",
     "/etc/vulkan/icd.d",
-    "/usr/lib/chromium",
-    "/usr/lib64/chromium-browser",
-    "/opt/google/chrome",
 ];
 
 /// The driver manifests to use: the user's own choice if there is one, else what [`choose`] takes.
@@ -43,7 +39,7 @@ pub fn find_driver() -> Option<OsString> {
     choose(&manifests, env::consts::ARCH).map(|path| path.clone().into_os_string())
 }
 
-/// Picks a software driver: lavapipe for this processor, any lavapipe, then SwiftShader.
+/// Picks a software driver: lavapipe for this processor, else any lavapipe.
 ///
 /// A machine may hold lavapipe for several architectures side by side; the loader would reject
 /// the wrong one.
@@ -56,8 +52,6 @@ fn choose<'a>(manifests: &'a [PathBuf], arch: &str) -> Option<&'a PathBuf> {
             Some(1)
         } else if name.starts_with("lvp_icd") && name.ends_with(".json") {
             Some(2)
-        } else if name == "vk_swiftshader_icd.json" {
-            Some(3)
         } else {
             None
         }
@@ -135,19 +129,8 @@ mod tests {
             "intel_icd.x86_64.json",
             "lvp_icd.aarch64.json",
             "lvp_icd.x86_64.json",
-            "vk_swiftshader_icd.json",
         ]);
         assert_eq!(found.as_deref(), Some("lvp_icd.x86_64.json"));
-    }
-
-    #[test]
-    fn takes_swiftshader_when_there_is_nothing_else() {
-        let found = chosen(&["radeon_icd.x86_64.json", "vk_swiftshader_icd.json"]);
-        assert_eq!(found.as_deref(), Some("vk_swiftshader_icd.json"));
-        assert_eq!(
-            chosen(&["lvp_icd.json", "vk_swiftshader_icd.json"]).as_deref(),
-            Some("lvp_icd.json")
-        );
     }
 
     #[test]

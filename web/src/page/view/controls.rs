@@ -1,5 +1,6 @@
 //! The controls: the strip of test images, the settings, the timeline, and the link that keeps the settings.
 
+use noprop_core::SAMPLERS;
 use noprop_protocol::Ready;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
