@@ -111,7 +111,7 @@ impl Draws {
     /// The changes of the images `rows` of the batch.
     ///
     /// # Panics
-    /// As slices do, when a row is beyond the batch.
+    /// When a row is beyond the batch.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> Self {
         Self {

@@ -33,10 +33,10 @@ pub fn holdout(split: &Split, count: usize, classes: usize, seed: u64) -> (Split
 
 /// Shuffles `items` with the shuffle of the crate `rand`.
 ///
-/// Its order decides which images are held out and where those of a folder stand, and with them every
-/// number that was ever measured. `NoiseSource::permutation` in `noprop-core` orders otherwise, so it
-/// cannot be used here without holding out other images. A test records the order, so that an upgrade of
-/// `rand` that changes it fails.
+/// This order decides which images are held out, and in which order those of a folder are trained; all
+/// recorded results rest on it. `NoiseSource::permutation` in `noprop-core` gives another order, and would
+/// hold out other images. A test below records the order, so that it fails with a version of `rand` that
+/// shuffles otherwise.
 pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     items.shuffle(rng);
 }

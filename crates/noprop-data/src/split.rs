@@ -97,7 +97,7 @@ impl Split {
         Self::new(images.concat(), labels, cifar::SHAPE, classes)
     }
 
-    /// Whether the fields fit together, as [`Split::new`] checks.
+    /// An error unless the fields fit together; the checks of [`Split::new`].
     pub(crate) fn check(&self, classes: usize) -> Result<(), DataError> {
         let shape = self.shape;
         let bytes = |count: usize| {
@@ -141,7 +141,7 @@ impl Split {
     /// Pixels of image `index`, `[c, h, w]`.
     ///
     /// # Panics
-    /// As slices do, when `index` is not below [`Split::len`].
+    /// When `index` is not below [`Split::len`].
     #[must_use]
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.image_size();
@@ -151,7 +151,7 @@ impl Split {
     /// Copies the images at `indices`, in that order; an index may repeat.
     ///
     /// # Panics
-    /// As slices do, when an index is not below [`Split::len`].
+    /// When an index is not below [`Split::len`].
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
         let mut images = Vec::with_capacity(indices.len() * self.image_size());

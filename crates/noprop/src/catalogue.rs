@@ -258,8 +258,8 @@ pub fn any_dataset() -> PossibleValuesParser {
     PossibleValuesParser::new(names())
 }
 
-/// Parser of a flag for the name of a published dataset. Help texts do not list [`FOLDER`]; it is taken all
-/// the same, so that the command can say why it does not do.
+/// Parser of a flag for the name of a published dataset. Help texts list the names without [`FOLDER`]; the
+/// parser accepts that name too, so that the command can say why it needs a published dataset.
 pub fn published_dataset() -> PossibleValuesParser {
     let value = |name| PossibleValue::new(name).hide(name == FOLDER);
     PossibleValuesParser::new(names().map(value))

@@ -117,7 +117,7 @@ mod tests {
             command
         }
 
-        /// What a package with one file at `packed` gives for `package/data/a`.
+        /// Fetches `package/data/a` from a package with one file at `packed`.
         fn fetch_packed(packed: &str) -> Result<Vec<Vec<u8>>, DataError> {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("set-1.0.0.tgz");
