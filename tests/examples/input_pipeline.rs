@@ -12,10 +12,11 @@ use noprop_core::ModelConfig;
 use noprop_core::backbone::{BackboneConfig, ResNetConfig, Stem};
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
-use noprop_data::catalog::CIFAR10;
-use noprop_data::{Dataset, DatasetName, DeviceSplit, Source, Split};
+use noprop_data::{Dataset, DeviceSplit, Split};
 use noprop_train::{DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
 
+const SHAPE: [usize; 3] = [3, 32, 32];
+const CLASSES: usize = 10;
 const BATCH: usize = 128;
 const IMAGES: usize = 2048;
 const REPEATS: usize = 21;
@@ -86,21 +87,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn random_images() -> Result<Dataset, Box<dyn Error>> {
-    let shape = CIFAR10.shape;
-    let size: usize = shape.iter().product();
+    let size: usize = SHAPE.iter().product();
     let mut noise = NoiseSource::new(1, Purpose::Initialising, 0);
     let pixels = noise.uniform(IMAGES * size);
     let pixels = pixels.into_iter().map(|u| (256.0 * u) as u8).collect();
-    let labels = (0..IMAGES).map(|i| (i % 10) as u16).collect();
-    let train = Split::new(pixels, labels, shape, 10)?;
-    Ok(Dataset {
-        name: DatasetName::Cifar10,
-        classes: CIFAR10.class_names(),
-        normalization: CIFAR10.normalization(),
-        test: train.take(1),
-        train,
-        source: Source::Embedded,
-    })
+    let labels = (0..IMAGES).map(|i| (i % CLASSES) as u16).collect();
+    let train = Split::new(pixels, labels, SHAPE, CLASSES)?;
+    let classes = (0..CLASSES).map(|class| class.to_string());
+    let test = train.take(1);
+    Ok(Dataset::new("random pixels", classes, train, test)?)
 }
 
 fn step_milliseconds(
@@ -110,7 +105,7 @@ fn step_milliseconds(
 ) -> Result<Vec<f64>, Box<dyn Error>> {
     let recipe = Recipe {
         model: ModelConfig {
-            input: CIFAR10.shape,
+            input: SHAPE,
             backbone: BackboneConfig::Resnet(ResNetConfig {
                 stem,
                 ..Default::default()
@@ -118,7 +113,7 @@ fn step_milliseconds(
             ..Default::default()
         },
         data: DataConfig {
-            dataset: dataset.name,
+            dataset: dataset.name.clone(),
             validation: 0,
             augment,
             ..Default::default()

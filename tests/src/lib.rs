@@ -3,25 +3,40 @@
 pub mod command_line;
 pub mod fixtures;
 
-use std::io;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use noprop_data::{DataError, Dataset, DatasetName, LoadOptions};
+use flate2::read::GzDecoder;
+use noprop_data::{Dataset, Normalization, Split};
 
-/// The embedded MNIST subset, with the first `test` of its test images, whatever the machine has.
+/// The subset of MNIST in `assets`, with the first `test` of its test images.
 ///
 /// # Errors
-/// When the subset is damaged.
-pub fn mnist_subset(test: usize) -> Result<Dataset, DataError> {
-    // A folder that does not exist is an empty cache.
-    let mut silent = |_| {};
-    let mut options = LoadOptions::new(&mut silent);
-    options.cache_dir = Some("no-cache".into());
-    options.offline = true;
-    let mut dataset = noprop_data::load(DatasetName::Mnist, options)?;
-    dataset.test = dataset.test.take(test);
+/// When a file is missing or damaged.
+pub fn mnist_subset(test: usize) -> Result<Dataset, Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/mnist-subset");
+    let read = |name: String| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        GzDecoder::new(File::open(folder.join(name))?).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let split = |part: &str| -> Result<Split, Box<dyn Error>> {
+        let images = read(format!("{part}-images.idx.gz"))?;
+        let labels = read(format!("{part}-labels.idx.gz"))?;
+        Ok(Split::from_idx(&images, &labels, 10)?)
+    };
+    let digits = (0..10).map(|digit| digit.to_string());
+    let test = split("t10k")?.take(test);
+    let mut dataset = Dataset::new("mnist", digits, split("train")?, test)?;
+    // Those of all of MNIST, with which the weights in `assets` were trained.
+    dataset.normalization = Normalization {
+        mean: vec![0.1307],
+        std: vec![0.3081],
+    };
     Ok(dataset)
 }
 

@@ -1,5 +1,5 @@
 //! Other datasets than MNIST, through the program: a folder of images from training to prediction,
-//! CIFAR's and IDX files, and what is said when they are bad.
+//! CIFAR's and IDX files, and the messages about bad ones.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -158,7 +158,7 @@ fn cifar_files_from_training_to_evaluation() {
     refuses(
         at,
         "data cifar100 --data-root cifar",
-        &["holds 64 images", "--allow-unverified"],
+        &["holds 64 images", "hint: --allow-unverified"],
     );
     let source = "--data-root cifar --allow-unverified";
     let description = json(at, &format!("data cifar100 --json {source}"));
@@ -236,6 +236,15 @@ fn datasets_are_listed_verified_and_shown() {
     refuses(at, "data fetch folder", &["nothing to download"]);
     refuses(at, "data folder", &["--data-root"]);
     refuses(at, "data minst", &["mnist"]);
+    refuses(
+        at,
+        "train --set data.dataset=minst",
+        &[
+            "data.dataset",
+            "no dataset is called \"minst\"",
+            "did you mean \"mnist\"?",
+        ],
+    );
     refuses(
         at,
         "train --dataset folder --data-root data",

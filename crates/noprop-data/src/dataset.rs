@@ -1,147 +1,98 @@
-//! A data set: its name, what is known about it, and where its files came from.
-
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+//! A dataset as a value, the normalisation of its pixels, and how a folder of images is read as one.
 
 use noprop_core::Normalization;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{self, Published};
 use crate::{DataError, Split};
 
-/// A complete data set in memory.
-#[derive(Debug, Clone)]
+/// A complete dataset in memory.
+///
+/// [`Dataset::new`] checks that the parts fit together; whoever changes the fields keeps that true.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// Which one.
-    pub name: DatasetName,
+    /// Name of the dataset, for messages and for the card of a weights file.
+    pub name: String,
+    /// Training images; validation images are held out of them by [`crate::holdout`].
+    pub train: Split,
+    /// Test images, for the final evaluation alone.
+    pub test: Split,
     /// Class names; a label is a position in this list.
     pub classes: Vec<String>,
-    /// How the pixels are normalised for the model.
+    /// Mean and standard deviation by which pixels are normalised for the model.
     pub normalization: Normalization,
-    /// For training; validation is held out of it ([`crate::holdout`]).
-    pub train: Split,
-    /// For the final evaluation alone.
-    pub test: Split,
-    /// Where the files came from.
-    pub source: Source,
 }
 
-/// The data sets that [`crate::load`] knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DatasetName {
-    /// Handwritten digits: 60,000 + 10,000 grey images of 28×28.
-    Mnist,
-    /// Articles of clothing: 60,000 + 10,000 grey images of 28×28.
-    FashionMnist,
-    /// Photographs in 10 classes: 50,000 + 10,000 RGB images of 32×32.
-    Cifar10,
-    /// Photographs in 100 classes: 50,000 + 10,000 RGB images of 32×32.
-    Cifar100,
-    /// The user's own images, a folder a class.
-    Folder,
-}
-
-impl DatasetName {
-    /// Every data set, in the order of help texts.
-    pub const ALL: &'static [Self] = &[
-        Self::Mnist,
-        Self::FashionMnist,
-        Self::Cifar10,
-        Self::Cifar100,
-        Self::Folder,
-    ];
-
-    /// What is known before its files are read; nothing of a folder of images.
-    #[must_use]
-    pub fn published(self) -> Option<&'static Published> {
-        match self {
-            Self::Mnist => Some(&catalog::MNIST),
-            Self::FashionMnist => Some(&catalog::FASHION_MNIST),
-            Self::Cifar10 => Some(&catalog::CIFAR10),
-            Self::Cifar100 => Some(&catalog::CIFAR100),
-            Self::Folder => None,
+impl Dataset {
+    /// Puts a dataset together. Its normalisation is that of the training images; to use another,
+    /// set [`Dataset::normalization`] afterwards.
+    ///
+    /// # Errors
+    /// [`DataError::NoImages`] without a training image, [`DataError::Shape`] when the test images
+    /// have another shape than the training images, and [`DataError::LabelOutOfRange`] for a label that
+    /// names none of `classes`. Each says whether it is about the training or the test images.
+    pub fn new(
+        name: impl Into<String>,
+        classes: impl IntoIterator<Item = impl Into<String>>,
+        train: Split,
+        test: Split,
+    ) -> Result<Self, DataError> {
+        let name = name.into();
+        let classes: Vec<String> = classes.into_iter().map(Into::into).collect();
+        let training_images = format!("the training images of {name}");
+        let test_images = format!("the test images of {name}");
+        train
+            .check(classes.len())
+            .map_err(|error| error.at(&training_images))?;
+        test.check(classes.len())
+            .map_err(|error| error.at(&test_images))?;
+        if train.is_empty() {
+            return Err(DataError::NoImages.at(&training_images));
         }
-    }
-
-    /// The name on the command line and in recipes, in kebab case.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.published().map_or("folder", |published| published.key)
-    }
-}
-
-impl Published {
-    /// Class names, as [`Dataset::classes`].
-    #[must_use]
-    pub fn class_names(&self) -> Vec<String> {
-        self.classes.iter().map(|&class| class.to_owned()).collect()
-    }
-
-    /// The training set's statistics.
-    #[must_use]
-    pub fn normalization(&self) -> Normalization {
-        Normalization {
-            mean: self.mean.to_vec(),
-            std: self.std.to_vec(),
+        if test.shape != train.shape {
+            let (expected, found) = (train.shape, test.shape);
+            return Err(DataError::Shape { expected, found }.at(&test_images));
         }
+        Ok(Self {
+            name,
+            normalization: Normalization::of(&train.images, train.shape),
+            train,
+            test,
+            classes,
+        })
     }
 }
 
-impl fmt::Display for DatasetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
+/// How a folder of images is read as a dataset; part of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FolderOptions {
+    /// Height and width in pixels that every image is resized to, whatever its aspect ratio; 32×32 when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<[usize; 2]>,
+    /// Channels of an image, 1 (grey) or 3 (RGB). When absent: grey if every training image is stored
+    /// in grey, else RGB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Share of the images of each class, between 0 and 1, that is held out for testing where there is
+    /// no folder of test images.
+    pub holdout: f64,
+    /// Refuse a folder with an unreadable image, instead of reporting the image and leaving it out.
+    pub strict: bool,
 }
 
-impl FromStr for DatasetName {
-    type Err = DataError;
-
-    fn from_str(name: &str) -> Result<Self, DataError> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|known| known.as_str() == name)
-            .ok_or_else(|| {
-                let known: Vec<_> = Self::ALL.iter().map(|known| known.as_str()).collect();
-                DataError::UnknownDataset {
-                    name: name.to_owned(),
-                    known: format!("one of {}", known.join(", ")),
-                }
-            })
-    }
+impl FolderOptions {
+    /// Height and width of an image where none is given: those of CIFAR's images.
+    pub const DEFAULT_SIZE: [usize; 2] = [32, 32];
 }
 
-/// Where the files of a data set came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The folder that the user named.
-    DataRoot(PathBuf),
-    /// The cache folder, filled by an earlier run.
-    Cache(PathBuf),
-    /// A public mirror.
-    Download {
-        /// The mirror that gave the last file.
-        url: String,
-    },
-    /// `npm pack`.
-    Npm {
-        /// Package and version.
-        package: String,
-    },
-    /// The small subset inside the program.
-    Embedded,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DataRoot(folder) => write!(f, "folder {}", folder.display()),
-            Self::Cache(folder) => write!(f, "cache {}", folder.display()),
-            Self::Download { url } => write!(f, "download from {url}"),
-            Self::Npm { package } => write!(f, "npm package {package}"),
-            Self::Embedded => f.write_str("embedded subset"),
+impl Default for FolderOptions {
+    fn default() -> Self {
+        Self {
+            image_size: None,
+            channels: None,
+            holdout: 0.1,
+            strict: false,
         }
     }
 }
@@ -150,37 +101,55 @@ impl fmt::Display for Source {
 mod tests {
     use super::*;
 
-    #[test]
-    fn names_round_trip() -> Result<(), DataError> {
-        for &name in DatasetName::ALL {
-            assert_eq!(name.to_string().parse::<DatasetName>()?, name);
-            // One spelling in recipes, on the command line and in weights.
-            let text = serde_json::to_string(&name).unwrap();
-            assert_eq!(text, format!("\"{name}\""));
-        }
-        Ok(())
+    /// Grey images of one pixel, all 7, with these labels.
+    fn split(labels: &[u16], classes: usize) -> Split {
+        Split::new(vec![7; labels.len()], labels.to_vec(), [1, 1, 1], classes).unwrap()
     }
 
     #[test]
-    fn statistics_are_per_channel() -> Result<(), DataError> {
-        let split = Split::new(vec![0, 255, 9, 9, 255, 0, 9, 9], vec![0, 1], [2, 1, 2], 2)?;
-        let Normalization { mean, std } = Normalization::of(&split);
-        assert_eq!(mean, [0.5, 9.0 / 255.0]);
-        assert_eq!(std, [0.5, 1.0 / 255.0]);
-        Ok(())
+    fn statistics_are_per_channel() {
+        let pixels = vec![0, 255, 9, 9, 255, 0, 9, 9];
+        let train = Split::new(pixels, vec![0, 1], [2, 1, 2], 2).unwrap();
+        let data = Dataset::new("two", ["a", "b"], train.clone(), train).unwrap();
+        assert_eq!(data.normalization.mean, [0.5, 9.0 / 255.0]);
+        assert_eq!(data.normalization.std, [0.5, 1.0 / 255.0]);
     }
 
     #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let message = "minst"
-            .parse::<DatasetName>()
-            .map_err(|error| error.to_string());
+    fn parts_that_do_not_fit_are_refused() {
+        let problem = |train, test| {
+            let made = Dataset::new("set", ["a", "b"], train, test);
+            made.map(|data| data.classes)
+                .map_err(|error| error.to_string())
+        };
         assert_eq!(
-            message,
+            problem(split(&[0, 1], 2), split(&[], 2)),
+            Ok(vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert_eq!(
+            problem(split(&[], 2), split(&[1], 2)),
+            Err("the training images of set: found no image, expected at least one".to_owned())
+        );
+        assert_eq!(
+            problem(split(&[0], 2), split(&[1, 2], 3)),
             Err(
-                "unknown data set \"minst\": expected one of mnist, fashion-mnist, cifar10, cifar100, folder"
+                "the test images of set: label 2 of image 1 is out of range: expected 0 to 1 for 2 \
+                 classes"
                     .to_owned()
             )
         );
+        let wide = Split::new(vec![7; 2], vec![0], [1, 1, 2], 2).unwrap();
+        assert_eq!(
+            problem(split(&[0], 2), wide),
+            Err(
+                "the test images of set: expected images of [1, 1, 1] (channels, height, width), \
+                 found [1, 1, 2]"
+                    .to_owned()
+            )
+        );
+        // Fields are public, so parts can have been changed since they were checked.
+        let mut short = split(&[0, 1], 2);
+        short.images.pop();
+        assert!(problem(short, split(&[0], 2)).is_err());
     }
 }

@@ -1,10 +1,7 @@
-//! Labelled images in memory, and the seeded split into training and validation.
-
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
+//! Labelled images in memory: from pixels, or from the bytes of a file.
 
 use crate::DataError;
+use crate::formats::{cifar, idx};
 
 /// Labelled images of one shape, pixels as stored (0 to 255).
 ///
@@ -20,48 +17,113 @@ pub struct Split {
 }
 
 impl Split {
-    /// Checks the parts and puts them together.
+    /// Puts labelled images together. `images` are pixels `[n, c, h, w]`, row-major, of the `shape`
+    /// `[c, h, w]`; `labels` are `[n]`, each below `classes`.
     ///
     /// # Errors
-    /// A shape with a zero, pixels that are not `labels.len()` images of `shape`, or a label that
-    /// is not below `classes`.
+    /// [`DataError::EmptyShape`] for a shape with a zero, [`DataError::PixelCount`] when the pixels are
+    /// not those of `labels.len()` images, and [`DataError::LabelOutOfRange`] for a label that is not
+    /// below `classes`.
     pub fn new(
         images: Vec<u8>,
         labels: Vec<u16>,
         shape: [usize; 3],
         classes: usize,
     ) -> Result<Self, DataError> {
-        let bytes = |count: usize| {
-            shape
-                .iter()
-                .try_fold(count, |size, &axis| size.checked_mul(axis))
-        };
-        let valid = bytes(1).is_some_and(|size| size > 0);
-        let (true, Some(expected)) = (valid, bytes(labels.len())) else {
-            return Err(DataError::EmptyShape { shape });
-        };
-        if images.len() != expected {
-            return Err(DataError::PixelCount {
-                labels: labels.len(),
-                expected,
-                found: images.len(),
-            });
-        }
-        if let Some(index) = labels
-            .iter()
-            .position(|&label| usize::from(label) >= classes)
-        {
-            return Err(DataError::LabelOutOfRange {
-                index,
-                label: labels[index],
-                classes,
-            });
-        }
-        Ok(Self {
+        let split = Self {
             images,
             labels,
             shape,
-        })
+        };
+        split.check(classes)?;
+        Ok(split)
+    }
+
+    /// Parses the two IDX files of a split in MNIST's format: images `[n, h, w]` of one channel, and
+    /// labels `[n]`, each below `classes`. Both are decompressed.
+    ///
+    /// # Errors
+    /// Bytes that are no such IDX file, no image at all, another number of labels than of images, or a
+    /// label that is not below `classes`; each says which of the two files it is about.
+    pub fn from_idx(images: &[u8], labels: &[u8], classes: usize) -> Result<Self, DataError> {
+        Self::from_idx_at(
+            ("the image file", images),
+            ("the label file", labels),
+            classes,
+        )
+    }
+
+    /// As [`Split::from_idx`], with the place of each file for messages.
+    pub(crate) fn from_idx_at(
+        (images_place, images): (&str, &[u8]),
+        (labels_place, labels): (&str, &[u8]),
+        classes: usize,
+    ) -> Result<Self, DataError> {
+        let images = idx::parse::<3>(images).map_err(|e| DataError::from(e).at(images_place))?;
+        let labels = idx::parse::<1>(labels).map_err(|e| DataError::from(e).at(labels_place))?;
+        let ([count, height, width], [label_count]) = (images.dims, labels.dims);
+        if count == 0 {
+            return Err(DataError::NoImages.at(images_place));
+        }
+        if label_count != count {
+            let error = DataError::CountsDiffer {
+                images_place: images_place.to_owned(),
+                images: count,
+                labels: label_count,
+            };
+            return Err(error.at(labels_place));
+        }
+        let labels = labels.data.iter().copied().map(u16::from).collect();
+        Self::new(images.data.to_vec(), labels, [1, height, width], classes)
+            .map_err(|error| error.at(labels_place))
+    }
+
+    /// Parses a file in CIFAR's binary format: records of `label_bytes` label bytes, of which the last
+    /// is the class, and an image `[3, 32, 32]`.
+    ///
+    /// # Errors
+    /// [`DataError::Cifar`] when the bytes are not a whole number of records or none at all, and
+    /// [`DataError::LabelOutOfRange`] for a class that is not below `classes`.
+    pub fn from_cifar(
+        records: &[u8],
+        label_bytes: usize,
+        classes: usize,
+    ) -> Result<Self, DataError> {
+        let file = cifar::parse(records, label_bytes)?;
+        let (labels, images): (Vec<u16>, Vec<&[u8]>) = file
+            .images()
+            .map(|(label, pixels)| (u16::from(label), pixels))
+            .unzip();
+        Self::new(images.concat(), labels, cifar::SHAPE, classes)
+    }
+
+    /// An error unless the fields fit together; the checks of [`Split::new`].
+    pub(crate) fn check(&self, classes: usize) -> Result<(), DataError> {
+        let shape = self.shape;
+        let bytes = |count: usize| {
+            let mut axes = shape.iter();
+            axes.try_fold(count, |size, &axis| size.checked_mul(axis))
+        };
+        let valid = bytes(1).is_some_and(|size| size > 0);
+        let (true, Some(expected)) = (valid, bytes(self.labels.len())) else {
+            return Err(DataError::EmptyShape { shape });
+        };
+        if self.images.len() != expected {
+            return Err(DataError::PixelCount {
+                labels: self.labels.len(),
+                expected,
+                found: self.images.len(),
+            });
+        }
+        let is_wrong = |&label: &u16| usize::from(label) >= classes;
+        match self.labels.iter().position(is_wrong) {
+            Some(index) => Err(DataError::LabelOutOfRange {
+                index,
+                label: self.labels[index],
+                classes,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Number of images.
@@ -79,7 +141,7 @@ impl Split {
     /// Pixels of image `index`, `[c, h, w]`.
     ///
     /// # Panics
-    /// As slices do, when `index` is not below [`Split::len`].
+    /// When `index` is not below [`Split::len`].
     #[must_use]
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.image_size();
@@ -89,7 +151,7 @@ impl Split {
     /// Copies the images at `indices`, in that order; an index may repeat.
     ///
     /// # Panics
-    /// As slices do, when an index is not below [`Split::len`].
+    /// When an index is not below [`Split::len`].
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
         let mut images = Vec::with_capacity(indices.len() * self.image_size());
@@ -134,57 +196,8 @@ impl Split {
     }
 }
 
-/// Holds out `count` images for validation: returns (train, validation).
-///
-/// Each class gives its share (largest remainder), drawn with `seed`; both parts keep the order of
-/// `split`. A `count` above the number of images takes all of them.
-#[must_use]
-pub fn holdout(split: &Split, count: usize, classes: usize, seed: u64) -> (Split, Split) {
-    let mut of_class = vec![Vec::new(); classes];
-    for (index, &label) in split.labels.iter().enumerate() {
-        if let Some(indices) = of_class.get_mut(usize::from(label)) {
-            indices.push(index);
-        }
-    }
-    let sizes: Vec<usize> = of_class.iter().map(Vec::len).collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut held_out = vec![false; split.len()];
-    for (indices, share) in of_class.iter_mut().zip(shares(&sizes, count)) {
-        indices.shuffle(&mut rng);
-        for &index in &indices[..share] {
-            held_out[index] = true;
-        }
-    }
-    let (validation, train): (Vec<_>, Vec<_>) = (0..split.len()).partition(|&i| held_out[i]);
-    (split.select(&train), split.select(&validation))
-}
-
-/// Divides `count` among groups in proportion to `sizes`; no share exceeds its group.
-fn shares(sizes: &[usize], count: usize) -> Vec<usize> {
-    let total: usize = sizes.iter().sum();
-    if count >= total {
-        return sizes.to_vec();
-    }
-    // u64: the product overflows the 32-bit usize of wasm32.
-    let exact = |size: usize| size as u64 * count as u64;
-    let total = total as u64;
-    let mut shares: Vec<usize> = sizes
-        .iter()
-        .map(|&size| (exact(size) / total) as usize)
-        .collect();
-    let missing = count - shares.iter().sum::<usize>();
-    let mut by_remainder: Vec<usize> = (0..sizes.len()).collect();
-    by_remainder.sort_by_key(|&group| std::cmp::Reverse(exact(sizes[group]) % total));
-    for &group in &by_remainder[..missing] {
-        shares[group] += 1;
-    }
-    shares
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     /// One-pixel images whose pixel is their position.
@@ -242,35 +255,50 @@ mod tests {
     }
 
     #[test]
-    fn holdout_is_stratified_seeded_and_in_order() {
-        let labels: Vec<u16> = (0..100).map(|i| i % 4).collect();
-        let split = numbered(&labels);
-        let (train, validation) = holdout(&split, 20, 4, 7);
-        assert_eq!(validation.class_counts(4), [5; 4]);
-        assert_eq!(train.class_counts(4), [20; 4]);
-        assert!(train.images.is_sorted() && validation.images.is_sorted());
-        assert_eq!(holdout(&split, 20, 4, 7), (train, validation.clone()));
-        assert_ne!(holdout(&split, 20, 4, 8).1, validation);
-    }
+    fn files_that_do_not_fit_name_images_or_labels() {
+        let images = idx::write([2, 1, 3], &[1, 2, 3, 4, 5, 6]).unwrap();
+        let labels = |labels: &[u8]| idx::write([labels.len()], labels).unwrap();
+        let split = Split::from_idx(&images, &labels(&[1, 0]), 2).unwrap();
+        assert_eq!((split.shape, split.image(1)), ([1, 1, 3], &[4, 5, 6][..]));
+        assert_eq!(split.labels, [1, 0]);
 
-    proptest! {
-        #[test]
-        fn holdout_loses_nothing(
-            labels in prop::collection::vec(0u16..6, 0..200), count in 0usize..250, seed: u64,
-        ) {
-            let split = numbered(&labels);
-            let (train, validation) = holdout(&split, count, 6, seed);
-            prop_assert_eq!(validation.len(), count.min(split.len()));
-            let mut all = [&train.images[..], &validation.images].concat();
-            all.sort_unstable();
-            prop_assert_eq!(&all, &split.images);
-            // Each class within one image of its exact share.
-            let total = split.len().max(1) as f64;
-            let taken = validation.class_counts(6);
-            for (taken, size) in taken.into_iter().zip(split.class_counts(6)) {
-                let exact = size as f64 * validation.len() as f64 / total;
-                prop_assert!((taken as f64 - exact).abs() < 1.0);
-            }
+        let problem = |images: &[u8], labels: &[u8]| {
+            let split = Split::from_idx(images, labels, 2);
+            split.unwrap_err().to_string()
+        };
+        for (problem, start) in [
+            (
+                problem(&images[..9], &labels(&[1, 0])),
+                "the image file: expected an IDX header",
+            ),
+            (
+                problem(&images, &images),
+                "the label file: expected the IDX magic number",
+            ),
+            (
+                problem(&images, &labels(&[1])),
+                "the label file: expected 2 labels, one for each image in the image file, found 1",
+            ),
+            (
+                problem(&images, &labels(&[1, 2])),
+                "the label file: label 2",
+            ),
+        ] {
+            assert!(problem.starts_with(start), "{problem}");
         }
+
+        let records = cifar::write(&[3], &[9; 3072], 2);
+        assert_eq!(
+            Split::from_cifar(&records, 2, 4).unwrap().image(0),
+            [9; 3072]
+        );
+        assert!(matches!(
+            Split::from_cifar(&records, 2, 3),
+            Err(DataError::LabelOutOfRange { label: 3, .. })
+        ));
+        assert!(matches!(
+            Split::from_cifar(&records[1..], 2, 4),
+            Err(DataError::Cifar(_))
+        ));
     }
 }

@@ -1,39 +1,40 @@
-//! The binary version of CIFAR-10 and CIFAR-100: records of one fixed size and nothing else. A
-//! record is the label (CIFAR-10: one byte; CIFAR-100: a coarse one, then the fine one) and 3,072
-//! pixels, planes of red, green and blue, each row by row.
+//! The binary format of CIFAR-10 and CIFAR-100: a file of records of one size, without a header.
+//!
+//! A record is the label (CIFAR-10: one byte; CIFAR-100: the coarse label, then the fine one) and 3,072
+//! pixels, the planes of red, green and blue, each row by row.
 
-/// Shape of an image: channels, height, width. The planes lie in this order.
+/// Shape of an image: channels, height, width. The planes of the channels follow each other.
 pub const SHAPE: [usize; 3] = [3, 32, 32];
 
 /// Bytes of the pixels of a record.
 const PIXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
 
-/// A parsed file; it borrows the data.
+/// A parsed file, which borrows the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cifar<'a> {
     records: &'a [u8],
     label_bytes: usize,
 }
 
-/// Why bytes are not the file that was expected.
+/// Bytes that are not the expected file in CIFAR's format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CifarError {
-    /// Not a whole number of records.
+    /// The bytes are not a whole number of records.
     #[error(
         "expected records of {record} bytes ({label_bytes} of labels, 3072 of pixels), found {found} \
-         bytes, which is no whole number of them{}: the file is truncated or another kind of file",
+         bytes, which is no whole number of records{}: the file is truncated or another kind of file",
         hint(*.found, *.record)
     )]
     Length {
         /// Bytes of a record.
         record: usize,
-        /// Bytes of its labels.
+        /// Bytes of the labels of a record.
         label_bytes: usize,
         /// Bytes given.
         found: usize,
     },
-    /// No record at all.
+    /// There are no bytes.
     #[error("the file is empty: expected records of {record} bytes")]
     Empty {
         /// Bytes of a record.
@@ -41,10 +42,12 @@ pub enum CifarError {
     },
 }
 
-/// Parses a file of records with `label_bytes` bytes of labels, of which the last is the class.
+/// Parses a file of records with `label_bytes` bytes of labels, of which the last is the class: 1 for
+/// CIFAR-10, 2 for CIFAR-100.
 ///
 /// # Errors
-/// No bytes, or not a whole number of records.
+/// [`CifarError::Empty`] without a byte, and [`CifarError::Length`] when the bytes are not a whole number
+/// of records.
 pub fn parse(bytes: &[u8], label_bytes: usize) -> Result<Cifar<'_>, CifarError> {
     let record = label_bytes + PIXELS;
     if bytes.is_empty() {
@@ -63,8 +66,8 @@ pub fn parse(bytes: &[u8], label_bytes: usize) -> Result<Cifar<'_>, CifarError> 
     })
 }
 
-/// Writes records with `label_bytes` equal label bytes each; the inverse of [`parse`]. `pixels` are
-/// as many images of [`SHAPE`] as there are labels.
+/// Writes records, in each of which all `label_bytes` label bytes are the label; the inverse of [`parse`].
+/// `pixels` holds one image of [`SHAPE`] for each of `labels`.
 #[must_use]
 pub fn write(labels: &[u8], pixels: &[u8], label_bytes: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(labels.len() * (label_bytes + PIXELS));
@@ -82,13 +85,13 @@ impl<'a> Cifar<'a> {
         self.records.len() / (self.label_bytes + PIXELS)
     }
 
-    /// Whether there are no images; [`parse`] gives none such.
+    /// Whether there are no images, which [`parse`] refuses.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Class and pixels `[3, 32, 32]` of each image.
+    /// The class and the pixels `[3, 32, 32]` of each image.
     pub fn images(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
         let label_bytes = self.label_bytes;
         self.records
@@ -100,7 +103,7 @@ impl<'a> Cifar<'a> {
     }
 }
 
-/// A guess at the common mistake, the other of the two data sets.
+/// Names the other of the two datasets where the length fits a file of it, the common mistake.
 fn hint(found: usize, record: usize) -> &'static str {
     let other = if record == PIXELS + 1 { 2 } else { 1 };
     match (found.is_multiple_of(PIXELS + other), other) {

@@ -1,20 +1,22 @@
-//! IDX, the format of MNIST: two zero bytes, the type code 8 (unsigned bytes), the number of axes,
-//! each axis as a big-endian `u32`, then the data, row-major.
+//! IDX, the format of MNIST: an array of unsigned bytes.
+//!
+//! A file is two zero bytes, the type code 8 (unsigned bytes), the number of axes, the length of each axis
+//! as a big-endian `u32`, then the data, row-major.
 
-/// A parsed file of unsigned bytes with `RANK` axes; it borrows the data.
+/// A parsed file of unsigned bytes with `RANK` axes, which borrows the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idx<'a, const RANK: usize> {
     /// Length of each axis.
     pub dims: [usize; RANK],
-    /// The data, exactly as many bytes as `dims` multiply to.
+    /// The data, row-major: exactly as many bytes as `dims` multiply to.
     pub data: &'a [u8],
 }
 
-/// Why bytes are not the IDX file that was expected.
+/// Bytes that are not the expected IDX file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdxError {
-    /// Not even a complete header.
+    /// The bytes end within the header.
     #[error(
         "expected an IDX header of {expected} bytes, found {found} bytes: the file is truncated"
     )]
@@ -24,34 +26,34 @@ pub enum IdxError {
         /// Bytes given.
         found: usize,
     },
-    /// Another kind of file.
+    /// The first four bytes are those of another kind of file.
     #[error(
         "expected the IDX magic number {expected:#010x} (unsigned bytes, {rank} axes), found \
          {found:#010x}: it is another kind of file{hint}"
     )]
     Magic {
-        /// Axes expected.
+        /// Number of axes expected.
         rank: usize,
-        /// The number that such a file starts with.
+        /// Magic number expected, the first four bytes as a big-endian `u32`.
         expected: u32,
-        /// The number found.
+        /// Magic number found.
         found: u32,
-        /// What the number found belongs to, if known.
+        /// The kind of file that starts with the number found, in brackets after a space, or nothing.
         hint: &'static str,
     },
-    /// Axes whose product no memory can hold.
+    /// The axes multiply to more bytes than memory can hold.
     #[error("the IDX header announces an impossible size, {dims:?}: the file is damaged")]
     Size {
-        /// Axes announced.
+        /// Length of each axis as announced.
         dims: Vec<usize>,
     },
-    /// Fewer or more bytes than announced.
+    /// The header is followed by fewer or more bytes than announced.
     #[error(
         "the IDX header announces {dims:?} = {expected} bytes, found {found}: the file is {}",
         if found < expected { "truncated" } else { "longer than it should be" }
     )]
     Length {
-        /// Axes announced.
+        /// Length of each axis as announced.
         dims: Vec<usize>,
         /// Bytes announced.
         expected: usize,
@@ -60,12 +62,13 @@ pub enum IdxError {
     },
 }
 
-/// Parses an IDX file of unsigned bytes with `RANK` axes: 3 for images `[n, h, w]`, 1 for labels.
+/// Parses an IDX file of unsigned bytes with `RANK` axes: 3 for images `[n, h, w]`, 1 for labels `[n]`.
 ///
-/// Nothing is allocated: the header is checked against the bytes there are.
+/// No memory is allocated; the axes in the header are compared with the number of bytes.
 ///
 /// # Errors
-/// A short header, another magic number, or a length that differs from what the header announces.
+/// [`IdxError::ShortHeader`], [`IdxError::Magic`] for another kind of file, and [`IdxError::Size`] or
+/// [`IdxError::Length`] when the header announces another number of bytes than there are.
 pub fn parse<const RANK: usize>(bytes: &[u8]) -> Result<Idx<'_, RANK>, IdxError> {
     let (words, _) = bytes.as_chunks::<4>();
     let short = IdxError::ShortHeader {
@@ -107,10 +110,11 @@ pub fn parse<const RANK: usize>(bytes: &[u8]) -> Result<Idx<'_, RANK>, IdxError>
     Ok(Idx { dims, data })
 }
 
-/// Writes an IDX file of unsigned bytes; the inverse of [`parse`].
+/// Writes an IDX file of unsigned bytes with the axes `dims`; the inverse of [`parse`].
 ///
 /// # Errors
-/// `data` is not as long as `dims` multiply to, or an axis exceeds `u32`.
+/// [`IdxError::Length`] when `data` is not as long as `dims` multiply to, and [`IdxError::Size`] when an axis
+/// or the product exceeds its integer type.
 pub fn write<const RANK: usize>(dims: [usize; RANK], data: &[u8]) -> Result<Vec<u8>, IdxError> {
     let expected = dims
         .iter()
@@ -135,7 +139,7 @@ pub fn write<const RANK: usize>(dims: [usize; RANK], data: &[u8]) -> Result<Vec<
     Ok(bytes)
 }
 
-/// 8 is the type code of unsigned bytes.
+/// First four bytes of a file with `rank` axes; 8 is the type code of unsigned bytes.
 const fn magic(rank: usize) -> u32 {
     0x0800 | rank as u32
 }
@@ -144,7 +148,7 @@ const fn header_len(rank: usize) -> usize {
     4 * (1 + rank)
 }
 
-/// What a file with this number is, where that helps.
+/// Names the kind of file that starts with this number, for the mistakes that are common.
 const fn hint(found: u32) -> &'static str {
     match found {
         0x0801 => " (labels)",

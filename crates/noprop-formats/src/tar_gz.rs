@@ -1,5 +1,7 @@
-//! Files out of a `.tar.gz` in memory. Nothing is written to disk, and a file is taken only under
-//! the exact name that is asked for, so paths, links and devices in an archive can do no harm.
+//! Files out of a `.tar.gz`, into memory.
+//!
+//! Nothing is written to disk, and a file is taken only under the exact name that is asked for, so that
+//! paths, links and devices in an archive can do no harm.
 
 use std::io::{self, Read, Write};
 
@@ -7,23 +9,24 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// Why an archive gives no files, for a message.
+/// An archive that does not hold the files asked for. The message continues a sentence that names it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TarError {
-    /// It cannot be decoded.
+    /// The archive cannot be decoded, for this reason.
     #[error("is damaged ({0})")]
     Damaged(String),
-    /// It is another archive.
+    /// The archive holds no file of this name.
     #[error("has no file {0}")]
     Lacks(String),
 }
 
-/// The regular files at `wanted` (paths in the archive), in that order; of the decompressed archive at
-/// most `limit` bytes are read.
+/// Reads the regular files at the paths `wanted` in the archive, in that order. Of the decompressed archive
+/// at most `limit` bytes are read.
 ///
 /// # Errors
-/// Damage, what is wanted beyond the limit, or a file that is not there.
+/// [`TarError::Damaged`] when the archive cannot be decoded or a wanted file lies beyond the limit, and
+/// [`TarError::Lacks`] when it is not there.
 pub fn read(archive: impl Read, wanted: &[String], limit: u64) -> Result<Vec<Vec<u8>>, TarError> {
     let damaged = |error: io::Error| TarError::Damaged(error.to_string());
     let mut found: Vec<Option<Vec<u8>>> = vec![None; wanted.len()];
@@ -56,10 +59,10 @@ pub fn read(archive: impl Read, wanted: &[String], limit: u64) -> Result<Vec<Vec
         .collect()
 }
 
-/// A `.tar.gz` of regular files, path and content each; the inverse of [`read`].
+/// Writes a `.tar.gz` of regular files, each a path and its content; the inverse of [`read`].
 ///
 /// # Errors
-/// A path of more than 100 bytes.
+/// A path is longer than 100 bytes.
 pub fn write(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for (path, content) in files {
@@ -68,7 +71,7 @@ pub fn write(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
     gzip(&close(bytes))
 }
 
-/// One entry. Its path is as given, `..` included, which the builder of `tar` would refuse.
+/// Bytes of one entry. The path is taken as it is, even with `..`, which the builder of `tar` refuses.
 fn entry(kind: tar::EntryType, path: &str, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     let name = header.as_old_mut().name.get_mut(..path.len());
@@ -86,7 +89,7 @@ fn entry(kind: tar::EntryType, path: &str, content: &[u8]) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Two empty blocks end an archive.
+/// Ends an archive with two empty blocks.
 fn close(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.resize(bytes.len() + 1024, 0);
     bytes

@@ -36,7 +36,7 @@ mod tests {
     use naga::valid::{Capabilities, ValidationFlags, Validator};
     use noprop_core::config::LabelEncoderConfig;
     use noprop_core::embedding::ClassEmbeddingConfig;
-    use noprop_core::{ModelConfig, NoProp};
+    use noprop_core::{Method, ModelConfig, NoProp};
 
     use super::*;
 
@@ -57,7 +57,7 @@ mod tests {
             },
             ..Default::default()
         };
-        let model = NoProp::new(&config, 0, &Device::flex()).unwrap();
+        let model = NoProp::new(&Method::default(), &config, 0, &Device::flex()).unwrap();
         let weights = pollster::block_on(SolverWeights::from_model(&model)).unwrap();
         solve_source(&weights, 64)
     }

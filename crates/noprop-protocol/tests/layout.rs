@@ -4,11 +4,12 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use noprop_core::SamplerKind;
+use noprop_core::Sampler;
+use noprop_core::sampler::{HEUN, REFERENCE_HEUN};
 use noprop_protocol::{Backend, Request, Response, Walk, decode, encode};
 use serde_reflection::{Tracer, TracerConfig};
 
-fn walk(sampler: SamplerKind) -> Walk {
+fn walk(sampler: Sampler) -> Walk {
     Walk {
         sampler,
         steps: 40,
@@ -22,7 +23,7 @@ fn messages_survive_the_trip() {
     let request = Request::Walk {
         id: 7,
         pixels: vec![0, 255, 3],
-        walk: walk(SamplerKind::ReferenceHeun),
+        walk: walk(REFERENCE_HEUN),
         seeds: 64,
     };
     let bytes = encode(&request).unwrap();
@@ -32,7 +33,7 @@ fn messages_survive_the_trip() {
 
 #[test]
 fn a_sampler_travels_as_its_name() {
-    let bytes = encode(&walk(SamplerKind::Heun)).unwrap();
+    let bytes = encode(&walk(HEUN)).unwrap();
     assert_eq!(bytes[..5], *b"\x04heun");
     let unknown = [b"\x04hoin", &bytes[5..]].concat();
     assert!(decode::<Walk>(&unknown).is_err());
@@ -41,7 +42,7 @@ fn a_sampler_travels_as_its_name() {
 /// The layout of every message: a line for each type, with its fields in their order or its variants.
 fn layout() -> Result<String, Box<dyn Error>> {
     // The tracer reads this name wherever a message has one.
-    let name = SamplerKind::Ddim.to_string();
+    let name = DDIM.to_string();
     let mut tracer = Tracer::new(TracerConfig::default().default_string_value(name));
     tracer.trace_simple_type::<Backend>()?;
     tracer.trace_simple_type::<Request>()?;

@@ -2,8 +2,8 @@
 
 use noprop_core::embedding::ClassEmbeddingConfig;
 use noprop_core::{BlockRange, ConfigError, Method, ModelConfig, Sampler, Walk};
+use noprop_data::FolderOptions;
 use noprop_data::augment::AugmentConfig;
-use noprop_data::{DatasetName, FolderOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::block_order::BlockOrder;
@@ -25,12 +25,12 @@ pub struct Recipe {
     pub eval: EvalConfig,
 }
 
-/// Which images.
+/// The images that are trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// The dataset.
-    pub dataset: DatasetName,
+    /// Name of the dataset; the command line has a catalogue of names.
+    pub dataset: String,
     /// Training images held out for validation, so that the test set never chooses anything.
     pub validation: usize,
     /// At most so many training images; all when absent.
@@ -38,14 +38,14 @@ pub struct DataConfig {
     pub limit: Option<usize>,
     /// Random changes of the training images.
     pub augment: AugmentConfig,
-    /// How a folder of images is read; nothing to the other datasets.
+    /// How a folder of images is read; not used for other datasets.
     pub folder: FolderOptions,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
-            dataset: DatasetName::Mnist,
+            dataset: "mnist".to_owned(),
             validation: 1000,
             limit: None,
             augment: AugmentConfig::default(),

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use noprop_data::{Dataset, DatasetName, FolderOptions, is_image_folder};
+use noprop_data::{Dataset, FolderOptions, is_image_folder};
 use noprop_train::Recipe;
 
+use crate::catalogue::{self, FOLDER};
 use crate::cli::TrainArgs;
 use crate::recipes;
 
@@ -28,14 +29,14 @@ impl Choice {
     /// When there is no such recipe, or a flag does not fit it.
     pub fn of(args: &TrainArgs) -> Result<Self> {
         let root = args.source.data_root.as_deref();
-        let asked = args.overrides.dataset.or_else(|| {
+        let asked = args.overrides.dataset.clone().or_else(|| {
             root.filter(|root| is_image_folder(root))
-                .map(|_| DatasetName::Folder)
+                .map(|_| FOLDER.to_owned())
         });
         let default = || {
-            asked
-                .map_or(recipes::DEFAULT, recipes::default_for)
-                .to_owned()
+            let asked = asked.as_deref();
+            let name = asked.map_or(recipes::DEFAULT, recipes::default_for);
+            name.to_owned()
         };
         let name = args.recipe.clone().unwrap_or_else(default);
         let (mut recipe, text) = recipes::find_with_text(&name)?;
@@ -53,12 +54,14 @@ impl Choice {
             .file_stem()
             .unwrap_or_default()
             .to_owned();
-        let own = recipe.data.dataset;
+        let own = recipe.data.dataset.clone();
         args.overrides.apply(&mut recipe)?;
-        let dataset = asked.unwrap_or(recipe.data.dataset);
+        let dataset = asked.unwrap_or_else(|| recipe.data.dataset.clone());
+        let published = catalogue::find(&dataset)
+            .with_context(|| format!("the recipe {name}, data.dataset"))?;
         let is_own = dataset == own;
         let run = match root.and_then(|root| root.file_name()) {
-            Some(folder) if dataset == DatasetName::Folder && !is_own => PathBuf::from(folder),
+            Some(folder) if dataset == FOLDER && !is_own => PathBuf::from(folder),
             _ if is_own => PathBuf::from(stem),
             _ => PathBuf::from(format!("{}-{dataset}", stem.display())),
         };
@@ -71,7 +74,7 @@ impl Choice {
             run,
         };
         choice.recipe.data.folder = choice.folder(args);
-        if let Some(published) = dataset.published() {
+        if let Some(published) = published {
             choice.fit(published.shape, published.classes.len());
         }
         Ok(choice)
@@ -85,7 +88,9 @@ impl Choice {
     pub fn resume(mut recipe: Recipe, args: &TrainArgs) -> Result<Self> {
         args.overrides.apply(&mut recipe)?;
         let data = &mut recipe.data;
-        data.dataset = args.overrides.dataset.unwrap_or(data.dataset);
+        if let Some(dataset) = &args.overrides.dataset {
+            data.dataset.clone_from(dataset);
+        }
         data.folder = args.source.folder(&data.folder);
         Ok(Self {
             recipe,
@@ -110,7 +115,7 @@ impl Choice {
     /// a folder is written down, so that the run can be resumed when images are added.
     pub fn fit_to(&mut self, dataset: &Dataset) {
         self.fit(dataset.train.shape, dataset.classes.len());
-        if dataset.name == DatasetName::Folder {
+        if dataset.name == FOLDER {
             let [channels, height, width] = dataset.train.shape;
             self.recipe.data.folder.image_size = Some([height, width]);
             self.recipe.data.folder.channels = Some(channels);
@@ -215,7 +220,7 @@ mod tests {
         }
         let at = root.path().display();
         let choice = choose(&format!("--data-root {at} --image-size 16"));
-        assert_eq!(choice.recipe.data.dataset, DatasetName::Folder);
+        assert_eq!(choice.recipe.data.dataset, FOLDER);
         assert_eq!(choice.recipe.data.folder.image_size, Some([16, 16]));
         assert_eq!(choice.run.as_os_str(), root.path().file_name().unwrap());
 

@@ -1,4 +1,4 @@
-//! Loading a dataset with something to look at meanwhile.
+//! A dataset by its name on the command line, loaded with a progress bar.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -6,24 +6,25 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use noprop_core::weights::ModelCard;
-use noprop_data::{Dataset, DatasetName, FolderOptions, LoadOptions, Progress, Source};
+use noprop_data::{Dataset, FolderOptions, LoadOptions, Loaded, Progress, load_image_folder};
 
+use crate::catalogue::{self, FOLDER};
 use crate::cli::SourceArgs;
 use crate::run_folder::RunFolder;
 
-/// The dataset that weights were trained on, or `other`, in the weights' shape. `run` is where they
-/// came from: a run folder tells how a folder of images was read.
+/// The dataset called `other`, or that on which weights were trained, with images of the shape that the
+/// weights take. `run` is the file or run folder of the weights; a run folder tells how a folder of images
+/// was read.
 ///
 /// # Errors
 /// As [`load`], and when the dataset has other classes or another shape than the weights.
 pub fn for_weights(
     card: &ModelCard,
-    other: Option<DatasetName>,
+    other: Option<&str>,
     source: &SourceArgs,
     run: Option<&Path>,
 ) -> Result<Dataset> {
-    let trained: DatasetName = card.dataset.parse()?;
-    let name = other.unwrap_or(trained);
+    let name = other.unwrap_or(&card.dataset);
     let base = run
         .and_then(|run| RunFolder::open(run).ok()?.recipe().ok())
         .map_or_else(FolderOptions::default, |recipe| recipe.data.folder);
@@ -34,19 +35,20 @@ pub fn for_weights(
         channels: Some(card.mean.len()),
         ..source.folder(&base)
     };
-    let dataset = load(name, source, &folder)?;
-    if dataset.classes != card.classes && name != trained {
+    let Loaded {
+        dataset, source, ..
+    } = load(name, source, &folder)?;
+    if dataset.classes != card.classes && name != card.dataset {
         bail!(
             "the weights know the classes {}, but {name} has {}: choose a --dataset with the same classes",
             card.classes.join(", "),
             dataset.classes.join(", ")
         );
     }
-    if dataset.classes != card.classes && name == DatasetName::Folder {
+    if dataset.classes != card.classes && name == FOLDER {
         bail!(
-            "the weights know the classes {}, but {} has {}: give the folder that they were trained on",
+            "the weights know the classes {}, but {source} has {}: give the folder that they were trained on",
             card.classes.join(", "),
-            dataset.source,
             dataset.classes.join(", ")
         );
     }
@@ -65,13 +67,47 @@ fn shape([channels, height, width]: [usize; 3]) -> String {
     format!("{channels}×{height}×{width}")
 }
 
-/// The dataset from the first source that has it.
+/// The dataset called `name` from the first source that has it; [`FOLDER`] is the images in `--data-root`.
 ///
 /// # Errors
-/// When `--data-root` is given and unusable, or no source has the dataset.
-pub fn load(name: DatasetName, source: &SourceArgs, folder: &FolderOptions) -> Result<Dataset> {
+/// No dataset has this name, `--data-root` is unusable or missing for [`FOLDER`], or no source has the
+/// dataset.
+pub fn load(name: &str, source: &SourceArgs, folder: &FolderOptions) -> Result<Loaded> {
     let mut bar: Option<ProgressBar> = None;
-    let mut report = |progress: Progress| match progress {
+    let mut report = |progress: Progress| show(name, progress, &mut bar);
+    let Some(published) = catalogue::find(name)? else {
+        let Some(root) = &source.data_root else {
+            bail!("the dataset \"{name}\" is your own images: give their folder with --data-root");
+        };
+        let dataset = load_image_folder(root, folder, &mut report)?;
+        return Ok(Loaded {
+            dataset: Dataset {
+                name: name.to_owned(),
+                ..dataset
+            },
+            source: format!("folder {}", root.display()),
+            is_subset: false,
+        });
+    };
+    let mut options = LoadOptions::new(&mut report);
+    options.root.clone_from(&source.data_root);
+    options.allow_unverified = source.allow_unverified;
+    options.offline = source.offline;
+    let loaded = noprop_data::load(published, options)?;
+    if loaded.is_subset {
+        eprintln!(
+            "WARNING: the complete {name} was not found, so this uses the embedded subset of {} training and {} \
+             test images; give the complete files with --data-root",
+            loaded.dataset.train.len(),
+            loaded.dataset.test.len()
+        );
+    }
+    Ok(loaded)
+}
+
+/// Prints a report of loading `name`, on a terminal with a `bar` for the file on its way.
+fn show(name: &str, progress: Progress, bar: &mut Option<ProgressBar>) {
+    match progress {
         Progress::Trying { what } => eprintln!("{name}: trying {what}"),
         Progress::Started {
             file,
@@ -87,39 +123,24 @@ pub fn load(name: DatasetName, source: &SourceArgs, folder: &FolderOptions) -> R
                 }
                 new.set_message(file);
                 new.set_position(resumed_from);
-                bar = Some(new);
+                *bar = Some(new);
             }
         }
         Progress::Advanced { bytes } => {
-            if let Some(bar) = &bar {
+            if let Some(bar) = bar {
                 bar.inc(bytes);
             }
         }
-        Progress::Done { .. } => {
-            if let Some(bar) = bar.take() {
-                bar.finish_and_clear();
-            }
-        }
+        Progress::Done { .. } => clear(bar),
         Progress::Failed { what, why } => {
-            if let Some(bar) = bar.take() {
-                bar.finish_and_clear();
-            }
+            clear(bar);
             eprintln!("  {what}: {why}");
         }
-    };
-    let mut options = LoadOptions::new(&mut report);
-    options.data_root = source.data_root.clone();
-    options.allow_unverified = source.allow_unverified;
-    options.offline = source.offline;
-    options.folder = folder.clone();
-    let dataset = noprop_data::load(name, options)?;
-    if dataset.source == Source::Embedded {
-        eprintln!(
-            "WARNING: the complete {name} was not found, so this uses the embedded subset of {} training and {} \
-             test images; give the complete files with --data-root",
-            dataset.train.len(),
-            dataset.test.len()
-        );
     }
-    Ok(dataset)
+}
+
+fn clear(bar: &mut Option<ProgressBar>) {
+    if let Some(bar) = bar.take() {
+        bar.finish_and_clear();
+    }
 }

@@ -3,12 +3,14 @@
 mod adapters;
 mod assets;
 mod budget;
+mod catalogue;
 mod choice;
 mod cli;
 mod commands;
 mod contact_sheet;
 mod dataset;
 mod embedding;
+mod hint;
 mod memory;
 mod pipe;
 mod progress;
@@ -51,6 +53,9 @@ fn main() -> std::process::ExitCode {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
+            if let Some(hint) = hint::of(&error) {
+                eprintln!("hint: {hint}");
+            }
             std::process::ExitCode::FAILURE
         }
     }

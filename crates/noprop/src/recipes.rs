@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig};
-use noprop_data::DatasetName;
 use noprop_train::Recipe;
 
 use crate::budget::Budget;
 use crate::cli::Overrides;
+use crate::hint::nearest;
 use crate::setting;
 
 /// The recipe of a bare `noprop train`.
@@ -38,8 +38,8 @@ const BUILT_IN: [(&str, &str); 14] = built_in![
     "reference-simple"
 ];
 
-/// The recipe of a bare `noprop train --dataset DATASET`.
-pub fn default_for(dataset: DatasetName) -> &'static str {
+/// Name of the recipe of a bare `noprop train --dataset DATASET`.
+pub fn default_for(dataset: &str) -> &'static str {
     let prefix = format!("{dataset}-");
     let names = BUILT_IN.map(|(name, _)| name);
     let own = names.into_iter().find(|name| name.starts_with(&prefix));
@@ -121,15 +121,6 @@ fn suggestion(message: &str) -> Option<String> {
     let unknown = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
     nearest(unknown, &known).map(str::to_owned)
-}
-
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(4) / 2)
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 impl Overrides {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use noprop_core::SamplerKind;
-use noprop_data::DatasetName;
 
 use super::{DeviceArgs, SourceArgs, positive};
 use crate::adapters::DeviceChoice;
+use crate::catalogue::any_dataset;
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
@@ -15,8 +15,8 @@ pub struct EvalArgs {
     /// A run folder or a .safetensors file.
     pub run: PathBuf,
     /// Another dataset than the one of training, with the same classes.
-    #[arg(long)]
-    pub dataset: Option<DatasetName>,
+    #[arg(long, value_parser = any_dataset())]
+    pub dataset: Option<String>,
     /// Samplers, separated by commas [default: ddim,heun; of a NoProp-DT model ddim,ancestral].
     #[arg(long, value_delimiter = ',')]
     pub samplers: Vec<SamplerKind>,

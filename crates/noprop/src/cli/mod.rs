@@ -1,6 +1,7 @@
 //! The command line, as data.
 
 mod bench;
+mod data;
 mod evaluate;
 mod reproduce;
 mod train;
@@ -12,9 +13,11 @@ use clap::{Args, Parser, Subcommand};
 use noprop_data::FolderOptions;
 
 use crate::adapters::DeviceChoice;
-use crate::commands::data::DataArgs;
 
 pub use bench::{BenchArgs, Measured};
+pub use data::{
+    DataArgs, DataCommand, DescribeArgs, FetchArgs, ListArgs, Part, ShowArgs, VerifyArgs,
+};
 pub use evaluate::{CheckArgs, EvalArgs, PredictArgs};
 pub use reproduce::ReproduceArgs;
 pub use train::{Overrides, TrainArgs};
@@ -79,7 +82,7 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Find a dataset (fetching it when needed), verify it and describe it.
     #[command(
-        after_help = "Examples:\n  noprop data list\n  noprop data fetch fashion-mnist cifar10\n  noprop data verify cifar10 --data-root DIR\n  noprop data show --dataset folder --data-root DIR --out sheet.png"
+        after_help = "Examples:\n  noprop data list\n  noprop data fetch fashion-mnist cifar10\n  noprop data verify cifar10 --data-root DIR\n  noprop data show folder --data-root DIR --out sheet.png"
     )]
     Data(DataArgs),
     /// Time a training step, a forward pass and a walk on a device.

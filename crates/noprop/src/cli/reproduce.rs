@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use noprop_data::DatasetName;
 
 use super::{DeviceArgs, SourceArgs, positive};
 use crate::budget::Budget;
+use crate::catalogue::any_dataset;
 use crate::commands::reproduce::Method;
 use crate::embedding::Embedding;
 use crate::setting::Setting;
@@ -16,9 +16,9 @@ use crate::setting::Setting;
 pub struct ReproduceArgs {
     /// What to reproduce.
     pub table: PaperTable,
-    /// mnist, cifar10 or cifar100.
-    #[arg(long, default_value_t = DatasetName::Mnist)]
-    pub dataset: DatasetName,
+    /// Dataset of the table's columns: mnist, cifar10 or cifar100.
+    #[arg(long, default_value = "mnist", value_parser = any_dataset(), hide_possible_values = true)]
+    pub dataset: String,
     /// Rows, separated by commas: dt, ct, fm, backprop, adjoint [default: all].
     #[arg(long, value_delimiter = ',')]
     pub methods: Vec<Method>,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use noprop_core::BlockRange;
-use noprop_data::DatasetName;
 use noprop_train::BlockOrder;
 
 use super::{DeviceArgs, SourceArgs, positive};
 use crate::adapters::DeviceChoice;
 use crate::budget::Budget;
+use crate::catalogue::any_dataset;
 use crate::embedding::Embedding;
 use crate::setting::Setting;
 
@@ -64,9 +64,9 @@ pub struct Overrides {
     /// Set any key of the recipe, as in objective.max_weight=1 or train.lr_schedule=one-cycle; can be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<Setting>,
-    /// mnist, fashion-mnist, cifar10, cifar100 or folder (your own images).
-    #[arg(long)]
-    pub dataset: Option<DatasetName>,
+    /// Dataset; `folder` is your own images.
+    #[arg(long, value_parser = any_dataset())]
+    pub dataset: Option<String>,
     /// resnet10, resnet18, resnet50, resnet152 or cnn.
     #[arg(long)]
     pub backbone: Option<String>,

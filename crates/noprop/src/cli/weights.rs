@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use noprop_core::SamplerKind;
-use noprop_data::DatasetName;
 use noprop_pytorch::Layout;
 
 use super::{DeviceArgs, positive};
+use crate::catalogue::published_dataset;
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
@@ -50,9 +50,9 @@ pub struct ImportArgs {
     /// The recipe that the model is of, where the file does not tell its configuration.
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
-    /// What the model was trained on: its normalisation and class names.
-    #[arg(long)]
-    pub dataset: Option<DatasetName>,
+    /// Dataset that the model was trained on; it gives normalisation and class names.
+    #[arg(long, value_parser = published_dataset())]
+    pub dataset: Option<String>,
 }
 
 /// Arguments of `trace`.

@@ -253,7 +253,12 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for walk in &walks {
         walk.check(&card.model)?;
     }
-    let dataset = crate::dataset::for_weights(&card, args.dataset, &args.source, Some(&args.run))?;
+    let dataset = crate::dataset::for_weights(
+        &card,
+        args.dataset.as_deref(),
+        &args.source,
+        Some(&args.run),
+    )?;
     let test = match args.images {
         Some(n) => dataset.test.take(n),
         None => dataset.test,

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use noprop_core::ModelConfig;
 use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_data::DatasetName;
-use noprop_data::catalog::Published;
+use noprop_data::PublishedDataset;
 use noprop_pytorch::{Layout, StateDict};
 use noprop_train::Recipe;
 
+use crate::catalogue;
 use crate::cli::ImportArgs;
 use crate::recipes;
 use crate::run_folder::write_new_file;
@@ -75,31 +75,31 @@ fn dataset(
     layout: Layout,
     recipe: Option<&Recipe>,
     state: &StateDict,
-) -> Result<&'static Published> {
+) -> Result<&'static PublishedDataset> {
     let classes = state.tensors.get("fuse.net.6.bias").map(|b| b.values.len());
-    let name = match (args.dataset, recipe, layout, classes) {
+    let name = match (args.dataset.as_deref(), recipe, layout, classes) {
         (Some(name), ..) => name,
-        (None, Some(recipe), ..) => recipe.data.dataset,
-        (None, None, Layout::ReferenceMnist, Some(10)) => DatasetName::Mnist,
-        (None, None, Layout::ReferenceSimple, Some(100)) => DatasetName::Cifar100,
+        (None, Some(recipe), ..) => &recipe.data.dataset,
+        (None, None, Layout::ReferenceMnist, Some(10)) => "mnist",
+        (None, None, Layout::ReferenceSimple, Some(100)) => "cifar100",
         // Ours and torchvision's are refused for a better reason later.
-        (None, None, Layout::Ours | Layout::Torchvision, _) => DatasetName::Mnist,
+        (None, None, Layout::Ours | Layout::Torchvision, _) => "mnist",
         _ => bail!(
             "the weights do not say what they were trained on, and images must be normalised as \
              they were; name it with --dataset (mnist, fashion-mnist, cifar10 or cifar100)"
         ),
     };
-    name.published().with_context(|| {
+    catalogue::find(name)?.with_context(|| {
         format!("--dataset {name} has no published normalisation; name a published dataset")
     })
 }
 
-fn card_of(data: &Published, model: ModelConfig) -> Result<ModelCard> {
+fn card_of(data: &PublishedDataset, model: ModelConfig) -> Result<ModelCard> {
     if data.classes.len() != model.classes {
         bail!(
             "the weights have {} classes and {} has {}; name another --dataset",
             model.classes,
-            data.key,
+            data.name,
             data.classes.len()
         );
     }
@@ -107,8 +107,8 @@ fn card_of(data: &Published, model: ModelConfig) -> Result<ModelCard> {
         model,
         mean: data.mean.to_vec(),
         std: data.std.to_vec(),
-        classes: data.classes.iter().map(|&class| class.to_owned()).collect(),
-        dataset: data.key.to_owned(),
+        classes: data.class_names(),
+        dataset: data.name.to_owned(),
         blocks: None,
     })
 }

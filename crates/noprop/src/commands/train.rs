@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use noprop_core::SamplerKind;
 use noprop_core::weights::Tensors;
-use noprop_data::Dataset;
+use noprop_data::{Dataset, Loaded};
 use noprop_train::{Flow, Recipe, TrainEvent, Trainer};
 
 use crate::adapters::{self, Chosen};
@@ -50,7 +50,9 @@ pub fn train(args: &TrainArgs) -> Result<End> {
     }
     let (chosen, others) = devices(args)?;
     let data = &choice.recipe.data;
-    let dataset = crate::dataset::load(data.dataset, &args.source, &data.folder)?;
+    let Loaded {
+        dataset, source, ..
+    } = crate::dataset::load(&data.dataset, &args.source, &data.folder)?;
     choice.fit_to(&dataset);
     let (recipe, run) = (choice.recipe, choice.run);
     let threads = chosen.threads(args.device.threads.or(Some(recipe.train.threads)));
@@ -87,11 +89,10 @@ pub fn train(args: &TrainArgs) -> Result<End> {
     };
     let [c, h, w] = dataset.train.shape;
     eprintln!(
-        "training on {} with {} images of {c}×{h}×{w} in {} classes from {}, {} test images, run folder {}",
+        "training on {} with {} images of {c}×{h}×{w} in {} classes from {source}, {} test images, run folder {}",
         chosen.name,
         dataset.train.len(),
         dataset.classes.len(),
-        dataset.source,
         dataset.test.len(),
         folder.path().display()
     );

@@ -9,10 +9,10 @@ use web_sys::{Element, HtmlCanvasElement, HtmlOptionElement};
 use super::theme;
 use crate::bundled::Bundled;
 use crate::logic::clock::Clock;
-use noprop_core::SAMPLERS;
 use crate::logic::settings::{Compare, Picture, Settings};
 use crate::logic::test_images::{StripImage, TestImages, with_article};
 use crate::page::dom;
+use noprop_core::SAMPLERS;
 
 /// Attribute of a button in the strip: the index of its test image.
 pub const INDEX: &str = "data-index";

@@ -1,27 +1,18 @@
-//! Images to compute with. What they show does not matter for the time.
+//! Random images to time with.
 
 use anyhow::Result;
 use noprop_core::ModelConfig;
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_data::{Dataset, DatasetName, Normalization, Source, Split};
+use noprop_data::{Dataset, Split};
 
 /// A dataset of `count` images of random pixels for training, and one for the test.
 ///
 /// # Errors
 /// When the model's input has no pixels.
 pub fn dataset(model: &ModelConfig, count: usize) -> Result<Dataset> {
-    let channels = model.input[0];
-    Ok(Dataset {
-        name: DatasetName::Mnist,
-        classes: (0..model.classes).map(|class| class.to_string()).collect(),
-        normalization: Normalization {
-            mean: vec![0.5; channels],
-            std: vec![0.25; channels],
-        },
-        train: split(model, count)?,
-        test: split(model, 1)?,
-        source: Source::Embedded,
-    })
+    let classes = (0..model.classes).map(|class| class.to_string());
+    let (train, test) = (split(model, count)?, split(model, 1)?);
+    Ok(Dataset::new("random pixels", classes, train, test)?)
 }
 
 /// `count` images of random pixels; the classes take turns.

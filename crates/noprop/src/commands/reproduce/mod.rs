@@ -25,7 +25,7 @@ use report::{Report, Row};
 const STEPS: usize = 1000;
 
 pub fn run(args: &ReproduceArgs) -> Result<()> {
-    let published = paper::rows(args.dataset).ok_or_else(|| {
+    let published = paper::rows(&args.dataset).ok_or_else(|| {
         anyhow!(
             "Table 1 of the paper has mnist, cifar10 and cifar100, not {}",
             args.dataset
@@ -67,7 +67,7 @@ fn trained(
     embedding: Embedding,
     seed: u64,
 ) -> Result<Option<PathBuf>> {
-    let out = args.out.join(args.dataset.to_string());
+    let out = args.out.join(&args.dataset);
     let out = out.join(format!("{}-{embedding}-seed{seed}", method.recipe()));
     let found = RunFolder::open(&out).ok().filter(|_| !args.force);
     let summary = found.as_ref().and_then(RunFolder::summary);
@@ -79,13 +79,13 @@ fn trained(
         return Ok(Some(out));
     }
     let can_resume = found.is_some_and(|folder| folder.newest_checkpoint().is_ok());
-    let epochs = args.budget.is_none().then(|| method.epochs(args.dataset));
+    let epochs = args.budget.is_none().then(|| method.epochs(&args.dataset));
     // With prototypes an evaluation takes longer than an epoch.
     let mut settings = vec![Setting::new("eval.every", 10)];
     settings.extend_from_slice(&args.settings);
     let overrides = Overrides {
         settings,
-        dataset: Some(args.dataset),
+        dataset: Some(args.dataset.clone()),
         embedding: Some(embedding),
         seed: Some(seed),
         limit: args.limit,

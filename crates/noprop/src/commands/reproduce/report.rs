@@ -96,7 +96,7 @@ impl<'a> Report<'a> {
             "GB",
         ]
         .map(str::to_owned);
-        let dataset = self.args.dataset;
+        let dataset = self.args.dataset.as_str();
         let rows = self.rows.iter();
         let rows = rows.map(|row| row.cells(row.method.epochs(dataset)));
         let lines: Vec<[String; 9]> = std::iter::once(head).chain(rows).collect();
