@@ -6,8 +6,7 @@ use noprop_core::schedule::ScheduleConfig;
 use noprop_core::weights::Tensors;
 use noprop_core::{ModelConfig, Readout};
 
-use super::names::Names;
-use super::reference;
+use super::reference::{self, Names};
 use crate::error::PytorchError;
 
 pub(super) const NAMES: Names = Names(&[
