@@ -30,7 +30,7 @@
 //! of tensors needs, and calls nothing. Whatever a file claims about lengths is checked against its bytes before
 //! anything of that size is made, and what it recalls is never copied: reading takes at most some hundred times
 //! the size of the file. The crate `pytorch-reader` 0.22 does not hold that bound: a file of 1 MB that recalls
-//! a long class name 8,000 times makes it ask for 8 GB, and one of 100 kB with a deflated pickle for 20 GB.
+//! a long class name 8,000 times makes it ask for more than 4 GB, as does one of 100 kB with a deflated pickle.
 #![warn(missing_docs)]
 
 mod backbone;

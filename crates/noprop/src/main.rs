@@ -1,5 +1,9 @@
 //! `noprop`: train, evaluate and use NoProp classifiers.
 
+// First, as its macros are for all modules below.
+#[macro_use]
+mod pipe;
+
 mod adapters;
 mod assets;
 mod budget;
@@ -10,7 +14,6 @@ mod contact_sheet;
 mod dataset;
 mod embedding;
 mod memory;
-mod pipe;
 mod progress;
 mod recipes;
 mod record;
@@ -25,7 +28,6 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    pipe::end_quietly();
     let cli = cli::Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("NOPROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off"));
