@@ -1,5 +1,9 @@
 //! `noprop`: train, evaluate and use NoProp classifiers.
 
+// First, as its macros are for all modules below.
+#[macro_use]
+mod pipe;
+
 mod adapters;
 mod assets;
 mod budget;
@@ -12,7 +16,6 @@ mod dataset;
 mod embedding;
 mod hint;
 mod memory;
-mod pipe;
 mod progress;
 mod recipes;
 mod record;
@@ -27,7 +30,6 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    pipe::end_quietly();
     let cli = cli::Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("NOPROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off"));

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use noprop_core::ModelConfig;
 use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_data::PublishedDataset;
-use noprop_pytorch::{Layout, StateDict};
+use noprop_pytorch::{Layout, PytorchError, StateDict};
 use noprop_train::Recipe;
 
 use crate::catalogue;
@@ -30,6 +30,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let config = config(recipe.as_ref(), known.as_ref());
     let size = dataset.map_or([1, 1], |data| [data.shape[1], data.shape[2]]);
     let imported = noprop_pytorch::import(state, Some(layout), config, size)
+        .map_err(with_hint)
         .with_context(|| format!("{} cannot be used", args.file.display()))?;
 
     let model = imported.model.config().clone();
@@ -60,6 +61,17 @@ pub fn read(path: &Path) -> Result<StateDict> {
     let bytes =
         std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     StateDict::read(&bytes).with_context(|| format!("{} cannot be used", path.display()))
+}
+
+/// What the library says, and the flag that helps.
+fn with_hint(error: PytorchError) -> anyhow::Error {
+    match error {
+        PytorchError::Incomplete(_) => anyhow!("{error}; name its recipe with --recipe"),
+        PytorchError::BackboneOnly => {
+            anyhow!("{error}; start a training from it with `noprop train --init-backbone FILE`")
+        }
+        other => other.into(),
+    }
 }
 
 /// The configuration: that of `--recipe`, or that of the file's own card.

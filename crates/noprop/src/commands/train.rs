@@ -48,6 +48,7 @@ pub fn train(args: &TrainArgs) -> Result<End> {
         print!("{}", toml::to_string_pretty(&choice.recipe)?);
         return Ok(End::Complete);
     }
+    crate::pipe::go_on_unread();
     let (chosen, others) = devices(args)?;
     let data = &choice.recipe.data;
     let Loaded {

@@ -41,6 +41,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
             "Table 1 of the paper has no such row; leave out --methods or --embeddings to see all"
         );
     }
+    crate::pipe::go_on_unread();
     let chosen = adapters::choose(args.device.device)?;
     let mut report = Report::new(args);
     for (method, embedding, published) in wanted {
