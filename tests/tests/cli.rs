@@ -185,7 +185,11 @@ fn a_wrong_file_is_explained() {
 
     fs::write(at.join("text.png"), "no picture").unwrap();
     refuses(at, &format!("predict {out} data {CPU}"), &["directory"]);
-    refuses(at, &format!("predict {out} text.png {CPU}"), &["picture"]);
+    refuses(
+        at,
+        &format!("predict {out} text.png {CPU}"),
+        &["PNG, JPEG, WebP or BMP image"],
+    );
 }
 
 const BLOCKS: &str = r#"
