@@ -272,7 +272,7 @@ pub struct WalkNumbers {
     pub logits: Vec<f32>,
 }
 
-/// What `noprop check` asks of a page that was opened at `#check`.
+/// The task that `noprop check` gives to a page that was opened at `#check`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckTask {
     /// sha256 of the weights that the server has at [`CheckTask::WEIGHTS`], lowercase hexadecimal.
