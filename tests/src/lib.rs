@@ -11,7 +11,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use flate2::read::GzDecoder;
-use noprop_data::{Dataset, Normalization, Split};
+use noprop_core::Normalization;
+use noprop_data::{Dataset, Split};
 
 /// The subset of MNIST in `assets`, with the first `test` of its test images.
 ///

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use noprop_data::{Download, Format, NpmPackage, PublishedDataset, PublishedFile};
 
-use crate::hint::nearest;
+use crate::hints::nearest;
 
 /// The name that stands for images of the user's own, in one folder for each class.
 pub const FOLDER: &str = "folder";

@@ -9,7 +9,7 @@ use noprop_core::weights::ModelCard;
 use noprop_data::{Dataset, FolderOptions, LoadOptions, Loaded, Progress, load_image_folder};
 
 use crate::catalogue::{self, FOLDER};
-use crate::cli::SourceArgs;
+use crate::flags::SourceArgs;
 use crate::run_folder::RunFolder;
 
 /// The dataset called `other`, or that on which weights were trained, with images of the shape that the
@@ -32,7 +32,7 @@ pub fn for_weights(
     let folder = FolderOptions {
         image_size: Some([height, width]),
         // A grey dataset on a three-channel model is one channel, repeated.
-        channels: Some(card.mean.len()),
+        channels: Some(card.normalization.channels()),
         ..source.folder(&base)
     };
     let Loaded {
@@ -52,7 +52,10 @@ pub fn for_weights(
             dataset.classes.join(", ")
         );
     }
-    let (found, expected) = (dataset.test.shape, [card.mean.len(), height, width]);
+    let (found, expected) = (
+        dataset.test.shape,
+        [card.normalization.channels(), height, width],
+    );
     if found != expected {
         bail!(
             "the weights take images of {}, but those of {name} are {}: choose a --dataset of that shape",

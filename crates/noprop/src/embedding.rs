@@ -1,16 +1,14 @@
-//! `--embedding`: class embeddings by the names of the paper (§2.2.1).
+//! Class embeddings by the names of the paper (§2.2.1), as in `--embedding dim20`.
 
 use core::fmt;
 use core::str::FromStr;
 
-use noprop_core::ModelConfig;
-use noprop_core::config::LabelEncoderConfig;
 use noprop_core::embedding::{ClassEmbeddingConfig, EmbeddingInit, PrototypeSource};
 
-/// Which class embeddings.
+/// Vectors that stand for the classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Embedding {
-    /// Fixed.
+    /// Fixed, one-hot.
     OneHot,
     /// Learned, of this dimension, orthogonal at first.
     Learned(usize),
@@ -19,17 +17,8 @@ pub enum Embedding {
 }
 
 impl Embedding {
-    /// Makes it that of `model`. Latents that are images have a convolutional module of their own (figure 6).
-    pub fn apply(self, model: &mut ModelConfig) {
-        model.class_embedding = self.config();
-        if self == Self::Prototype {
-            model.label_encoder = LabelEncoderConfig::Image;
-        } else if model.label_encoder == LabelEncoderConfig::Image {
-            model.label_encoder = LabelEncoderConfig::default();
-        }
-    }
-
-    fn config(self) -> ClassEmbeddingConfig {
+    /// The configuration of W_Embed in a recipe.
+    pub fn config(self) -> ClassEmbeddingConfig {
         match self {
             Self::OneHot => ClassEmbeddingConfig::OneHot,
             Self::Learned(dim) => ClassEmbeddingConfig::Learned {
@@ -42,7 +31,6 @@ impl Embedding {
         }
     }
 }
-
 impl fmt::Display for Embedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,16 +1,21 @@
-//! Consumers of the trainer's events: a progress line, and the reference's epoch line.
+//! Listeners of a training: what the terminal shows, and what the run folder keeps.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use noprop_core::BlockRange;
 use noprop_train::{LossValues, TrainEvent};
 
+use crate::run_folder::{RunFolder, Summary};
+
 /// Time between two plain lines where standard error is not a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Prints what happens.
+/// The listener that prints: a progress line on standard error, and a line for each epoch in the form of
+/// yhgon/NoProp's on standard output.
 pub struct Console {
     bar: Option<ProgressBar>,
     batch_size: usize,
@@ -21,16 +26,17 @@ pub struct Console {
     train_seconds: f64,
     last_line: Instant,
     last_mark: Instant,
-    /// The last that was read from the device.
+    /// The last loss that was read from the device.
     loss: Option<LossValues>,
     epoch_loss: LossValues,
     validation: Option<f64>,
-    /// The blocks that are trained, where some are trained elsewhere.
+    /// The blocks that this run trains, where others are trained elsewhere.
     part: Option<BlockRange>,
 }
 
 impl Console {
-    /// A console for a run with batches of `batch_size`, of some blocks only where `part` says so.
+    /// A console for a run with batches of `batch_size` images. `part` are the blocks that it trains, where
+    /// others are trained elsewhere.
     pub fn new(batch_size: usize, part: Option<BlockRange>) -> Self {
         let now = Instant::now();
         Self {
@@ -50,7 +56,7 @@ impl Console {
         }
     }
 
-    /// Takes note of an event.
+    /// Prints what `event` says.
     pub fn on(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::Started {
@@ -60,26 +66,10 @@ impl Console {
                 parameters,
                 threads,
             } => {
-                self.steps_per_epoch = *steps_per_epoch;
-                self.epochs = *epochs;
-                self.epoch_first_step = step % steps_per_epoch.max(&1);
-                self.epoch_started = Instant::now();
                 eprintln!(
                     "{parameters} parameters, {steps_per_epoch} steps an epoch, {epochs} epochs, {threads} thread(s)"
                 );
-                if *step > 0 {
-                    eprintln!("resuming after step {step}");
-                }
-                if std::io::stderr().is_terminal() {
-                    let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
-                    if let Ok(style) =
-                        ProgressStyle::with_template("{msg} [{bar:24}] {pos}/{len} ETA {eta}")
-                    {
-                        bar.set_style(style);
-                    }
-                    bar.set_position(*step as u64);
-                    self.bar = Some(bar);
-                }
+                self.begin(*step, *steps_per_epoch, *epochs);
             }
             TrainEvent::Step {
                 epoch,
@@ -122,6 +112,26 @@ impl Console {
                     bar.finish_and_clear();
                 }
             }
+        }
+    }
+
+    /// Begins after `step` steps.
+    fn begin(&mut self, step: usize, steps_per_epoch: usize, epochs: usize) {
+        self.steps_per_epoch = steps_per_epoch;
+        self.epochs = epochs;
+        self.epoch_first_step = step % steps_per_epoch.max(1);
+        self.epoch_started = Instant::now();
+        if step > 0 {
+            eprintln!("resuming after step {step}");
+        }
+        if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
+            let style = ProgressStyle::with_template("{msg} [{bar:24}] {pos}/{len} ETA {eta}");
+            if let Ok(style) = style {
+                bar.set_style(style);
+            }
+            bar.set_position(step as u64);
+            self.bar = Some(bar);
         }
     }
 
@@ -174,4 +184,102 @@ impl Console {
             None => println!("{line}"),
         }
     }
+}
+
+/// The listener that writes the run folder: a line of `metrics.jsonl` for each event, checkpoints, and in the
+/// end the summary.
+pub struct RunLog<'a> {
+    folder: &'a RunFolder,
+    log: File,
+    start: Instant,
+    /// When the last event was.
+    last: f64,
+    /// Seconds of this process and those before it.
+    seconds: f64,
+    steps: usize,
+    steps_per_epoch: usize,
+}
+
+impl<'a> RunLog<'a> {
+    /// The log of a training in `folder`, which goes on where an earlier one ended.
+    ///
+    /// # Errors
+    /// When the log cannot be opened.
+    pub fn new(folder: &'a RunFolder) -> Result<Self> {
+        reset_peak_memory();
+        Ok(Self {
+            folder,
+            log: folder.metrics()?,
+            start: Instant::now(),
+            last: 0.0,
+            seconds: folder.summary().map_or(0.0, |summary| summary.seconds),
+            steps: 0,
+            steps_per_epoch: 1,
+        })
+    }
+
+    /// Writes what `event` says.
+    ///
+    /// # Errors
+    /// When the disk is full or not writable.
+    pub fn on(&mut self, event: &TrainEvent) -> Result<()> {
+        let now = self.start.elapsed().as_secs_f64();
+        match event {
+            TrainEvent::Started {
+                step,
+                steps_per_epoch,
+                ..
+            } => (self.steps, self.steps_per_epoch) = (*step, *steps_per_epoch),
+            TrainEvent::Step { .. } => self.steps += 1,
+            TrainEvent::Checkpointed { checkpoint, .. } => {
+                self.folder.save_checkpoint(checkpoint)?;
+            }
+            _ => {}
+        }
+        if !matches!(event, TrainEvent::Evaluated { .. }) {
+            self.seconds += now - self.last;
+        }
+        self.last = now;
+        // Between two reads of the loss a step has nothing to say.
+        if !matches!(event, TrainEvent::Step { loss: None, .. }) {
+            let mut line = serde_json::to_value(event)?;
+            line["seconds"] = now.into();
+            writeln!(self.log, "{line}")
+                .context("metrics.jsonl cannot be written; is the disk full?")?;
+        }
+        Ok(())
+    }
+
+    /// Writes the summary, and gives it. `complete` says whether the training went as far as it should.
+    ///
+    /// # Errors
+    /// When the disk is full or not writable.
+    pub fn finish(self, complete: bool) -> Result<Summary> {
+        let summary = Summary {
+            steps: self.steps,
+            epochs: self.steps as f64 / self.steps_per_epoch.max(1) as f64,
+            seconds: self.seconds,
+            peak_memory: peak_memory(),
+            complete,
+        };
+        self.folder
+            .write("summary.json", &serde_json::to_vec_pretty(&summary)?)?;
+        Ok(summary)
+    }
+}
+
+/// The largest resident set so far, in bytes: since the last training began, or since the program did. Linux
+/// alone tells it without further libraries.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Starts to count anew, where the system allows it (proc(5), `clear_refs`).
+fn reset_peak_memory() {
+    // Where it does not, the peak is that of the whole process, which is a bound.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

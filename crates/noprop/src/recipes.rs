@@ -1,27 +1,36 @@
-//! Recipes: built in, from a file, and overridden by flags.
+//! Recipes by name or by file: those in the program, and a user's own.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig};
 use noprop_train::Recipe;
 
-use crate::budget::Budget;
-use crate::cli::Overrides;
-use crate::hint::nearest;
-use crate::setting;
+use crate::hints::nearest;
 
-/// The recipe of a bare `noprop train`.
+/// Name of the recipe of a bare `noprop train`.
 pub const DEFAULT: &str = "mnist-small";
+
+/// A recipe in the program.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltInRecipe {
+    /// What `--recipe` calls it.
+    pub name: &'static str,
+    /// The file, TOML with comments.
+    pub text: &'static str,
+}
 
 macro_rules! built_in {
     ($($name:literal),*) => {
-        [$(($name, include_str!(concat!("../../../recipes/", $name, ".toml")))),*]
+        [$(BuiltInRecipe {
+            name: $name,
+            text: include_str!(concat!("../../../recipes/", $name, ".toml")),
+        }),*]
     };
 }
 
-/// Of a dataset, the first one whose name starts with it is its default.
-const BUILT_IN: [(&str, &str); 14] = built_in![
+/// The recipes in the program, in the order of `noprop recipes`. The first one whose name starts with a
+/// dataset's name is the default of that dataset.
+pub const BUILT_IN: [BuiltInRecipe; 14] = built_in![
     "mnist-small",
     "mnist-resnet18",
     "mnist-cnn",
@@ -38,10 +47,21 @@ const BUILT_IN: [(&str, &str); 14] = built_in![
     "reference-simple"
 ];
 
+impl BuiltInRecipe {
+    /// The first sentence of the comment at the top of the file.
+    pub fn description(&self) -> String {
+        let lines = self.text.lines();
+        let comment: Vec<&str> = lines.map_while(|line| line.strip_prefix("# ")).collect();
+        let comment = comment.join(" ");
+        let (sentence, _) = comment.split_once(". ").unwrap_or((&comment, ""));
+        sentence.trim_end_matches('.').to_owned()
+    }
+}
+
 /// Name of the recipe of a bare `noprop train --dataset DATASET`.
 pub fn default_for(dataset: &str) -> &'static str {
     let prefix = format!("{dataset}-");
-    let names = BUILT_IN.map(|(name, _)| name);
+    let names = BUILT_IN.map(|recipe| recipe.name);
     let own = names.into_iter().find(|name| name.starts_with(&prefix));
     // Photographs, as a user's own images are.
     own.unwrap_or("cifar10-small")
@@ -55,29 +75,34 @@ pub fn find(name: &str) -> Result<Recipe> {
     find_with_text(name).map(|(recipe, _)| recipe)
 }
 
-/// As [`find`], with the text of the recipe: it tells what is stated and what is a default.
+/// The recipe called `name`, or in the file `name`, and the text of its file, which tells what is stated
+/// from what is a default.
 ///
 /// # Errors
 /// As [`find`].
 pub fn find_with_text(name: &str) -> Result<(Recipe, String)> {
-    if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        let recipe = parse(text).with_context(|| format!("the built-in recipe {name}"))?;
-        return Ok((recipe, (*text).to_owned()));
+    if let Some(built_in) = BUILT_IN.iter().find(|built_in| built_in.name == name) {
+        let recipe = parse(built_in.text).with_context(|| format!("the built-in recipe {name}"))?;
+        return Ok((recipe, built_in.text.to_owned()));
     }
     if !name.ends_with(".toml") && !Path::new(name).exists() {
-        let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        return Err(anyhow!(
-            "no recipe is called {name:?}{}; expected one of {}, or the path of a TOML file",
-            nearest(name, &names)
-                .map(|n| format!(", did you mean {n:?}?"))
-                .unwrap_or_default(),
-            names.join(", ")
-        ));
+        return Err(unknown(name));
     }
     let path = Path::new(name);
     let text = read_text(path)?;
     let recipe = parse(&text).with_context(|| format!("the recipe {}", path.display()))?;
     Ok((recipe, text))
+}
+
+/// The error that says that no recipe is called `name`.
+pub fn unknown(name: &str) -> anyhow::Error {
+    let names = BUILT_IN.map(|recipe| recipe.name);
+    let near = nearest(name, &names).map(|near| format!(", did you mean {near:?}?"));
+    anyhow!(
+        "no recipe is called {name:?}{}; expected one of {}, or the path of a TOML file",
+        near.unwrap_or_default(),
+        names.join(", ")
+    )
 }
 
 /// The recipe in a file.
@@ -123,67 +148,21 @@ fn suggestion(message: &str) -> Option<String> {
     nearest(unknown, &known).map(str::to_owned)
 }
 
-impl Overrides {
-    /// Applies the flags; those with a name of their own win over `--set`.
-    ///
-    /// # Errors
-    /// When `--backbone` names none, or `--set` no key.
-    pub fn apply(&self, recipe: &mut Recipe) -> Result<()> {
-        *recipe = setting::apply(&self.settings, recipe)?;
-        let set = |target: &mut usize, value: Option<usize>| *target = value.unwrap_or(*target);
-        set(&mut recipe.train.epochs, self.epochs);
-        set(&mut recipe.train.batch_size, self.batch_size);
-        set(&mut recipe.model.time_dim, self.time_emb_dim);
-        set(&mut recipe.model.embed_dim, self.embed_dim);
-        set(&mut recipe.data.validation, self.validation);
-        if let Some(Budget::Epochs(epochs)) = self.budget {
-            recipe.train.epochs = epochs;
-        }
-        if let Some(embedding) = self.embedding {
-            embedding.apply(&mut recipe.model);
-        }
-        recipe.data.limit = self.limit.or(recipe.data.limit);
-        recipe.train.lr = self.lr.unwrap_or(recipe.train.lr);
-        recipe.train.seed = self.seed.unwrap_or(recipe.train.seed);
-        recipe.train.blocks = self.blocks.or(recipe.train.blocks);
-        recipe.train.block_order = self.block_order.or(recipe.train.block_order);
-        if let Some(name) = &self.backbone {
-            recipe.model.backbone = backbone(name, &recipe.model.backbone)?;
-        }
-        Ok(())
-    }
-}
-
-/// The backbone called `name`; a ResNet keeps stem and width of the recipe's.
-fn backbone(name: &str, current: &BackboneConfig) -> Result<BackboneConfig> {
-    if name == "cnn" {
-        return Ok(BackboneConfig::Cnn(CnnConfig::default()));
-    }
-    let depth = name
-        .strip_prefix("resnet")
-        .and_then(|depth| depth.parse::<u32>().ok())
-        .and_then(|depth| Depth::try_from(depth).ok())
-        .ok_or_else(|| {
-            anyhow!("no backbone is called {name:?}, expected resnet10, resnet18, resnet50, resnet152 or cnn")
-        })?;
-    let base = match current {
-        BackboneConfig::Resnet(config) => config.clone(),
-        BackboneConfig::Cnn(_) => ResNetConfig::default(),
-    };
-    Ok(BackboneConfig::Resnet(ResNetConfig { depth, ..base }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn built_in_recipes_are_valid() {
-        for (name, _) in BUILT_IN {
-            find(name)
-                .unwrap()
-                .validate()
-                .unwrap_or_else(|e| panic!("{name}: {e}"));
+    fn built_in_recipes_are_valid_and_described_in_one_line() {
+        for built_in in BUILT_IN {
+            let name = built_in.name;
+            let recipe = find(name).unwrap();
+            recipe.validate().unwrap_or_else(|e| panic!("{name}: {e}"));
+            let description = built_in.description();
+            assert!(
+                (20..140).contains(&description.chars().count()),
+                "{name}: {description}"
+            );
         }
     }
 
@@ -193,36 +172,5 @@ mod tests {
         assert!(error.contains("did you mean `epochs`?"), "{error}");
         let error = find("mnist-smal").unwrap_err().to_string();
         assert!(error.contains("did you mean \"mnist-small\"?"), "{error}");
-    }
-
-    #[test]
-    fn flags_override_the_recipe() {
-        let mut recipe = find(DEFAULT).unwrap();
-        let flags = Overrides {
-            epochs: Some(3),
-            lr: Some(0.5),
-            backbone: Some("resnet18".into()),
-            ..Default::default()
-        };
-        flags.apply(&mut recipe).unwrap();
-        assert_eq!((recipe.train.epochs, recipe.train.lr), (3, 0.5));
-        assert!(matches!(
-            recipe.model.backbone,
-            BackboneConfig::Resnet(ResNetConfig {
-                depth: Depth::ResNet18,
-                ..
-            })
-        ));
-        let flags = Overrides {
-            backbone: Some("vgg".into()),
-            ..Default::default()
-        };
-        assert!(
-            flags
-                .apply(&mut recipe)
-                .unwrap_err()
-                .to_string()
-                .contains("resnet50")
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! The run folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, `summary.json`.
 //!
-//! Everything is written beside its place and renamed, so that a stop at any moment leaves the
+//! Every file but the log is written beside its place and renamed, so that a stop at any moment leaves the
 //! old state or the new one, never half of either.
 
 use std::fs;
@@ -10,14 +10,30 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_core::{BlockRange, NoProp};
-use noprop_data::{Dataset, Normalization};
+use noprop_core::{Classifier, NoProp};
+use noprop_pytorch::StateDict;
 use noprop_train::{Checkpoint, Recipe};
+use serde::{Deserialize, Serialize};
 
-use crate::record::Summary;
+use crate::recipes;
 
 /// Checkpoints that are kept.
 const KEEP: usize = 2;
+
+/// The content of `summary.json`: what a training took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Steps of the optimiser.
+    pub steps: usize,
+    /// Epochs that these steps are.
+    pub epochs: f64,
+    /// Seconds of training, without evaluations; those before a stop included.
+    pub seconds: f64,
+    /// Largest resident set in bytes, where the system tells it.
+    pub peak_memory: Option<u64>,
+    /// Whether it went as far as it should: to the last epoch, or to the end of its budget.
+    pub complete: bool,
+}
 
 /// A folder of one run.
 #[derive(Debug, Clone)]
@@ -97,10 +113,10 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be read.
     pub fn recipe(&self) -> Result<Recipe> {
-        crate::recipes::read(&self.path.join("config.toml"))
+        recipes::read(&self.path.join("config.toml"))
     }
 
-    /// What the training took so far; nothing where it has left no word.
+    /// The summary of the training so far; nothing where none was written.
     pub fn summary(&self) -> Option<Summary> {
         let bytes = fs::read(self.path.join("summary.json")).ok()?;
         serde_json::from_slice(&bytes).ok()
@@ -208,28 +224,14 @@ impl RunFolder {
         Ok(found)
     }
 
-    /// Writes `model.safetensors`; `blocks` are those that are trained, where not all are.
+    /// Writes `model.safetensors`, and gives its path.
     ///
     /// # Errors
     /// When the disk is full or not writable.
-    pub fn save_weights(
-        &self,
-        model: &NoProp,
-        dataset: &Dataset,
-        blocks: Option<BlockRange>,
-    ) -> Result<()> {
-        let card = ModelCard {
-            model: model.config().clone(),
-            mean: dataset.normalization.mean.clone(),
-            std: dataset.normalization.std.clone(),
-            classes: dataset.classes.clone(),
-            dataset: dataset.name.to_string(),
-            blocks,
-        };
-        self.write(
-            "model.safetensors",
-            &weights::to_bytes(model, &card, Precision::Full)?,
-        )
+    pub fn save_weights(&self, model: &NoProp, card: &ModelCard) -> Result<PathBuf> {
+        let path = self.path.join("model.safetensors");
+        write_atomically(&path, &weights::to_bytes(model, card, Precision::Full)?)?;
+        Ok(path)
     }
 }
 
@@ -247,19 +249,23 @@ pub fn read_weights(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-/// The model of a run folder, or in a weights file.
+/// The classifier in a run folder, or in a weights file.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
-pub fn load_model(path: &Path, device: &Device) -> Result<(NoProp, ModelCard, Normalization)> {
-    let (model, card) = weights::from_bytes(read_weights(path)?, device)
-        .and_then(|(model, card)| card.check_complete().map(|()| (model, card)))
-        .with_context(|| format!("{} cannot be used", weights_file(path).display()))?;
-    let normalization = Normalization {
-        mean: card.mean.clone(),
-        std: card.std.clone(),
-    };
-    Ok((model, card, normalization))
+pub fn load_classifier(path: &Path, device: &Device) -> Result<Classifier> {
+    Classifier::load(read_weights(path)?, device)
+        .with_context(|| format!("{} cannot be used", weights_file(path).display()))
+}
+
+/// The tensors in a .pt or .safetensors file.
+///
+/// # Errors
+/// When it cannot be read, or holds something else.
+pub fn read_state_dict(path: &Path) -> Result<StateDict> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    StateDict::read(&bytes).with_context(|| format!("{} cannot be used", path.display()))
 }
 
 /// The weights file in a run folder, or that file itself.

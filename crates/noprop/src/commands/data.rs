@@ -1,23 +1,128 @@
 //! `noprop data`: datasets listed, fetched, verified, described and shown.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use burn::tensor::Device;
+use clap::{Args, Subcommand, ValueEnum};
 use image::{Rgb, RgbImage};
+use noprop_core::Normalization;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_data::augment::{Draws, UNIFORMS};
 use noprop_data::{
-    DeviceSplit, FileState, FolderOptions, Loaded, Normalization, PublishedDataset, file_reports,
-    is_cached, is_image_folder,
+    DeviceSplit, FileState, FolderOptions, Loaded, PublishedDataset, file_reports, is_cached,
+    is_image_folder,
 };
 use serde_json::{Value, json};
 
-use crate::catalogue::{self, CATALOGUE, FOLDER};
-use crate::cli::{
-    DataArgs, DataCommand, DescribeArgs, FetchArgs, ListArgs, Part, ShowArgs, SourceArgs,
-    VerifyArgs,
-};
+use crate::catalogue::{self, CATALOGUE, FOLDER, any_dataset, published_dataset};
 use crate::contact_sheet;
+use crate::flags::{SourceArgs, positive};
 use crate::run_folder::write_atomically;
+
+/// Arguments of `data`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DataArgs {
+    /// Action [default: describe a dataset].
+    #[command(subcommand)]
+    command: Option<DataCommand>,
+    /// Arguments of the description.
+    #[command(flatten)]
+    describe: DescribeArgs,
+}
+
+/// An action of `data`.
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// List all datasets, and say which are on this machine.
+    List(ListArgs),
+    /// Download datasets into the cache; an interrupted download is resumed.
+    Fetch(FetchArgs),
+    /// Compare each file with its published checksum, without a network.
+    Verify(VerifyArgs),
+    /// Write a picture of some images with their labels.
+    Show(ShowArgs),
+}
+
+/// Arguments of `data` without an action.
+#[derive(Debug, Args)]
+struct DescribeArgs {
+    /// Dataset to describe; `folder` is your own images.
+    #[arg(default_value = "mnist", value_parser = any_dataset())]
+    dataset: String,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Dataset source.
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// Arguments of `data list`.
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `data fetch`.
+#[derive(Debug, Args)]
+struct FetchArgs {
+    /// Datasets to download.
+    #[arg(required = true, value_name = "DATASET", value_parser = published_dataset())]
+    datasets: Vec<String>,
+}
+
+/// Arguments of `data verify`.
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// Dataset whose files are compared.
+    #[arg(value_parser = published_dataset())]
+    dataset: String,
+    /// Folder with the files [default: the cache].
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `data show`.
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Dataset to show [default: folder if --data-root holds images in class folders, else mnist].
+    #[arg(value_parser = any_dataset())]
+    dataset: Option<String>,
+    /// PNG file to write.
+    #[arg(long, value_name = "FILE", default_value = "contact-sheet.png")]
+    out: PathBuf,
+    /// Number of images.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
+    count: usize,
+    /// Split from which the images are chosen.
+    #[arg(long, value_enum, default_value_t = Part::Train)]
+    split: Part,
+    /// Change the images at random, as training with this recipe does.
+    #[arg(long, value_name = "RECIPE", num_args = 0..=1, default_missing_value = "cifar100-resnet18")]
+    augment: Option<String>,
+    /// Seed of the choice and of the changes.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Dataset source.
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// A split of a dataset.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    /// The training images.
+    Train,
+    /// The test images.
+    Test,
+}
 
 pub fn run(args: &DataArgs) -> Result<()> {
     match &args.command {

@@ -1,15 +1,12 @@
-//! One file a subcommand.
+//! The commands, each with its flags.
 
-pub mod ablation;
 pub mod bench;
 pub mod check;
 pub mod data;
-pub mod devices;
+pub mod dump_values;
 pub mod eval;
-pub mod export;
-pub mod import;
-pub mod merge;
+pub mod lists;
 pub mod predict;
 pub mod reproduce;
-pub mod trace;
 pub mod train;
+pub mod weights;

@@ -1,91 +1,179 @@
 //! `noprop predict`.
 
-use anyhow::Result;
-use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
-use noprop_core::sampler::Sampling;
-use noprop_core::{Features, NoProp, predicted_class};
-use noprop_data::{DeviceSplit, Split, decode_image};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use image::RgbImage;
+use noprop_core::{Classifier, ProcessKind, RecordedWalk, Sampler, Walk};
+use noprop_data::decode_image;
 use serde_json::json;
 
-use crate::adapters;
-use crate::cli::PredictArgs;
-use crate::run_folder;
+use crate::devices;
+use crate::flags::{DeviceArgs, positive, sampler};
+use crate::picture::{self, RecordedStep};
+use crate::run_folder::{load_classifier, write_new_file};
 
-/// T where none is asked for.
-const STEPS: usize = 10;
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Run folder or .safetensors file.
+    run: PathBuf,
+    /// PNG, JPEG, WebP or BMP file. Digits are light on dark, as in MNIST.
+    image: PathBuf,
+    /// Sampler of the walk [default: the usual one of the model's method].
+    #[arg(long, value_parser = sampler())]
+    sampler: Option<Sampler>,
+    /// Steps T of the walk [default: the usual T of the model's method; NoProp-DT takes no other than its
+    /// number of blocks].
+    #[arg(long, value_name = "T", value_parser = positive)]
+    steps: Option<usize>,
+    /// Seed of the noise from which the walk starts.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Take the mean class probabilities of N walks, from this noise seed and those after it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    votes: usize,
+    /// Print the class probabilities after each step of the walk; of several walks their mean.
+    #[arg(long)]
+    walk: bool,
+    /// Write the walk from the first noise seed as an animated picture.
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
+    /// Invert light and dark before classifying.
+    #[arg(long)]
+    invert: bool,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Device.
+    #[command(flatten)]
+    device: DeviceArgs,
+}
 
 /// Classes in the table.
 const COLUMNS: usize = 10;
 
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let chosen = adapters::choose(args.device.device)?;
-    let (model, card, normalization) = run_folder::load_model(&args.run, &chosen.device)?;
-    let sampling = Sampling {
-        kind: args.sampler,
-        steps: args.steps.or(card.model.blocks()).unwrap_or(STEPS),
-        seed: args.seed,
-    };
-    sampling.check(&card.model)?;
-    // A grey dataset on a three-channel model is one channel, repeated.
-    let [_, height, width] = card.model.input;
-    let shape = [card.mean.len(), height, width];
-    let mut pixels = decode_image(&args.image, shape)?;
+    let classifier = args.classifier()?;
+    let walk = classifier.walk();
+    let mut pixels = decode_image(&args.image, classifier.image_shape())?;
     if args.invert {
         pixels.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
     }
-    let split = Split::new(pixels, vec![0], shape, card.classes.len())?;
-    let split = DeviceSplit::new(&split, &normalization, card.model.input[0], &chosen.device);
-
-    let features = model.features(split.batch(&[0]).0);
-    let walks = (0..args.votes as u64).map(|vote| {
-        let seed = sampling.seed.wrapping_add(vote);
-        probabilities_along(Sampling { seed, ..sampling }, &model, &features)
-    });
-    let sum = walks.reduce(|sum, walk| sum + walk);
-    let mean = sum.expect("one vote at least") / args.votes as f64;
-    // One read for all.
-    let probabilities: Vec<f32> = mean.into_data().iter::<f32>().collect();
-    let rows: Vec<&[f32]> = probabilities.chunks(card.classes.len()).collect();
-
-    let last = rows[sampling.steps];
-    let best = predicted_class(last);
+    let prediction = classifier.classify(&pixels)?;
+    if let Some(path) = &args.picture {
+        let svg = picture::animated_svg(&recorded(&classifier, &pixels)?)?;
+        write_new_file(path, svg.as_bytes())?;
+    }
+    let (classes, last) = (classifier.classes(), &prediction.probabilities);
+    let (class, probability) = (&classes[prediction.class], last[prediction.class]);
+    let along = match args.walk {
+        true => mean_walk(&classifier, &pixels)?,
+        false => vec![last.clone()],
+    };
     if args.json {
         let mut out = json!({
-            "class": card.classes[best],
-            "probability": last[best],
-            "classes": card.classes,
+            "class": class,
+            "probability": probability,
+            "classes": classes,
             "probabilities": last,
-            "sampler": args.sampler,
-            "steps": sampling.steps,
+            "sampler": walk.sampler,
+            "steps": walk.steps,
             "seed": args.seed,
             "votes": args.votes,
         });
-        if args.trajectory {
-            out["trajectory"] = json!(rows);
+        if args.walk {
+            out["walk"] = json!(along);
         }
         println!("{out}");
         return Ok(());
     }
-    println!("{} ({:.2} %)", card.classes[best], 100.0 * last[best]);
-    let shown = if args.trajectory { 0 } else { sampling.steps };
-    print_table(&card.classes, &rows[shown..], last);
+    println!("{class} ({:.2} %)", 100.0 * probability);
+    print_table(classes, &along, last);
     Ok(())
 }
 
-/// Class probabilities at every step of a walk of one image, `[T + 1, classes]`.
-fn probabilities_along(sampling: Sampling, model: &NoProp, features: &Features) -> Tensor<2> {
-    let z_0 = sampling.initial(model, 0, 1);
-    let mut latents = vec![z_0.clone()];
-    sampling.run_from(model, features, z_0, 0, &mut |_, z| latents.push(z.clone()));
-    let rows = latents
-        .into_iter()
-        .map(|z| softmax(model.readout(features, z), 1));
-    Tensor::cat(rows.collect(), 0)
+impl PredictArgs {
+    /// The classifier with the walk and the votes that the flags ask for.
+    fn classifier(&self) -> Result<Classifier> {
+        let chosen = devices::choose(self.device.device)?;
+        let classifier = load_classifier(&self.run, &chosen.device)?;
+        let usual = classifier.walk();
+        let walk = Walk {
+            sampler: self.sampler.unwrap_or(usual.sampler),
+            steps: self.steps.unwrap_or(usual.steps),
+            seed: self.seed,
+            ..usual
+        };
+        Ok(classifier.with_walk(walk)?.with_votes(self.votes))
+    }
 }
 
-/// Probabilities in percent, a line a step and a column a class: the likeliest ones in the end.
-fn print_table(classes: &[String], rows: &[&[f32]], last: &[f32]) {
+/// Class probabilities at the T + 1 states of the walk; the mean over the votes.
+fn mean_walk(classifier: &Classifier, pixels: &[u8]) -> Result<Vec<Vec<f32>>> {
+    let walk = classifier.walk();
+    let votes = classifier.votes();
+    let mut mean: Vec<Vec<f32>> = vec![vec![0.0; classifier.classes().len()]; walk.steps + 1];
+    for vote in 0..votes as u64 {
+        let of_vote = walk.with_seed(walk.seed.wrapping_add(vote));
+        let recorded = classifier.clone().with_walk(of_vote)?.record(pixels)?;
+        for (row, found) in mean.iter_mut().zip(&recorded.probabilities) {
+            for (sum, p) in row.iter_mut().zip(found) {
+                *sum += p / votes as f32;
+            }
+        }
+    }
+    Ok(mean)
+}
+
+/// The walk from the first noise seed, as the picture takes it.
+fn recorded(classifier: &Classifier, pixels: &[u8]) -> Result<picture::RecordedWalk> {
+    let walk = classifier.record(pixels)?;
+    let along = coordinates(classifier, &walk);
+    let is_flow = classifier.card().method.process() == ProcessKind::Flow;
+    let noise_share = |k: usize| match walk.alpha_bar.get(k) {
+        Some(alpha_bar) if !is_flow => 1.0 - alpha_bar,
+        _ => 1.0 - walk.times[k],
+    };
+    let step = |(k, along)| RecordedStep {
+        noise_share: noise_share(k).into(),
+        estimate: walk.beliefs[k].clone(),
+        readout: walk.probabilities[k].clone(),
+        along,
+    };
+    Ok(picture::RecordedWalk {
+        image: rgb(pixels, classifier.image_shape())?,
+        classes: classifier.classes().to_vec(),
+        steps: along.into_iter().enumerate().map(step).collect(),
+    })
+}
+
+/// z_k · u_c / ‖u_c‖² for each latent z_k of the walk and each class embedding u_c.
+fn coordinates(classifier: &Classifier, walk: &RecordedWalk) -> Vec<Vec<f32>> {
+    let weight = classifier.model().class_embedding.weight.val();
+    let width = weight.dims()[1];
+    let values: Vec<f32> = weight.into_data().iter::<f32>().collect();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let of_latent = |z: &Vec<f32>| {
+        let embeddings = values.chunks_exact(width);
+        embeddings.map(|u| dot(z, u) / dot(u, u)).collect()
+    };
+    walk.latents.iter().map(of_latent).collect()
+}
+
+/// Pixels `[channels, height, width]` as a picture; grey has one channel.
+fn rgb(pixels: &[u8], [channels, height, width]: [usize; 3]) -> Result<RgbImage> {
+    let plane = height * width;
+    let interleaved = (0..plane)
+        .flat_map(|i| [0, 1, 2].map(|channel| pixels[channel.min(channels - 1) * plane + i]));
+    RgbImage::from_raw(width as u32, height as u32, interleaved.collect())
+        .context("the image has no pixels")
+}
+
+/// Probabilities in percent, a line for each state of a walk and a column for each class: the likeliest ones
+/// in the end.
+fn print_table(classes: &[String], rows: &[Vec<f32>], last: &[f32]) {
     let mut shown: Vec<usize> = (0..classes.len()).collect();
     shown.sort_by(|&a, &b| last[b].total_cmp(&last[a]));
     shown.truncate(COLUMNS);
@@ -99,10 +187,9 @@ fn print_table(classes: &[String], rows: &[&[f32]], last: &[f32]) {
     };
     println!("{:>6}{}", "class", line(&|class| classes[class].clone()));
     for (k, row) in rows.iter().enumerate() {
-        let name = if rows.len() > 1 {
-            format!("k={k}")
-        } else {
-            "%".to_owned()
+        let name = match rows.len() {
+            1 => "%".to_owned(),
+            _ => format!("k={k}"),
         };
         println!(
             "{name:>6}{}",

@@ -1,234 +1,175 @@
 //! `noprop train`.
 
-use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
-use noprop_core::SamplerKind;
-use noprop_core::weights::Tensors;
-use noprop_data::{Dataset, Loaded};
-use noprop_train::{Flow, Recipe, TrainEvent, Trainer};
+use anyhow::Result;
+use clap::{Arg, Args};
 
-use crate::adapters::{self, Chosen};
-use crate::budget::Budget;
-use crate::choice::Choice;
-use crate::cli::TrainArgs;
-use crate::commands::eval::{Plan, Table, default_steps};
-use crate::commands::import;
+use crate::devices::DeviceChoice;
+use crate::flags::{DeviceArgs, SourceArgs};
+use crate::job::{Budget, End, RunPlace, TrainJob, Trained};
 use crate::progress::Console;
-use crate::record::Record;
+use crate::resolved_recipe::ResolvedRecipe;
 use crate::run_folder::RunFolder;
+use crate::settings::{SHORTCUTS, Setting, SettingArgs};
 
-pub fn run(args: &TrainArgs) -> Result<()> {
-    train(args).map(|_| ())
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+#[command(mut_args(under_headings))]
+pub struct TrainArgs {
+    /// Name of a recipe (`noprop recipes` lists them), or a TOML file [default: that of the dataset].
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: Option<String>,
+    /// Settings of the recipe.
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Run folder to create [default: runs/ and the name of the recipe or of your folder].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder, from its newest checkpoint.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "force"])]
+    resume: Option<PathBuf>,
+    /// Replace the run folder if it exists.
+    #[arg(long)]
+    force: bool,
+    /// Print the recipe with all settings applied, and train nothing.
+    #[arg(long)]
+    show_recipe: bool,
+    /// Train a fraction of the recipe: so many epochs (a number), or until a time has passed (90s, 10m, 2h).
+    /// The time is looked at between steps; an evaluation is not interrupted.
+    #[arg(long, value_name = "EPOCHS|TIME", conflicts_with = "epochs")]
+    budget: Option<Budget>,
+    /// Start the backbone from weights of PyTorch (.pt or .safetensors), such as a ResNet of
+    /// torchvision. Its last layer starts at random.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init_backbone: Option<PathBuf>,
+    /// Leave out the table of accuracies over samplers and T at the end.
+    #[arg(long)]
+    no_table: bool,
+    /// Device.
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Share each batch among several devices, separated by commas as in cuda:0,cuda:1.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "DEVICE",
+        conflicts_with = "device"
+    )]
+    devices: Vec<DeviceChoice>,
+    /// Dataset source.
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
-/// Trains, and says how it ended.
-///
-/// # Errors
-/// When the flags do not fit each other or the data, or the run folder cannot be written.
-pub fn train(args: &TrainArgs) -> Result<End> {
-    let (mut choice, resumed) = match &args.resume {
-        Some(path) => {
-            let folder = RunFolder::open(path)?;
-            let choice = Choice::resume(folder.recipe()?, args)?;
-            let checkpoint = folder.newest_checkpoint()?;
-            (choice, Some((folder, checkpoint)))
-        }
-        None => (Choice::of(args)?, None),
-    };
-    if let Some(file) = &args.init_backbone {
-        choice.recipe.train.init_backbone = Some(file.display().to_string());
-    }
-    choice.recipe.validate()?;
+/// The flags that people need first, beside those of [`SHORTCUTS`] that are marked so; ten in all.
+const FIRST: [&str; 6] = ["recipe", "set", "data_root", "out", "resume", "device"];
+
+/// Lists the flags that people need first on top of the help, and the others under a heading.
+fn under_headings(arg: Arg) -> Arg {
+    let id = arg.get_id().as_str();
+    let shortcut = SHORTCUTS.iter().find(|shortcut| shortcut.flag == id);
+    let is_first = FIRST.contains(&id) || shortcut.is_some_and(|shortcut| shortcut.first);
+    arg.help_heading((!is_first).then_some("More options"))
+}
+
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let job = args.job()?;
     if args.show_recipe {
-        print!("{}", toml::to_string_pretty(&choice.recipe)?);
-        return Ok(End::Complete);
+        job.recipe.recipe.validate()?;
+        print!("{}", toml::to_string_pretty(&job.recipe.recipe)?);
+        return Ok(());
     }
     crate::pipe::go_on_unread();
-    let (chosen, others) = devices(args)?;
-    let data = &choice.recipe.data;
-    let Loaded {
-        dataset, source, ..
-    } = crate::dataset::load(&data.dataset, &args.source, &data.folder)?;
-    choice.fit_to(&dataset);
-    let (recipe, run) = (choice.recipe, choice.run);
-    let threads = chosen.threads(args.device.threads.or(Some(recipe.train.threads)));
-    let (folder, checkpoint) = match resumed {
-        Some((folder, checkpoint)) => (Some(folder), Some(checkpoint)),
-        None => (None, None),
-    };
-    // The trainer refuses what does not fit before a folder is made or replaced.
-    let mut trainer = match (checkpoint, &recipe.train.init_backbone) {
-        (None, Some(file)) => {
-            let weights = backbone(Path::new(file), &recipe)?;
-            Trainer::with_backbone(recipe.clone(), &dataset, &chosen.device, threads, weights)?
-        }
-        (checkpoint, _) => Trainer::new(
-            recipe.clone(),
-            &dataset,
-            &chosen.device,
-            threads,
-            checkpoint,
-        )?,
-    };
-    if !others.is_empty() {
-        trainer = trainer.with_devices(&others)?;
-    }
-    let folder = match folder {
-        Some(folder) => folder,
-        None => {
-            let out = args
-                .out
-                .clone()
-                .unwrap_or_else(|| Path::new("runs").join(run));
-            RunFolder::create(&out, args.force)?
-        }
-    };
-    let [c, h, w] = dataset.train.shape;
-    eprintln!(
-        "training on {} with {} images of {c}×{h}×{w} in {} classes from {source}, {} test images, run folder {}",
-        chosen.name,
-        dataset.train.len(),
-        dataset.classes.len(),
-        dataset.test.len(),
-        folder.path().display()
-    );
-    folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
+    let recipe = &job.recipe.recipe;
+    let mut console = Console::new(recipe.train.batch_size, recipe.part());
+    let trained = job.run(&mut |event| console.on(event))?;
+    conclude(&trained, !args.no_table)
+}
 
-    let time = args.overrides.budget.and_then(Budget::time);
-    let end = run_loop(&mut trainer, &recipe, &folder, time)?;
-    folder.save_weights(&trainer.trained(), &dataset, recipe.part())?;
-    let again = format!("noprop train --resume {}", folder.path().display());
-    match end {
+impl TrainArgs {
+    fn job(&self) -> Result<TrainJob> {
+        let settings = self.settings();
+        let (recipe, run) = match &self.resume {
+            Some(path) => {
+                let folder = RunFolder::open(path)?;
+                let recipe = folder.recipe()?;
+                let recipe = ResolvedRecipe::resumed(&recipe, &settings, &self.source)?;
+                (recipe, RunPlace::Resumed(folder))
+            }
+            None => {
+                let recipe = self.recipe.as_deref();
+                let recipe = ResolvedRecipe::new(recipe, &settings, &self.source)?;
+                let usual = || Path::new("runs").join(&recipe.run_name);
+                let path = self.out.clone().unwrap_or_else(usual);
+                let force = self.force;
+                (recipe, RunPlace::New { path, force })
+            }
+        };
+        Ok(TrainJob {
+            recipe,
+            source: self.source.clone(),
+            devices: match self.devices.as_slice() {
+                [] => vec![self.device.device],
+                devices => devices.to_vec(),
+            },
+            threads: self.device.threads,
+            run,
+            time: self.budget.and_then(Budget::time),
+        })
+    }
+
+    /// The settings of the recipe by all flags.
+    fn settings(&self) -> Vec<Setting> {
+        let mut settings = self.settings.settings.clone();
+        settings.extend(self.budget.and_then(Budget::setting));
+        let file = self.init_backbone.as_ref();
+        settings.extend(
+            file.map(|file| Setting::new("train.init_backbone", file.display().to_string())),
+        );
+        settings
+    }
+}
+
+/// Says how the training ended and what to do next, and prints the final table if it is wanted.
+fn conclude(trained: &Trained, table: bool) -> Result<()> {
+    let again = format!("noprop train --resume {}", trained.folder.path().display());
+    match trained.end {
         End::Interrupted => {
             println!("stopped; continue with: {again}");
-            return Ok(end);
+            return Ok(());
         }
         End::BudgetSpent => println!("the budget is spent; continue with: {again}"),
         End::Complete => {}
     }
-    if let (Some(part), Some(all)) = (recipe.part(), recipe.model.blocks()) {
+    let weights = trained.weights.display();
+    let recipe = &trained.recipe;
+    if let (Some(part), Some(all)) = (recipe.part(), recipe.method.blocks()) {
         println!(
-            "weights of blocks {part} of 1-{all}: {}; join them with the others by `noprop merge`",
-            folder.path().join("model.safetensors").display()
+            "weights of blocks {part} of 1-{all}: {weights}; join them with the others by `noprop merge`"
         );
-        return Ok(end);
+        return Ok(());
     }
-    if !args.no_table {
-        final_table(&trainer, &recipe, &dataset);
+    if table {
+        println!("Final evaluation on {}:", recipe.data.dataset);
+        trained.table()?.print();
     }
-    println!(
-        "weights: {}",
-        folder.path().join("model.safetensors").display()
-    );
-    Ok(end)
+    println!("weights: {weights}");
+    Ok(())
 }
 
-/// The device that holds the weights, and those that a batch is sharded over besides. Its name is that of all.
-fn devices(args: &TrainArgs) -> Result<(Chosen, Vec<Device>)> {
-    let mut choices = args.devices.iter();
-    let first = choices.next().unwrap_or(&args.device.device);
-    let mut chosen = adapters::choose(*first)?;
-    let mut others = Vec::new();
-    for &choice in choices {
-        let other = adapters::choose(choice)?;
-        chosen.name = format!("{} and {}", chosen.name, other.name);
-        others.push(other.device);
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn ten_flags_come_first_in_the_help() {
+        let command = TrainArgs::augment_args(Command::new("train"));
+        let first = command
+            .get_arguments()
+            .filter(|arg| arg.get_help_heading().is_none());
+        assert_eq!(first.count(), 10);
     }
-    Ok((chosen, others))
-}
-
-/// What the backbone starts from.
-fn backbone(file: &Path, recipe: &Recipe) -> Result<Tensors> {
-    let state = import::read(file)?;
-    noprop_pytorch::backbone_tensors(state, &recipe.model)
-        .with_context(|| format!("the backbone cannot start from {}", file.display()))
-}
-
-/// How a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// After the last epoch.
-    Complete,
-    /// When its budget was spent.
-    BudgetSpent,
-    /// By Ctrl-C.
-    Interrupted,
-}
-
-/// Runs the loop with its consumers.
-fn run_loop(
-    trainer: &mut Trainer,
-    recipe: &Recipe,
-    folder: &RunFolder,
-    time: Option<Duration>,
-) -> Result<End> {
-    let interrupted = interruption()?;
-    let mut console = Console::new(recipe.train.batch_size, recipe.part());
-    let mut record = Record::new(folder)?;
-    let start = Instant::now();
-    let mut failure = None;
-    let mut end = End::Complete;
-    trainer.run(&mut |event| {
-        console.on(&event);
-        if let Err(error) = record.on(&event) {
-            failure = Some(error);
-            return Flow::Stop;
-        }
-        end = if matches!(event, TrainEvent::Finished { .. }) {
-            End::Complete
-        } else if interrupted.load(Ordering::SeqCst) {
-            End::Interrupted
-        } else if time.is_some_and(|time| start.elapsed() >= time) {
-            End::BudgetSpent
-        } else {
-            return Flow::Continue;
-        };
-        Flow::Stop
-    })?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    record.finish(end != End::Interrupted)?;
-    Ok(end)
-}
-
-/// Whether Ctrl-C was pressed. A second one ends the process at once.
-fn interruption() -> Result<&'static AtomicBool> {
-    static PRESSED: AtomicBool = AtomicBool::new(false);
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
-    let install = || {
-        ctrlc::set_handler(|| {
-            if PRESSED.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            eprintln!("finishing the step, then saving");
-        })
-        .is_ok()
-    };
-    if !INSTALLED.get_or_init(install) {
-        bail!("Ctrl-C cannot be handled");
-    }
-    Ok(&PRESSED)
-}
-
-/// Accuracy over T for every sampler that suits the model.
-fn final_table(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) {
-    println!("Final evaluation on {}:", dataset.name);
-    let suits = |kind: &SamplerKind| kind.check(&recipe.model).is_ok();
-    let samplers: Vec<SamplerKind> = SamplerKind::ALL.into_iter().filter(suits).collect();
-    let plan = Plan {
-        mistakes: false,
-        samplers: &samplers,
-        steps: &default_steps(&recipe.model, &[1, 2, 5, 10, 20, 40, 60, 100]),
-        repeats: 1,
-        votes: recipe.eval.votes,
-        seed: recipe.eval.seed,
-        classes: &[],
-    };
-    Table::measure(&trainer.trained(), trainer.test(), trainer.workers(), &plan).print();
 }

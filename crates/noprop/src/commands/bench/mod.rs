@@ -1,17 +1,62 @@
 //! `noprop bench`: how long a training step, a forward pass and a walk take on a device.
 
-mod launches;
-mod synthetic;
 mod timing;
 
 use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 use noprop_train::Workers;
 use serde::Serialize;
 
-use crate::adapters;
-use crate::cli::{BenchArgs, Measured};
-use crate::memory;
+use crate::devices;
+use crate::flags::{DeviceArgs, positive};
+use crate::progress::peak_memory;
 use timing::{Bench, Timing};
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Name of a recipe, or a TOML file: method, model and optimiser.
+    #[arg(long, default_value = "reference-mnist", value_name = "NAME|FILE")]
+    recipe: String,
+    /// Parts of the work to time, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "PART", value_enum, default_values_t = [Measured::Step, Measured::Forward, Measured::Solve])]
+    measure: Vec<Measured>,
+    /// Height and width of the images in pixels [default: the recipe's].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    size: Option<usize>,
+    /// Images of a training step and of a forward pass.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
+    batch_size: usize,
+    /// Images that walk from noise to label.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = positive)]
+    images: usize,
+    /// Steps T of a walk.
+    #[arg(long, value_name = "T", default_value_t = 40, value_parser = positive)]
+    steps: usize,
+    /// Repetitions that are timed.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    repeats: usize,
+    /// Repetitions before those that are timed.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    warm_up: usize,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Device.
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// A part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// A training step.
+    Step,
+    /// The features of a batch.
+    Forward,
+    /// Features of images, and their walks from noise to label.
+    Solve,
+}
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -36,7 +81,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         recipe.model.input = [recipe.model.input[0], size, size];
     }
     recipe.validate()?;
-    let chosen = adapters::choose(args.device.device)?;
+    let chosen = devices::choose(args.device.device)?;
     let threads = chosen.threads(args.device.threads);
     let bench = Bench {
         recipe: &recipe,
@@ -60,7 +105,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         device: chosen.name,
         threads,
         timings,
-        peak_memory: memory::peak(),
+        peak_memory: peak_memory(),
     };
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

@@ -1,22 +1,22 @@
-//! What is timed, and how.
+//! The timed parts of the work, on images of random pixels.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::Device;
-use noprop_core::NoProp;
-use noprop_core::sampler::Sampling;
-use noprop_data::DeviceSplit;
+use cubecl::logging::{LaunchObservation, LaunchObserver};
+use noprop_core::noise::{NoiseSource, Purpose};
+use noprop_core::{ModelConfig, NoProp, Walk, WalkError};
+use noprop_data::{Dataset, DeviceSplit, Split};
 use noprop_train::{Evaluator, Flow, Recipe, TrainEvent, Trainer, Workers};
 use serde::Serialize;
 
-use super::launches::Launches;
-use super::synthetic;
-
-/// One thing, timed several times.
+/// A part of the work, timed several times.
 #[derive(Debug, Serialize)]
 pub struct Timing {
-    /// What it is.
+    /// Name of the part.
     pub what: String,
     /// Images that it works on.
     pub images: usize,
@@ -26,7 +26,7 @@ pub struct Timing {
     pub launches: Vec<f64>,
 }
 
-/// What one repetition took.
+/// Time and launches of one repetition.
 struct Repetition {
     seconds: f64,
     launches: f64,
@@ -55,7 +55,7 @@ fn middle(values: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// Where and how often is measured.
+/// The model, the device and the number of repetitions of a measurement.
 pub struct Bench<'a> {
     pub recipe: &'a Recipe,
     pub device: &'a Device,
@@ -83,7 +83,7 @@ impl Bench<'_> {
         } else {
             reads * steps_per_read
         };
-        let dataset = synthetic::dataset(&self.recipe.model, batch_size * steps)?;
+        let dataset = random_dataset(&self.recipe.model, batch_size * steps)?;
         let threads = self.workers.count();
         let mut trainer = Trainer::new(self.recipe.clone(), &dataset, self.device, threads, None)?;
 
@@ -120,7 +120,8 @@ impl Bench<'_> {
         let (model, split) = self.model(images)?;
         let passes = self.repeat(|| {
             Evaluator::new(&model, &split, &self.workers).wait();
-        });
+            Ok(())
+        })?;
         Ok(vec![self.timing("forward", images, passes)])
     }
 
@@ -130,20 +131,21 @@ impl Bench<'_> {
     /// When the recipe's model cannot be built.
     pub fn solve(&self, images: usize, steps: usize) -> Result<Vec<Timing>> {
         let (model, split) = self.model(images)?;
-        let sampling = Sampling {
-            kind: self.recipe.eval.sampler,
-            // NoProp-DT walks in as many steps as it has blocks.
-            steps: self.recipe.model.blocks().unwrap_or(steps),
+        let method = &self.recipe.method;
+        let walk = Walk {
+            // A model with blocks walks in as many steps as it has blocks.
+            steps: method.blocks().unwrap_or(steps),
             seed: 0,
+            ..self.recipe.eval_walk()
         };
+        method.check_walk(&walk)?;
         let evaluator = Evaluator::new(&model, &split, &self.workers);
-        let walks = self.repeat(|| {
-            evaluator.accuracy(sampling);
-        });
+        let walks = self.repeat(|| evaluator.accuracy(&walk).map(drop))?;
         let whole = self.repeat(|| {
-            Evaluator::new(&model, &split, &self.workers).accuracy(sampling);
-        });
-        let walk = format!("{}, T={}", sampling.kind, sampling.steps);
+            let evaluator = Evaluator::new(&model, &split, &self.workers);
+            evaluator.accuracy(&walk).map(drop)
+        })?;
+        let walk = format!("{}, T={}", walk.sampler, walk.steps);
         Ok(vec![
             self.timing(&format!("{walk}, with features"), images, whole),
             self.timing(&format!("{walk}, walks alone"), images, walks),
@@ -152,20 +154,21 @@ impl Bench<'_> {
 
     fn model(&self, images: usize) -> Result<(NoProp, DeviceSplit)> {
         let config = &self.recipe.model;
-        let dataset = synthetic::dataset(config, images)?;
+        let dataset = random_dataset(config, images)?;
         let normalization = &dataset.normalization;
         let split = DeviceSplit::new(&dataset.train, normalization, config.input[0], self.device);
-        Ok((NoProp::new(config, 0, self.device)?, split))
+        let model = NoProp::new(&self.recipe.method, config, 0, self.device)?;
+        Ok((model, split))
     }
 
-    fn repeat(&self, mut work: impl FnMut()) -> Vec<Repetition> {
+    fn repeat(&self, work: impl Fn() -> Result<(), WalkError>) -> Result<Vec<Repetition>> {
         let repetitions = (0..self.warm_up + self.repeats).map(|_| {
             let (launches, start) = (Launches::new(), Instant::now());
-            work();
-            Repetition {
+            work()?;
+            Ok(Repetition {
                 seconds: start.elapsed().as_secs_f64(),
                 launches: launches.count() as f64,
-            }
+            })
         });
         repetitions.collect()
     }
@@ -179,4 +182,62 @@ impl Bench<'_> {
             launches: counted.iter().map(|r| r.launches).collect(),
         }
     }
+}
+
+/// Counts the kernel launches of this process, for as long as it lives. Burn's CPU backend
+/// launches none.
+struct Launches {
+    counter: Arc<Counter>,
+    _observation: LaunchObservation,
+}
+
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl LaunchObserver for Counter {
+    fn launched(&self, _kernel: &'static str) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Launches {
+    /// Counts from here on.
+    fn new() -> Self {
+        let counter = Arc::new(Counter::default());
+        Self {
+            _observation: LaunchObservation::new(counter.clone()),
+            counter,
+        }
+    }
+
+    /// Launches so far.
+    fn count(&self) -> usize {
+        self.counter.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A dataset of `count` images of random pixels for training, and one for the test.
+///
+/// # Errors
+/// When the model's input has no pixels.
+fn random_dataset(model: &ModelConfig, count: usize) -> Result<Dataset> {
+    let classes = (0..model.classes).map(|class| class.to_string());
+    let (train, test) = (random_split(model, count)?, random_split(model, 1)?);
+    Ok(Dataset::new("random pixels", classes, train, test)?)
+}
+
+/// `count` images of random pixels; the classes take turns.
+///
+/// # Errors
+/// When the model's input has no pixels.
+fn random_split(model: &ModelConfig, count: usize) -> Result<Split> {
+    let pixels = count * model.input.iter().product::<usize>();
+    let mut source = NoiseSource::new(0, Purpose::Training, 0);
+    let images = source.uniform(pixels);
+    Ok(Split::new(
+        images.iter().map(|x| (x * 255.0) as u8).collect(),
+        (0..count).map(|i| (i % model.classes) as u16).collect(),
+        model.input,
+        model.classes,
+    )?)
 }

@@ -10,9 +10,7 @@ use noprop_browser::{Browser, Server, find_browser};
 use noprop_protocol::{Backend, CheckResult, CheckTask, Request, Walk, decode, encode};
 use sha2::{Digest, Sha256};
 
-use super::Task;
-use super::numbers::{Numbers, WalkNumbers};
-use crate::cli::CheckArgs;
+use super::numbers::{Numbers, Task, WalkNumbers};
 
 /// A software adapter takes minutes; a browser that died would take for ever.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -20,21 +18,22 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// Media type of what only the page reads.
 const BYTES: &str = "application/octet-stream";
 
-/// Runs `task` in a browser, on each of its backends.
+/// Runs `task` in a browser, on each of its backends, by the built page in the folder `page`. `program` is the
+/// browser to start, or "none".
 ///
 /// # Errors
 /// When the page is not built, no browser can be started, or the page reports a failure.
-pub fn measure(task: &Task, args: &CheckArgs) -> Result<Vec<Numbers>> {
-    if !args.page.join("page.js").is_file() {
+pub fn measure(task: &Task, page: &Path, program: Option<&str>) -> Result<Vec<Numbers>> {
+    if !page.join("page.js").is_file() {
         bail!(
             "there is no built page at {}; build it with `trunk build --release` or `cargo xtask web`, \
              or name its folder with --page",
-            args.page.display()
+            page.display()
         );
     }
-    let server = Server::bind(&args.page, 0)?;
+    let server = Server::bind(page, 0)?;
     let address = format!("{}index.html#check", server.address());
-    let _browser = match args.browser_program.as_deref() {
+    let _browser = match program {
         Some("none") => {
             eprintln!("open {address}");
             None
@@ -58,10 +57,10 @@ fn hint(error: anyhow::Error) -> anyhow::Error {
 /// Serves the page until it has posted all of its results.
 fn collect(server: &Server, task: &Task) -> Result<Vec<CheckResult>> {
     let walks = task.walks.iter().map(|walk| Walk {
-        sampler: walk.kind,
+        sampler: walk.sampler,
         steps: walk.steps as u32,
         seed: walk.seed,
-        temperature: 1.0,
+        temperature: walk.temperature,
     });
     let given = encode(&CheckTask {
         weights_sha256: Sha256::digest(&task.weights)

@@ -1,72 +1,81 @@
-//! `noprop check`: the same images, the same noise, every device; the numbers side by side.
+//! `noprop check`: the numbers of every device, for the same images and the same noise, side by side.
 
 mod browser;
 mod numbers;
 mod report;
 
-use anyhow::{Context, Result, bail};
-use noprop_core::sampler::Sampling;
-use noprop_core::weights;
-use noprop_core::{ModelConfig, SamplerKind};
-use noprop_data::Split;
+use std::path::PathBuf;
 
-use crate::adapters::{self, Chosen, DeviceChoice};
-use crate::cli::CheckArgs;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use noprop_core::sampler::{DDIM, EULER, HEUN};
+use noprop_core::weights;
+use noprop_core::{Method, Sampler, Walk};
+
+use crate::devices::{self, Chosen, DeviceChoice};
+use crate::flags::{SourceArgs, positive};
 use crate::run_folder::{self, write_atomically};
-use numbers::Numbers;
+use numbers::{Numbers, Task};
 use report::Report;
 
-/// Samplers that are compared, with T: the default, and the one of evaluation after each epoch. Of a
-/// NoProp-DT model both that it has, with its T.
-const WALKS: [(SamplerKind, usize); 3] = [
-    (SamplerKind::Ddim, 10),
-    (SamplerKind::Euler, 40),
-    (SamplerKind::Heun, 40),
-];
+/// Weights of the recipe `mnist-small`, f16; `assets/README.md` says how they were made.
+const MNIST_WEIGHTS: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../assets/mnist.safetensors"
+));
 
-/// What every device is given.
-pub struct Task {
-    /// Weights file.
-    pub weights: Vec<u8>,
-    /// Test images with their labels.
-    pub images: Split,
-    /// Walks from noise to label.
-    pub walks: Vec<Sampling>,
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Run folder or .safetensors file [default: the weights that come with noprop].
+    #[arg(long, value_name = "RUN|FILE")]
+    weights: Option<PathBuf>,
+    /// Compare on the first N test images.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = positive)]
+    images: usize,
+    /// Noise seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Devices to compare with the CPU, separated by commas [default: all there are].
+    #[arg(long, value_delimiter = ',', value_name = "DEVICE")]
+    devices: Vec<DeviceChoice>,
+    /// Compare a browser, too: its WebGPU and its CPU, through the built page.
+    #[arg(long)]
+    browser: bool,
+    /// Folder of the built page (`trunk build --release` or `cargo xtask web` make it).
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    page: PathBuf,
+    /// Browser to start [default: a Chromium or Chrome that is installed; "none" prints the address to open].
+    #[arg(long, value_name = "PROGRAM")]
+    browser_program: Option<String>,
+    /// Threads of the CPU; 0 takes one for each core [default: 0].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Folder for check.json and check.md.
+    #[arg(long, value_name = "DIR", default_value = "runs/check")]
+    out: PathBuf,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Dataset source.
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
-pub fn run(args: &CheckArgs) -> Result<()> {
-    let weights = match &args.weights {
-        Some(path) => run_folder::read_weights(path)?,
-        None => crate::assets::MNIST_WEIGHTS.to_vec(),
-    };
-    let card = weights::read_card(&weights)
-        .and_then(|card| card.check_complete().map(|()| card))
-        .context("these weights cannot be used")?;
-    let dataset = crate::dataset::for_weights(&card, None, &args.source, args.weights.as_deref())?;
-    let name = dataset.name;
-    if dataset.test.len() < args.images {
-        eprintln!("note: {name} has {} test images here", dataset.test.len());
-    }
-    let task = Task {
-        weights,
-        images: dataset.test.take(args.images),
-        walks: walks(&card.model)
-            .into_iter()
-            .map(|(kind, steps)| Sampling {
-                kind,
-                steps,
-                seed: args.seed,
-            })
-            .collect(),
-    };
+/// The walks of a model in continuous time: two deterministic samplers of different order with the T of an
+/// evaluation, and DDIM with few steps.
+const WALKS: [(Sampler, usize); 3] = [(DDIM, 10), (EULER, 40), (HEUN, 40)];
 
+pub fn run(args: &CheckArgs) -> Result<()> {
+    let task = args.task()?;
     let mut all: Vec<Numbers> = Vec::new();
-    for chosen in devices(&args.devices)? {
+    for chosen in chosen(&args.devices)? {
         eprintln!("{} images on {}", task.images.len(), chosen.name);
         all.push(numbers::measure(&task, &chosen, args.threads)?);
     }
     if args.browser {
-        all.extend(browser::measure(&task, args)?);
+        let program = args.browser_program.as_deref();
+        all.extend(browser::measure(&task, &args.page, program)?);
     }
     let report = Report::new(&task, &all);
     std::fs::create_dir_all(&args.out)
@@ -86,30 +95,60 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     Ok(())
 }
 
-fn walks(model: &ModelConfig) -> Vec<(SamplerKind, usize)> {
-    match model.blocks() {
-        Some(blocks) => [SamplerKind::Ddim, SamplerKind::Ancestral]
-            .into_iter()
-            .filter(|kind| kind.check(model).is_ok())
-            .map(|kind| (kind, blocks))
-            .collect(),
-        None => WALKS.to_vec(),
+impl CheckArgs {
+    /// The work of every device.
+    fn task(&self) -> Result<Task> {
+        let run = self.weights.as_deref();
+        let weights = match run {
+            Some(path) => run_folder::read_weights(path)?,
+            None => MNIST_WEIGHTS.to_vec(),
+        };
+        let card = weights::read_card(&weights)
+            .and_then(|card| card.check_complete().map(|()| card))
+            .context("these weights cannot be used")?;
+        let dataset = crate::dataset::for_weights(&card, None, &self.source, run)?;
+        if dataset.test.len() < self.images {
+            let (name, count) = (&dataset.name, dataset.test.len());
+            eprintln!("note: {name} has {count} test images here");
+        }
+        Ok(Task {
+            weights,
+            images: dataset.test.take(self.images),
+            walks: walks(&card.method, self.seed),
+        })
     }
 }
 
-/// The CPU first, since the others are compared with it; then what was asked for, or all there is.
-fn devices(asked: &[DeviceChoice]) -> Result<Vec<Chosen>> {
+/// The walks of a model of `method`: those of [`WALKS`] that serve it; with blocks all samplers that do.
+fn walks(method: &Method, seed: u64) -> Vec<Walk> {
+    let process = method.process();
+    let walks: Vec<Walk> = match method.blocks() {
+        Some(steps) => Sampler::serving(process)
+            .map(|sampler| Walk::new(sampler, steps))
+            .collect(),
+        None => WALKS
+            .into_iter()
+            .filter(|(sampler, _)| sampler.serves(process))
+            .map(|(sampler, steps)| Walk::new(sampler, steps))
+            .collect(),
+    };
+    walks.into_iter().map(|walk| walk.with_seed(seed)).collect()
+}
+
+/// The CPU first, since the others are compared with it; then the devices that are asked for, or all there
+/// are.
+fn chosen(asked: &[DeviceChoice]) -> Result<Vec<Chosen>> {
     let others: Vec<DeviceChoice> = if asked.is_empty() {
-        let adapters = adapters::adapters().len();
+        let adapters = devices::adapters().len();
         let wgpu = (0..adapters).map(|i| DeviceChoice::Wgpu(Some(i)));
         let cuda = cfg!(feature = "cuda").then_some(DeviceChoice::Cuda(0));
         wgpu.chain(cuda).collect()
     } else {
         asked.to_vec()
     };
-    let mut chosen = vec![adapters::choose(DeviceChoice::Cpu)?];
+    let mut chosen = vec![devices::choose(DeviceChoice::Cpu)?];
     for choice in others.into_iter().filter(|c| *c != DeviceChoice::Cpu) {
-        chosen.push(adapters::choose(choice)?);
+        chosen.push(devices::choose(choice)?);
     }
     Ok(chosen)
 }

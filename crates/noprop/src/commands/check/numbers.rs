@@ -1,23 +1,32 @@
-//! What one device computes.
+//! The numbers that one device computes.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
-use noprop_core::weights;
-use noprop_data::{DeviceSplit, Normalization};
+use noprop_core::{Classifier, ClassifyError, Walk};
+use noprop_data::Split;
 use noprop_train::Workers;
 
-use super::Task;
-use crate::adapters::Chosen;
+use crate::devices::Chosen;
 
 /// Images that go through the network together.
 const BATCH: usize = 250;
 
+/// The work of every device.
+pub struct Task {
+    /// Bytes of the weights file.
+    pub weights: Vec<u8>,
+    /// Test images with their labels.
+    pub images: Split,
+    /// Walks from noise to label, one at least.
+    pub walks: Vec<Walk>,
+}
+
 /// Results for n images; arrays are row-major.
 #[derive(Debug, Clone)]
 pub struct Numbers {
-    /// What computed.
+    /// Name of the device.
     pub device: String,
     /// The backbone's output, `[n, embed_dim]`.
     pub features: Vec<f32>,
@@ -39,34 +48,22 @@ pub struct WalkNumbers {
 /// Runs `task` on a device of this machine.
 ///
 /// # Errors
-/// When the weights do not fit.
+/// When the weights cannot be used, or do not fit the images.
 pub fn measure(task: &Task, chosen: &Chosen, threads: Option<usize>) -> Result<Numbers> {
     let start = Instant::now();
-    let (model, card) = weights::from_bytes(task.weights.clone(), &chosen.device)
+    let classifier = Classifier::load(task.weights.clone(), &chosen.device)
         .context("these weights cannot be used")?;
-    let normalization = Normalization {
-        mean: card.mean,
-        std: card.std,
-    };
-    let channels = card.model.input[0];
-    let split = DeviceSplit::new(&task.images, &normalization, channels, &chosen.device);
     let workers = Workers::new(chosen.threads(threads))?;
-    let total = split.len();
+    let total = task.images.len();
+    let size: usize = task.images.shape.iter().product();
     let batches = workers.map(total.div_ceil(BATCH), |i| {
-        let indices: Vec<usize> = (i * BATCH..((i + 1) * BATCH).min(total)).collect();
-        let features = model.features(split.batch(&indices).0);
-        let walks: Vec<WalkNumbers> = task
-            .walks
-            .iter()
-            .map(|walk| {
-                let z_1 = walk.run(&model, &features, indices[0]);
-                WalkNumbers {
-                    logits: values(model.readout(&features, z_1.clone())),
-                    latents: values(z_1),
-                }
-            })
-            .collect();
-        (values(features.values), walks)
+        let (first, end) = (i * BATCH, ((i + 1) * BATCH).min(total));
+        batch(
+            task,
+            &classifier,
+            first,
+            &task.images.images[first * size..end * size],
+        )
     });
 
     let mut numbers = Numbers {
@@ -75,7 +72,8 @@ pub fn measure(task: &Task, chosen: &Chosen, threads: Option<usize>) -> Result<N
         walks: vec![WalkNumbers::default(); task.walks.len()],
         seconds: 0.0,
     };
-    for (features, walks) in batches {
+    for batch in batches {
+        let (features, walks) = batch?;
         numbers.features.extend(features);
         for (all, part) in numbers.walks.iter_mut().zip(walks) {
             all.latents.extend(part.latents);
@@ -84,6 +82,26 @@ pub fn measure(task: &Task, chosen: &Chosen, threads: Option<usize>) -> Result<N
     }
     numbers.seconds = start.elapsed().as_secs_f64();
     Ok(numbers)
+}
+
+/// The features of the images from number `first` on, whose pixels are given, and the ends of their walks.
+fn batch(
+    task: &Task,
+    classifier: &Classifier,
+    first: usize,
+    pixels: &[u8],
+) -> Result<(Vec<f32>, Vec<WalkNumbers>), ClassifyError> {
+    let model = classifier.model();
+    let features = classifier.features(pixels)?;
+    let walk = |walk: &Walk| {
+        let z_1 = model.walk(&features, walk, first)?;
+        Ok(WalkNumbers {
+            logits: values(model.readout(&features, z_1.clone())),
+            latents: values(z_1),
+        })
+    };
+    let walks: Result<Vec<WalkNumbers>, ClassifyError> = task.walks.iter().map(walk).collect();
+    Ok((values(features.values.clone()), walks?))
 }
 
 fn values(tensor: Tensor<2>) -> Vec<f32> {

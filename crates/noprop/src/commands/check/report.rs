@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use noprop_core::{Accuracy, SamplerKind, predicted_class};
+use noprop_core::{Accuracy, Sampler, predicted_class};
 use serde::Serialize;
 
-use super::Task;
-use super::numbers::Numbers;
+use super::numbers::{Numbers, Task};
 
 /// Features, and z_1, whose coordinates are of order 1: f32 sums in another order differ by some
 /// 1e-6 of that; a wrong kernel is off by more than 1e-1. The limit sits between.
@@ -35,7 +34,7 @@ pub struct Report {
 /// One device.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceReport {
-    /// What computed.
+    /// Name of the device.
     pub device: String,
     /// Wall time, compilation of kernels included.
     pub seconds: f64,
@@ -51,7 +50,7 @@ pub struct DeviceReport {
 #[derive(Debug, Clone, Serialize)]
 pub struct WalkReport {
     /// The sampler.
-    pub sampler: SamplerKind,
+    pub sampler: Sampler,
     /// T.
     pub steps: usize,
     /// Percent.
@@ -198,7 +197,7 @@ impl WalkReport {
         let total = labels.len();
         let accuracy = Accuracy { correct, total };
         Self {
-            sampler: task.walks[i].kind,
+            sampler: task.walks[i].sampler,
             steps: task.walks[i].steps,
             accuracy: accuracy.percent(),
             interval: accuracy.wilson(),
@@ -220,7 +219,8 @@ fn cell(difference: Difference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use noprop_core::sampler::Sampling;
+    use noprop_core::Walk;
+    use noprop_core::sampler::DDIM;
     use noprop_data::Split;
 
     use super::super::numbers::WalkNumbers;
@@ -230,11 +230,7 @@ mod tests {
         Task {
             weights: Vec::new(),
             images: Split::new(vec![0; 3], vec![0, 1, 1], [1, 1, 1], 2).unwrap(),
-            walks: vec![Sampling {
-                kind: SamplerKind::Ddim,
-                steps: 10,
-                seed: 0,
-            }],
+            walks: vec![Walk::new(DDIM, 10)],
         }
     }
 

@@ -1,30 +1,28 @@
 //! The numbers of the paper (arXiv:2503.24322v1): Table 1, and the epochs of Table 3.
 
 use core::fmt;
-use core::str::FromStr;
+
+use clap::ValueEnum;
 
 use crate::embedding::Embedding;
 
-/// A method of Table 1 that there is a recipe for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+/// A method of Table 1 that there is a recipe for, in the order of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PaperMethod {
     /// Back-propagation through the blocks of NoProp-DT.
     Backprop,
-    /// NoProp-DT.
+    /// NoProp-DT: discrete time.
     Dt,
     /// A neural ODE trained by adjoint sensitivity.
     Adjoint,
-    /// NoProp-CT.
+    /// NoProp-CT: continuous time.
     Ct,
-    /// NoProp-FM.
+    /// NoProp-FM: flow matching.
     Fm,
 }
 
-impl Method {
-    /// All, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Backprop, Self::Dt, Self::Adjoint, Self::Ct, Self::Fm];
-
-    /// The recipe.
+impl PaperMethod {
+    /// Name of the recipe with the paper's settings.
     pub fn recipe(self) -> &'static str {
         match self {
             Self::Backprop => "paper-backprop",
@@ -32,16 +30,6 @@ impl Method {
             Self::Adjoint => "paper-adjoint",
             Self::Ct => "paper-ct",
             Self::Fm => "paper-fm",
-        }
-    }
-
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Backprop => "backprop",
-            Self::Dt => "dt",
-            Self::Adjoint => "adjoint",
-            Self::Ct => "ct",
-            Self::Fm => "fm",
         }
     }
 
@@ -58,7 +46,7 @@ impl Method {
     }
 }
 
-impl fmt::Display for Method {
+impl fmt::Display for PaperMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Backprop => "Backprop",
@@ -66,18 +54,6 @@ impl fmt::Display for Method {
             Self::Adjoint => "Adjoint",
             Self::Ct => "NoProp-CT",
             Self::Fm => "NoProp-FM",
-        })
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|method| method.flag() == text);
-        found.ok_or_else(|| {
-            let flags = Self::ALL.map(Self::flag).join(", ");
-            format!("no row is called {text:?}, expected one of {flags}")
         })
     }
 }
@@ -92,13 +68,13 @@ pub struct Published {
 }
 
 /// A row of Table 1: MNIST, CIFAR-10, CIFAR-100.
-type Row = (Method, Embedding, [[(f64, f64); 2]; 3]);
+type Row = (PaperMethod, Embedding, [[(f64, f64); 2]; 3]);
 
 const DIM_20: Embedding = Embedding::Learned(20);
 
 const TABLE_1: [Row; 13] = [
     (
-        Method::Backprop,
+        PaperMethod::Backprop,
         Embedding::OneHot,
         [
             [(100.0, 0.0), (99.46, 0.06)],
@@ -107,7 +83,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Backprop,
+        PaperMethod::Backprop,
         DIM_20,
         [
             [(99.99, 0.0), (99.43, 0.03)],
@@ -116,7 +92,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Backprop,
+        PaperMethod::Backprop,
         Embedding::Prototype,
         [
             [(99.99, 0.01), (99.44, 0.05)],
@@ -125,7 +101,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Dt,
+        PaperMethod::Dt,
         Embedding::OneHot,
         [
             [(99.92, 0.01), (99.47, 0.05)],
@@ -134,7 +110,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Dt,
+        PaperMethod::Dt,
         DIM_20,
         [
             [(99.93, 0.01), (99.49, 0.04)],
@@ -143,7 +119,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Dt,
+        PaperMethod::Dt,
         Embedding::Prototype,
         [
             [(99.97, 0.0), (99.54, 0.04)],
@@ -152,7 +128,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Adjoint,
+        PaperMethod::Adjoint,
         Embedding::OneHot,
         [
             [(98.7, 0.13), (98.62, 0.14)],
@@ -161,7 +137,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Ct,
+        PaperMethod::Ct,
         Embedding::OneHot,
         [
             [(97.88, 0.61), (97.84, 0.71)],
@@ -170,7 +146,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Ct,
+        PaperMethod::Ct,
         DIM_20,
         [
             [(97.7, 0.42), (97.7, 0.51)],
@@ -179,7 +155,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Ct,
+        PaperMethod::Ct,
         Embedding::Prototype,
         [
             [(97.18, 1.02), (97.17, 0.94)],
@@ -188,7 +164,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Fm,
+        PaperMethod::Fm,
         Embedding::OneHot,
         [
             [(99.97, 0.0), (99.21, 0.09)],
@@ -197,7 +173,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Fm,
+        PaperMethod::Fm,
         DIM_20,
         [
             [(99.99, 0.0), (99.29, 0.05)],
@@ -206,7 +182,7 @@ const TABLE_1: [Row; 13] = [
         ],
     ),
     (
-        Method::Fm,
+        PaperMethod::Fm,
         Embedding::Prototype,
         [
             [(99.27, 0.09), (98.52, 0.16)],
@@ -217,7 +193,7 @@ const TABLE_1: [Row; 13] = [
 ];
 
 /// The rows of Table 1, and what the paper has for a dataset; nothing for one that is not in it.
-pub fn rows(dataset: &str) -> Option<Vec<(Method, Embedding, Published)>> {
+pub fn rows(dataset: &str) -> Option<Vec<(PaperMethod, Embedding, Published)>> {
     let column = match dataset {
         "mnist" => 0,
         "cifar10" => 1,
@@ -240,11 +216,10 @@ mod tests {
         let cifar10 = rows("cifar10").unwrap();
         let found = cifar10
             .iter()
-            .find(|row| (row.0, row.1) == (Method::Fm, Embedding::Prototype));
+            .find(|row| (row.0, row.1) == (PaperMethod::Fm, Embedding::Prototype));
         assert_eq!(found.unwrap().2.test, (75.18, 0.57));
-        for method in Method::ALL {
-            assert!(cifar10.iter().any(|row| row.0 == method), "{method}");
-            assert_eq!(method.flag().parse(), Ok(method));
+        for method in PaperMethod::value_variants() {
+            assert!(cifar10.iter().any(|row| row.0 == *method), "{method}");
         }
         assert!(rows("fashion-mnist").is_none());
     }

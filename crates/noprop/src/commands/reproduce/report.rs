@@ -1,31 +1,30 @@
-//! The table: for the terminal, and as `table1.md` in the folder.
+//! The table of `noprop reproduce`: for the terminal, and as `table1.md` in the folder.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::paper::{Method, Published};
-use crate::cli::ReproduceArgs;
+use super::paper::{PaperMethod, Published};
 use crate::embedding::Embedding;
-use crate::record::Summary;
-use crate::run_folder::write_atomically;
-use crate::statistics::Mean;
+use crate::evaluation::Mean;
+use crate::run_folder::{Summary, write_atomically};
 
-/// What was found for a row of Table 1.
+/// A row of Table 1: the paper's numbers and ours.
 pub struct Row {
-    method: Method,
+    method: PaperMethod,
     embedding: Embedding,
     published: Published,
-    /// Percent, of each training and noise seed.
+    /// Accuracy on training images in percent, of each training and noise seed.
     pub train: Vec<f64>,
+    /// Accuracy on test images in percent, of each training and noise seed.
     pub test: Vec<f64>,
-    /// What each training took.
+    /// Steps, time and memory of each training.
     pub summaries: Vec<Summary>,
 }
 
 impl Row {
-    pub fn new(method: Method, embedding: Embedding, published: Published) -> Self {
+    pub fn new(method: PaperMethod, embedding: Embedding, published: Published) -> Self {
         Self {
             method,
             embedding,
@@ -65,15 +64,19 @@ impl Row {
 }
 
 /// The table so far.
-pub struct Report<'a> {
-    args: &'a ReproduceArgs,
+pub struct Report {
+    dataset: String,
+    /// The sentence above the table, after the name of the dataset.
+    conditions: String,
     rows: Vec<Row>,
 }
 
-impl<'a> Report<'a> {
-    pub fn new(args: &'a ReproduceArgs) -> Self {
+impl Report {
+    /// An empty table of `dataset`. `conditions` say how its numbers were found.
+    pub fn new(dataset: &str, conditions: String) -> Self {
         Self {
-            args,
+            dataset: dataset.to_owned(),
+            conditions,
             rows: Vec::new(),
         }
     }
@@ -96,7 +99,7 @@ impl<'a> Report<'a> {
             "GB",
         ]
         .map(str::to_owned);
-        let dataset = self.args.dataset.as_str();
+        let dataset = &self.dataset;
         let rows = self.rows.iter();
         let rows = rows.map(|row| row.cells(row.method.epochs(dataset)));
         let lines: Vec<[String; 9]> = std::iter::once(head).chain(rows).collect();
@@ -104,17 +107,9 @@ impl<'a> Report<'a> {
             let cells = lines.iter().map(|line| line[column].chars().count());
             cells.max().unwrap_or(0)
         };
-        let mut budget = match self.args.budget {
-            Some(budget) => format!("a budget of {budget} for each training"),
-            None => "all of the paper's epochs".to_owned(),
-        };
-        for setting in &self.args.settings {
-            let _ = write!(budget, ", {setting}");
-        }
         let mut text = format!(
-            "Table 1 of arXiv:2503.24322 on {dataset}: accuracy, mean ± standard error over {} training(s) × {} \
-             evaluation(s); {budget}; seconds of training, peak memory.\n\n",
-            self.args.seeds, self.args.repeats,
+            "Table 1 of arXiv:2503.24322 on {dataset}: {}\n\n",
+            self.conditions
         );
         for (i, line) in lines.iter().enumerate() {
             for (column, cell) in line.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Compute devices: what is there, what `auto` takes, and what a name means.
+//! Compute devices by their names on the command line, and the adapters of this machine.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use burn::tensor::{Device, DeviceKind};
 use serde::Serialize;
 
-/// What the user asks for.
+/// A device as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A real GPU when there is one, else the CPU.
@@ -49,11 +49,11 @@ impl FromStr for DeviceChoice {
 pub struct Adapter {
     /// Index for `--device wgpu:N`.
     pub index: usize,
-    /// Its name.
+    /// The name of the hardware or of the software that stands in for it.
     pub name: String,
-    /// Graphics interface.
+    /// Graphics interface, such as Vulkan.
     pub backend: String,
-    /// Kind: discrete-gpu, integrated-gpu, virtual-gpu, software or other.
+    /// Kind of adapter: discrete-gpu, integrated-gpu, virtual-gpu, software or other.
     pub kind: &'static str,
     #[serde(skip)]
     device: DeviceKind,
@@ -114,19 +114,19 @@ pub fn adapters() -> Vec<Adapter> {
     found
 }
 
-/// A device and how to call it.
+/// A device with its name.
 #[derive(Debug, Clone)]
 pub struct Chosen {
     /// The device, off autodiff.
     pub device: Device,
-    /// For people.
+    /// The name for people.
     pub name: String,
     /// Whether it is the CPU backend, where a batch is sharded over threads.
     pub is_cpu: bool,
 }
 
 impl Chosen {
-    /// Threads to use: `asked`, where 0 or nothing means one per core, on the CPU; else one.
+    /// Threads to use: on the CPU `asked`, where 0 or nothing means one for each core; elsewhere one.
     pub fn threads(&self, asked: Option<usize>) -> usize {
         if !self.is_cpu {
             return 1;

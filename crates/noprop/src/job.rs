@@ -1,0 +1,335 @@
+//! A training from data to run folder: what `noprop train` and each row of `noprop reproduce` do.
+
+use core::fmt;
+use core::str::FromStr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use noprop_core::weights::{ModelCard, Tensors};
+use noprop_data::{Dataset, Loaded};
+use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
+
+use crate::dataset;
+use crate::devices::{self, Chosen, DeviceChoice};
+use crate::evaluation::{Plan, Table};
+use crate::flags::SourceArgs;
+use crate::progress::RunLog;
+use crate::resolved_recipe::ResolvedRecipe;
+use crate::run_folder::{RunFolder, read_state_dict};
+use crate::settings::Setting;
+
+/// A fraction of a training, as in `--budget 10m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// So many epochs.
+    Epochs(usize),
+    /// Until so much time has passed, evaluations included.
+    Time(Duration),
+}
+
+impl Budget {
+    /// The time, where it is one.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Self::Epochs(_) => None,
+            Self::Time(time) => Some(time),
+        }
+    }
+
+    /// The setting of the recipe, where it is a number of epochs.
+    pub fn setting(self) -> Option<Setting> {
+        match self {
+            Self::Epochs(epochs) => Some(Setting::count("train.epochs", epochs)),
+            Self::Time(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Epochs(1) => write!(f, "1 epoch"),
+            Self::Epochs(epochs) => write!(f, "{epochs} epochs"),
+            Self::Time(time) => write!(f, "{}", humantime::format_duration(*time)),
+        }
+    }
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let budget = match text.parse() {
+            Ok(epochs) => Self::Epochs(epochs),
+            Err(_) => Self::Time(humantime::parse_duration(text).map_err(|_| {
+                format!("{text:?} is neither a number of epochs nor a time such as 90s, 10m or 2h")
+            })?),
+        };
+        match budget {
+            Self::Epochs(0) | Self::Time(Duration::ZERO) => {
+                Err("a budget of nothing trains nothing".into())
+            }
+            _ => Ok(budget),
+        }
+    }
+}
+
+/// A training that is ready to begin, or to go on.
+pub struct TrainJob {
+    /// The recipe.
+    pub recipe: ResolvedRecipe,
+    /// Where the images come from.
+    pub source: SourceArgs,
+    /// The devices that share each batch; the first one holds the weights. There is one at least.
+    pub devices: Vec<DeviceChoice>,
+    /// Threads on the CPU, where the recipe's are not to be taken.
+    pub threads: Option<usize>,
+    /// The run folder.
+    pub run: RunPlace,
+    /// The time after which it stops.
+    pub time: Option<Duration>,
+}
+
+/// The run folder of a job.
+pub enum RunPlace {
+    /// A folder to be made.
+    New {
+        /// Its path.
+        path: PathBuf,
+        /// Whether it may replace an earlier run.
+        force: bool,
+    },
+    /// The folder of a run that goes on from its newest checkpoint.
+    Resumed(RunFolder),
+}
+
+/// How a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// After the last epoch.
+    Complete,
+    /// When its time was spent.
+    BudgetSpent,
+    /// By Ctrl-C.
+    Interrupted,
+}
+
+/// A training that has ended.
+pub struct Trained {
+    /// How it ended.
+    pub end: End,
+    /// The run folder.
+    pub folder: RunFolder,
+    /// The weights file in it.
+    pub weights: PathBuf,
+    /// The recipe, fitted to the dataset.
+    pub recipe: Recipe,
+    trainer: Trainer,
+}
+
+impl TrainJob {
+    /// Trains, and leaves a complete run folder. `report` is told every event.
+    ///
+    /// # Errors
+    /// When the recipe, the data and the devices do not fit each other, training diverges, or the run folder
+    /// cannot be written.
+    pub fn run(mut self, report: &mut dyn FnMut(&TrainEvent)) -> Result<Trained> {
+        self.recipe.recipe.validate()?;
+        let (chosen, more) = self.choose_devices()?;
+        let data = &self.recipe.recipe.data;
+        let loaded = dataset::load(&data.dataset, &self.source, &data.folder)?;
+        self.recipe.fit_to(&loaded.dataset);
+        let checkpoint = match &self.run {
+            RunPlace::New { .. } => None,
+            RunPlace::Resumed(folder) => Some(folder.newest_checkpoint()?),
+        };
+        // The trainer refuses what does not fit before a folder is made or replaced.
+        let mut trainer = self.trainer(&chosen, &more, &loaded.dataset, checkpoint)?;
+        let recipe = self.recipe.recipe;
+        let folder = match self.run {
+            RunPlace::New { path, force } => RunFolder::create(&path, force)?,
+            RunPlace::Resumed(folder) => folder,
+        };
+        announce(&chosen, &loaded, &folder);
+        folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
+        let end = train(&mut trainer, &folder, self.time, report)?;
+        let card = card(&recipe, &loaded.dataset);
+        let weights = folder.save_weights(&trainer.trained(), &card)?;
+        Ok(Trained {
+            end,
+            folder,
+            weights,
+            recipe,
+            trainer,
+        })
+    }
+
+    /// The device that holds the weights, with the names of all, and the other devices.
+    fn choose_devices(&self) -> Result<(Chosen, Vec<Device>)> {
+        let mut chosen = self.devices.iter().map(|&choice| devices::choose(choice));
+        let mut first = chosen.next().context("a training needs a device")??;
+        let mut more = Vec::new();
+        for other in chosen {
+            let other = other?;
+            first.name = format!("{} and {}", first.name, other.name);
+            more.push(other.device);
+        }
+        Ok((first, more))
+    }
+
+    fn trainer(
+        &self,
+        chosen: &Chosen,
+        more: &[Device],
+        dataset: &Dataset,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Trainer> {
+        let recipe = self.recipe.recipe.clone();
+        let threads = chosen.threads(self.threads.or(Some(recipe.train.threads)));
+        let device = &chosen.device;
+        let trainer = match (checkpoint, &recipe.train.init_backbone) {
+            (None, Some(file)) => {
+                let weights = backbone(Path::new(file), &recipe)?;
+                Trainer::with_backbone(recipe, dataset, device, threads, weights)?
+            }
+            (checkpoint, _) => Trainer::new(recipe, dataset, device, threads, checkpoint)?,
+        };
+        Ok(match more {
+            [] => trainer,
+            more => trainer.with_devices(more)?,
+        })
+    }
+}
+
+impl Trained {
+    /// The accuracy on the test images, for each sampler that serves the model and for several T.
+    ///
+    /// # Errors
+    /// When some of the model's blocks are trained elsewhere.
+    pub fn table(&self) -> Result<Table> {
+        let (method, eval) = (&self.recipe.method, &self.recipe.eval);
+        let plan = Plan {
+            samplers: Plan::all_samplers(method),
+            steps: Plan::steps_or_own(method, &[1, 2, 5, 10, 20, 40, 60, 100]),
+            votes: eval.votes,
+            seed: eval.seed,
+            ..Plan::default()
+        };
+        let trainer = &self.trainer;
+        let model = trainer.trained();
+        Ok(Table::measure(
+            &model,
+            trainer.test(),
+            trainer.workers(),
+            &plan,
+        )?)
+    }
+}
+
+/// The backbone to start from, in a file of PyTorch's or of ours.
+fn backbone(file: &Path, recipe: &Recipe) -> Result<Tensors> {
+    let state = read_state_dict(file)?;
+    noprop_pytorch::backbone_tensors(state, &recipe.model)
+        .with_context(|| format!("the backbone cannot start from {}", file.display()))
+}
+
+fn announce(chosen: &Chosen, loaded: &Loaded, folder: &RunFolder) {
+    let dataset = &loaded.dataset;
+    let [c, h, w] = dataset.train.shape;
+    eprintln!(
+        "training on {} with {} images of {c}×{h}×{w} in {} classes from {}, {} test images, run folder {}",
+        chosen.name,
+        dataset.train.len(),
+        dataset.classes.len(),
+        loaded.source,
+        dataset.test.len(),
+        folder.path().display()
+    );
+}
+
+/// The card of the weights that `recipe` trains on `dataset`.
+fn card(recipe: &Recipe, dataset: &Dataset) -> ModelCard {
+    ModelCard {
+        method: recipe.method.clone(),
+        model: recipe.model.clone(),
+        normalization: dataset.normalization.clone(),
+        classes: dataset.classes.clone(),
+        dataset: dataset.name.clone(),
+        blocks: recipe.part(),
+    }
+}
+
+/// Runs the trainer's loop until it ends, Ctrl-C is pressed, or `time` is spent.
+fn train(
+    trainer: &mut Trainer,
+    folder: &RunFolder,
+    time: Option<Duration>,
+    report: &mut dyn FnMut(&TrainEvent),
+) -> Result<End> {
+    let interrupted = interruption()?;
+    let mut log = RunLog::new(folder)?;
+    let start = Instant::now();
+    let mut failure = None;
+    let mut end = End::Complete;
+    trainer.run(&mut |event| {
+        report(&event);
+        if let Err(error) = log.on(&event) {
+            failure = Some(error);
+            return Flow::Stop;
+        }
+        end = if matches!(event, TrainEvent::Finished { .. }) {
+            End::Complete
+        } else if interrupted.load(Ordering::SeqCst) {
+            End::Interrupted
+        } else if time.is_some_and(|time| start.elapsed() >= time) {
+            End::BudgetSpent
+        } else {
+            return Flow::Continue;
+        };
+        Flow::Stop
+    })?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    log.finish(end != End::Interrupted)?;
+    Ok(end)
+}
+
+/// Whether Ctrl-C was pressed. A second one ends the process at once.
+fn interruption() -> Result<&'static AtomicBool> {
+    static PRESSED: AtomicBool = AtomicBool::new(false);
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    let install = || {
+        ctrlc::set_handler(|| {
+            if PRESSED.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("finishing the step, then saving");
+        })
+        .is_ok()
+    };
+    if !INSTALLED.get_or_init(install) {
+        bail!("Ctrl-C cannot be handled");
+    }
+    Ok(&PRESSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_epochs_and_a_unit_makes_a_time() {
+        let parse = |text: &str| text.parse::<Budget>();
+        assert_eq!(parse("3"), Ok(Budget::Epochs(3)));
+        assert_eq!(parse("90s"), Ok(Budget::Time(Duration::from_secs(90))));
+        assert_eq!(parse("1h 30m").unwrap().to_string(), "1h 30m");
+        for wrong in ["0", "0s", "-3", "ten", "3 parsecs", ""] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
