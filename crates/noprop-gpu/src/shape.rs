@@ -1,0 +1,202 @@
+//! The widths of a denoiser and the shape of one request, in the kernel's unit of groups of four numbers, and
+//! whether an adapter can take them.
+
+use crate::error::GpuError;
+use crate::model::StepTables;
+
+/// The widths of the layers of one denoiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// The dimension d of the latents z.
+    pub latent: usize,
+    /// The width of the encoding of z, `embed_dim`.
+    pub width: usize,
+    /// The width of the first hidden layer.
+    pub first: usize,
+    /// The width of the second hidden layer.
+    pub second: usize,
+    /// The number m of classes.
+    pub classes: usize,
+}
+
+impl Sizes {
+    /// The bytes of workgroup memory that the four samples of a workgroup take.
+    pub fn workgroup_bytes(&self) -> usize {
+        let activations = [
+            self.latent,
+            self.width,
+            self.first,
+            self.second,
+            self.classes,
+        ];
+        let walk = 2 * groups(self.latent);
+        64 * (activations.into_iter().map(groups).sum::<usize>() + walk)
+    }
+
+    /// The number of invocations per workgroup: one for each group of the widest layer, and at most `limit`.
+    pub fn threads(&self, limit: usize) -> usize {
+        let widest = self.width.max(self.first).max(self.second).max(self.latent);
+        groups(widest).next_power_of_two().clamp(32, 256).min(limit)
+    }
+}
+
+/// The number of groups of four that hold `n` numbers.
+pub(crate) fn groups(n: usize) -> usize {
+    n.div_ceil(4)
+}
+
+/// The row-major matrix `values` of `columns` columns, with every row filled up to whole groups of four by
+/// `fill`.
+pub(crate) fn pad_columns(values: &[f32], columns: usize, fill: f32) -> Vec<f32> {
+    let padded = 4 * groups(columns);
+    let mut out = Vec::with_capacity(values.len() / columns * padded);
+    for row in values.chunks(columns) {
+        out.extend_from_slice(row);
+        out.resize(out.len() + padded - columns, fill);
+    }
+    out
+}
+
+/// The matrix of `columns` columns that [`pad_columns`] has filled up to `values`.
+pub(crate) fn strip_columns(values: &[f32], columns: usize) -> Vec<f32> {
+    let padded = 4 * groups(columns);
+    let rows = values.chunks(padded);
+    rows.flat_map(|row| &row[..columns]).copied().collect()
+}
+
+/// The shape of one request to the solver.
+pub(crate) struct Batch {
+    /// The number of images.
+    pub images: usize,
+    /// The number of samples of each image.
+    pub seeds: usize,
+    /// The number of samples in all, images · seeds.
+    pub samples: usize,
+    /// The number of groups of four that the result holds for each sample.
+    stride: usize,
+}
+
+impl Batch {
+    /// The shape of a request with the features' share `fused` `[images, hidden]` and latents `z`
+    /// `[images · seeds, d]`, whose result holds `stride` groups of four for each sample.
+    pub fn new(
+        sizes: Sizes,
+        tables: &StepTables,
+        fused: &[f32],
+        z: &[f32],
+        stride: usize,
+    ) -> Result<Self, GpuError> {
+        let images = whole("fused", fused.len(), sizes.first, "rows of hidden width")?;
+        let samples = whole("z", z.len(), sizes.latent, "rows of latent width")?;
+        let seeds = match images {
+            0 => 0,
+            _ => samples / images,
+        };
+        if seeds * images != samples || (images > 0 && seeds == 0) {
+            return Err(GpuError::Shape {
+                what: "z",
+                found: z.len(),
+                expected: format!("the same number of rows for each of {images} images"),
+            });
+        }
+        if tables.time_share.len() != (tables.steps + 1) * 4 * groups(sizes.first) {
+            return Err(GpuError::Shape {
+                what: "the time share of the tables",
+                found: tables.time_share.len(),
+                expected: "that of tables made from the solver's own model".into(),
+            });
+        }
+        Ok(Self {
+            images,
+            seeds,
+            samples,
+            stride,
+        })
+    }
+
+    /// The number of workgroups, one for four samples.
+    pub fn workgroups(&self) -> usize {
+        groups(self.samples)
+    }
+
+    /// The bytes of the result.
+    pub fn result_bytes(&self) -> u64 {
+        bytes(self.samples * self.stride * 4)
+    }
+
+    /// Checks that the limits of the adapter allow this request.
+    pub fn check(
+        &self,
+        sizes: Sizes,
+        tables: &StepTables,
+        limits: &wgpu::Limits,
+    ) -> Result<(), GpuError> {
+        within(
+            "workgroups, one for four samples",
+            self.workgroups() as u64,
+            limits.max_compute_workgroups_per_dimension.into(),
+        )?;
+        let inputs = [
+            self.images * 4 * groups(sizes.first),
+            tables.time_share.len(),
+        ];
+        let inputs = inputs.into_iter().max().unwrap_or(0);
+        within(
+            "bytes in a buffer",
+            self.result_bytes().max(bytes(inputs)),
+            limits
+                .max_storage_buffer_binding_size
+                .min(limits.max_buffer_size),
+        )
+    }
+}
+
+/// The number of rows `len / width` of the input `what`, which must be a whole number.
+fn whole(
+    what: &'static str,
+    len: usize,
+    width: usize,
+    rows: &'static str,
+) -> Result<usize, GpuError> {
+    if len.is_multiple_of(width) {
+        Ok(len / width)
+    } else {
+        Err(GpuError::Shape {
+            what,
+            found: len,
+            expected: format!("{rows} {width}"),
+        })
+    }
+}
+
+/// Checks that `needed` of the resource `what` is no more than `available`.
+pub(crate) fn within(what: &'static str, needed: u64, available: u64) -> Result<(), GpuError> {
+    if needed <= available {
+        Ok(())
+    } else {
+        Err(GpuError::Limit {
+            what,
+            needed,
+            available,
+        })
+    }
+}
+
+/// The bytes of `floats` numbers of f32.
+pub(crate) fn bytes(floats: usize) -> u64 {
+    4 * floats as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_undone() {
+        let values: Vec<f32> = (0..10).map(|i| i as f32).collect();
+        let padded = pad_columns(&values, 5, -1.0);
+        assert_eq!(padded[..8], [0.0, 1.0, 2.0, 3.0, 4.0, -1.0, -1.0, -1.0]);
+        assert_eq!(padded.len(), 16);
+        assert_eq!(strip_columns(&padded, 5), values);
+    }
+}
