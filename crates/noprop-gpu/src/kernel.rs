@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::SolverWeights;
-use crate::shape::groups;
+use crate::model::{SolverWeights, groups};
 
 const BODY: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),

@@ -50,12 +50,11 @@ mod error;
 mod gpu;
 mod kernel;
 mod model;
-mod shape;
+mod request;
 mod solver;
 
 pub use error::GpuError;
 pub use gpu::{AdapterChoice, Gpu};
 pub use kernel::solve_source;
-pub use model::{SolverWeights, StepTables};
-pub use shape::Sizes;
+pub use model::{Sizes, SolverWeights, StepTables};
 pub use solver::{Estimates, FusedSolver, SolverInput, WalkResult};

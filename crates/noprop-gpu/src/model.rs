@@ -1,12 +1,71 @@
-//! What the kernel reads of a model, on the host: its weights, packed once, and the tables over the times of a
-//! walk.
+//! The data of a model that the kernel reads, on the host: the widths of its layers, its weights, packed once, and the
+//! tables over the times of a walk. The kernel counts widths in groups of four numbers.
 
 use burn::tensor::Tensor;
 use noprop_core::sampler::{DDIM, EULER, HEUN, LONGEST_STEP};
 use noprop_core::{NoProp, Process, Sampler, Walk};
 
 use crate::error::GpuError;
-use crate::shape::{Sizes, groups, pad_columns};
+
+/// The widths of the layers of one denoiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// The dimension d of the latents z.
+    pub latent: usize,
+    /// The width of the encoding of z, `embed_dim`.
+    pub width: usize,
+    /// The width of the first hidden layer.
+    pub first: usize,
+    /// The width of the second hidden layer.
+    pub second: usize,
+    /// The number m of classes.
+    pub classes: usize,
+}
+
+impl Sizes {
+    /// The bytes of workgroup memory that the four samples of a workgroup take.
+    pub fn workgroup_bytes(&self) -> usize {
+        let activations = [
+            self.latent,
+            self.width,
+            self.first,
+            self.second,
+            self.classes,
+        ];
+        let walk = 2 * groups(self.latent);
+        64 * (activations.into_iter().map(groups).sum::<usize>() + walk)
+    }
+
+    /// The number of invocations per workgroup: one for each group of the widest layer, and at most `limit`.
+    pub fn threads(&self, limit: usize) -> usize {
+        let widest = self.width.max(self.first).max(self.second).max(self.latent);
+        groups(widest).next_power_of_two().clamp(32, 256).min(limit)
+    }
+}
+
+/// The number of groups of four that hold `n` numbers.
+pub(crate) fn groups(n: usize) -> usize {
+    n.div_ceil(4)
+}
+
+/// The row-major matrix `values` of `columns` columns, with every row filled up to whole groups of four by
+/// `fill`.
+pub(crate) fn pad_columns(values: &[f32], columns: usize, fill: f32) -> Vec<f32> {
+    let padded = 4 * groups(columns);
+    let mut out = Vec::with_capacity(values.len() / columns * padded);
+    for row in values.chunks(columns) {
+        out.extend_from_slice(row);
+        out.resize(out.len() + padded - columns, fill);
+    }
+    out
+}
+
+/// The matrix of `columns` columns that [`pad_columns`] has filled up to `values`.
+pub(crate) fn strip_columns(values: &[f32], columns: usize) -> Vec<f32> {
+    let padded = 4 * groups(columns);
+    let rows = values.chunks(padded);
+    rows.flat_map(|row| &row[..columns]).copied().collect()
+}
 
 /// The logit of the places that only fill up the last group of four classes: exp makes it exactly 0.
 const NO_CLASS: f32 = -1e30;
@@ -247,5 +306,14 @@ mod tests {
         };
         assert!(refusal(Method::Fm(Fm::default())).contains("a flow"));
         assert!(refusal(Method::Dt(Dt::default())).contains("a block for each"));
+    }
+
+    #[test]
+    fn padding_is_undone() {
+        let values: Vec<f32> = (0..10).map(|i| i as f32).collect();
+        let padded = pad_columns(&values, 5, -1.0);
+        assert_eq!(padded[..8], [0.0, 1.0, 2.0, 3.0, 4.0, -1.0, -1.0, -1.0]);
+        assert_eq!(padded.len(), 16);
+        assert_eq!(strip_columns(&padded, 5), values);
     }
 }

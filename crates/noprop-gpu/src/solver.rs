@@ -5,8 +5,8 @@ use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use crate::error::GpuError;
 use crate::gpu::{Gpu, read};
 use crate::kernel::solve_source;
-use crate::model::{SolverWeights, StepTables};
-use crate::shape::{Batch, Sizes, bytes, groups, pad_columns, strip_columns, within};
+use crate::model::{Sizes, SolverWeights, StepTables, groups, pad_columns, strip_columns};
+use crate::request::{Batch, bytes, within};
 
 /// The kernel, compiled for one model on one device, with the weights of the model in GPU memory.
 #[derive(Debug)]

@@ -9,11 +9,6 @@ use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, SolverInput, SolverWeights, St
 use super::walk::{DeviceWalk, WalkInput};
 use super::{Failure, JoinedRead};
 
-/// Whether the fused solver knows `sampler`.
-pub fn solves(sampler: Sampler) -> bool {
-    StepTables::solves(sampler)
-}
-
 /// The fused solver of a model.
 pub struct Fused {
     /// The model on the CPU. It makes the step tables and reads classes off the walks.
@@ -24,6 +19,11 @@ pub struct Fused {
 }
 
 impl Fused {
+    /// Whether the fused solver makes walks by `sampler`.
+    pub fn solves(&self, sampler: Sampler) -> bool {
+        StepTables::solves(sampler)
+    }
+
     /// Opens a device and a solver for the model in the bytes of a weights file.
     ///
     /// # Errors

@@ -6,8 +6,6 @@ use burn::tensor::activation::softmax;
 use noprop_core::{Features, NoProp, predicted_class};
 use noprop_protocol::{Walk, Walked};
 
-#[cfg(feature = "gpu")]
-use super::fused;
 use super::{Engine, Failure, JoinedRead, requested};
 
 /// The latents of walks, with the model and the features that read classes off them on the same device.
@@ -46,7 +44,7 @@ impl Engine {
         method.check_walk(&walk).map_err(|e| e.to_string())?;
         #[cfg(feature = "gpu")]
         if let Some(fused) = &mut self.fused
-            && fused::solves(start.walk.sampler)
+            && fused.solves(start.walk.sampler)
         {
             return fused.walk(start).await;
         }
