@@ -8,8 +8,7 @@
 //! use burn::tensor::Device;
 //! use noprop_core::ModelConfig;
 //! use noprop_core::backbone::{BackboneConfig, CnnConfig};
-//! # use noprop_data::{Dataset, DatasetName, Source, Split};
-//! # use noprop_core::Normalization;
+//! use noprop_data::{Dataset, Split};
 //! use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,15 +18,7 @@
 //!     let labels = (0..count).map(|i| (i % 2) as u16).collect();
 //!     Split::new((0..count).flat_map(image).collect(), labels, [1, 8, 8], 2)
 //! };
-//! # let train = images(64)?;
-//! # let dataset = Dataset {
-//! #     name: DatasetName::Folder,
-//! #     classes: vec!["upper".into(), "lower".into()],
-//! #     normalization: Normalization::of(&train.images, train.shape),
-//! #     train,
-//! #     test: images(20)?,
-//! #     source: Source::Embedded,
-//! # };
+//! let dataset = Dataset::new("halves", ["upper", "lower"], images(64)?, images(20)?)?;
 //!
 //! let recipe = Recipe {
 //!     model: ModelConfig {
