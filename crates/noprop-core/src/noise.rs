@@ -207,11 +207,6 @@ mod tests {
             }
         });
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn z_0_does_not_depend_on_the_batch() {
