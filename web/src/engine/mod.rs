@@ -13,7 +13,7 @@ mod joined_read;
 mod self_test;
 mod walk;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use noprop_core::schedule::even_times;
 use noprop_core::{Classifier, Features, NoProp, ProcessKind, Sampler, Walk};
 
