@@ -12,9 +12,11 @@
 //! use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Grey images of 8×8 pixels. Which half is bright, the upper or the lower?
+//! // Grey images of 8×8 pixels. Which half is bright, the upper (class 0) or the lower (class 1)?
 //! let images = |count: usize| {
-//!     let image = |i: usize| (0..64).map(move |pixel| if (pixel < 32) == (i % 2 == 0) { 200 + (i % 50) as u8 } else { 10 });
+//!     let bright = |i: usize| 200 + (i % 50) as u8;
+//!     let pixel = move |i: usize, row: usize| if row / 4 == i % 2 { bright(i) } else { 10 };
+//!     let image = |i: usize| (0..64).map(move |place| pixel(i, place / 8));
 //!     let labels = (0..count).map(|i| (i % 2) as u16).collect();
 //!     Split::new((0..count).flat_map(image).collect(), labels, [1, 8, 8], 2)
 //! };
