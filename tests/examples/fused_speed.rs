@@ -10,7 +10,7 @@ use burn::tensor::{Device, DeviceKind, Tensor};
 use noprop_core::sampler::Sampling;
 use noprop_core::{Features, NoProp, SamplerKind, weights};
 use noprop_data::{DeviceSplit, Normalization};
-use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
+use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, SolverInput, SolverWeights, StepTables};
 use noprop_tests::mnist_subset;
 use pollster::block_on;
 
@@ -110,13 +110,13 @@ fn fused(
     seeds: usize,
     sampling: Sampling,
 ) -> Result<f64, Box<dyn Error>> {
-    let plan = block_on(Plan::new(model, sampling.kind, sampling.steps))?;
+    let plan = block_on(StepTables::new(model, sampling.kind, sampling.steps))?;
     let rows: Vec<f32> = features.fused.to_data().iter::<f32>().collect();
     let mut failure = None;
     let seconds = median(|| {
         let z_0 = sampling.initial(model, 0, features.len() * seeds);
         let z_0: Vec<f32> = z_0.into_data().iter::<f32>().collect();
-        let start = Start {
+        let start = SolverInput {
             fused: &rows,
             z_0: &z_0,
             record: false,

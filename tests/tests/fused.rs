@@ -13,7 +13,7 @@ use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::{Sampling, velocity};
 use noprop_core::{Features, ModelConfig, NoProp, SamplerKind, weights};
 use noprop_data::{DeviceSplit, Normalization};
-use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, Plan, SolverWeights, Start};
+use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, SolverInput, SolverWeights, StepTables};
 use noprop_tests::{has_software_vulkan, mnist_subset};
 use pollster::block_on;
 
@@ -61,14 +61,14 @@ fn compare(
     };
     let z_0 = sampling.initial(model, 0, features.len());
     let expected = values(&sampling.run_from(model, features, z_0.clone(), 0, &mut |_, _| {}));
-    let plan = block_on(Plan::new(model, kind, steps)).unwrap();
-    let start = Start {
+    let plan = block_on(StepTables::new(model, kind, steps)).unwrap();
+    let start = SolverInput {
         fused: &values(&features.fused),
         z_0: &values(&z_0),
         record: false,
     };
     let found = block_on(solver.solve(&plan, start)).unwrap();
-    assert_eq!(found.trajectory, None);
+    assert_eq!(found.latents, None);
     let difference = worst(&expected, &found.z_1);
     println!("{kind}, T = {steps}: largest difference of z_1 {difference:e}");
     assert!(difference <= TOLERANCE, "{kind}, T = {steps}: {difference}");
@@ -195,8 +195,8 @@ fn the_field_is_that_of_the_tensors() {
             let estimate = model.denoise(&features.repeat(37), z.clone(), time.clone());
             let alpha_bar = model.schedule.at(time).alpha_bar;
             let slope = velocity(estimate.u_hat, z.clone(), alpha_bar);
-            let plan = block_on(Plan::at(&model, t)).unwrap();
-            let start = Start {
+            let plan = block_on(StepTables::at(&model, t)).unwrap();
+            let start = SolverInput {
                 fused: &values(&features.fused),
                 z_0: &values(&z),
                 record: false,
@@ -239,35 +239,35 @@ fn a_recorded_walk_has_every_step_of_every_seed() {
             .copied()
             .collect();
 
-        let plan = block_on(Plan::new(&model, kind, steps)).unwrap();
-        let start = Start {
+        let plan = block_on(StepTables::new(&model, kind, steps)).unwrap();
+        let start = SolverInput {
             fused: &values(&features.fused),
             z_0: &walk[0],
             record: true,
         };
         let found = block_on(solver.solve(&plan, start)).unwrap();
-        let trajectory = found.trajectory.unwrap();
-        let difference = worst(&expected, &trajectory);
+        let latents = found.latents.unwrap();
+        let difference = worst(&expected, &latents);
         assert!(difference <= TOLERANCE, "{kind}: {difference}");
         assert!(worst(&walk[steps], &found.z_1) <= TOLERANCE, "{kind}");
-        assert_eq!(trajectory[..dim], walk[0][..dim]);
+        assert_eq!(latents[..dim], walk[0][..dim]);
     }
 }
 
 #[test]
 fn what_cannot_be_solved_is_refused() {
     let model = scrambled(LabelEncoderConfig::Linear, false, 5);
-    let refused = block_on(Plan::new(&model, SamplerKind::Ancestral, 3)).unwrap_err();
+    let refused = block_on(StepTables::new(&model, SamplerKind::Ancestral, 3)).unwrap_err();
     assert!(refused.to_string().contains("ancestral"), "{refused}");
-    let refused = block_on(Plan::new(&model, SamplerKind::Ddim, 0)).unwrap_err();
+    let refused = block_on(StepTables::new(&model, SamplerKind::Ddim, 0)).unwrap_err();
     assert!(matches!(refused, GpuError::NoSteps));
 
     let Some(gpu) = gpu() else { return };
-    let plan = block_on(Plan::new(&model, SamplerKind::Ddim, 3)).unwrap();
+    let plan = block_on(StepTables::new(&model, SamplerKind::Ddim, 3)).unwrap();
     let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
     let solve = |images: usize, samples: usize, extra: usize| {
-        let start = Start {
+        let start = SolverInput {
             fused: &vec![0.0; images * 21],
             z_0: &vec![0.0; samples * 5 + extra],
             record: false,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The class with the largest of `scores`, which are the logits or probabilities of one image, `[m]`. Of equal scores
-/// the last one wins.
+/// The class with the largest of `scores`, which are the logits or probabilities of one image, `[m]`. Of
+/// equal scores the last one wins.
 pub fn predicted_class(scores: &[f32]) -> usize {
     (0..scores.len())
         .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))

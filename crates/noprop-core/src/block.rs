@@ -9,8 +9,9 @@
 //! If z has the size of an image, it may go through a convolutional network of its own instead (`label_encoder`
 //! "image"), followed by BatchNorm like the features of the image.
 //!
-//! The head has BatchNorm after its hidden layers if `head.batch_norm` is true, as in figure 6. The features' share
-//! of its first layer does not depend on z and is computed once, as in [`Denoiser`](crate::denoiser::Denoiser).
+//! The head has BatchNorm after its hidden layers if `head.batch_norm` is true, as in figure 6. The features'
+//! share of its first layer does not depend on z and is computed once, as in
+//! [`Denoiser`](crate::denoiser::Denoiser).
 
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
@@ -25,8 +26,8 @@ use crate::dropout::Dropout;
 /// The number of encodings that enter the first layer of the head: those of the image and of z.
 const ENCODINGS: usize = 2;
 
-/// The network of one step of NoProp-DT: its class logits give û_{θ_t} = softmax(logits)·W_Embed. It has a backbone
-/// of its own.
+/// The network of one step of NoProp-DT: its class logits give û_{θ_t} = softmax(logits)·W_Embed. It has a
+/// backbone of its own.
 #[derive(Module, Debug)]
 pub struct Block {
     backbone: Backbone,
@@ -55,8 +56,8 @@ impl Block {
         self.head.fuse_features(features)
     }
 
-    /// The class logits `[b, m]` for images `[b, c, h, w]` and latents z_{t−1} `[b, d]`, with dropout: the forward pass
-    /// of training.
+    /// The class logits `[b, m]` for images `[b, c, h, w]` and latents z_{t−1} `[b, d]`, with dropout: the
+    /// forward pass of training.
     pub fn train_logits(
         &self,
         images: Tensor<4>,

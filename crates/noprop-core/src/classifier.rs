@@ -91,9 +91,10 @@ impl Classifier {
         Ok(Self { walk, ..self })
     }
 
-    /// This classifier with `votes` walks of each image (at least 1), whose mean probabilities decide. The walks have the
-    /// seed of the classifier's walk and the seeds after it. A single walk from noise draws a class from p(y|x) rather
-    /// than choosing the likeliest class. The features are computed once, so more walks cost little.
+    /// This classifier with `votes` walks of each image (at least 1), whose mean probabilities decide. The
+    /// walks have the seed of the classifier's walk and the seeds after it. A single walk from noise draws a
+    /// class from p(y|x) rather than choosing the likeliest class. The features are computed once, so more
+    /// walks cost little.
     pub fn with_votes(self, votes: usize) -> Self {
         Self {
             votes: votes.max(1),
@@ -131,8 +132,8 @@ impl Classifier {
         self.votes
     }
 
-    /// The shape of an image: channels, height, width. A model whose normalisation has one channel takes grey images and
-    /// repeats them in all of its channels.
+    /// The shape of an image: channels, height, width. A model whose normalisation has one channel takes grey
+    /// images and repeats them in all of its channels.
     pub fn image_shape(&self) -> [usize; 3] {
         let [_, height, width] = self.card.model.input;
         [self.card.normalization.channels(), height, width]
@@ -159,8 +160,8 @@ impl Classifier {
         Ok(Prediction::new(data.iter::<f32>().collect()))
     }
 
-    /// Records the walk of one image, whose pixels are as for [`Self::classify`]. It is one walk, whatever the number of
-    /// votes.
+    /// Records the walk of one image, whose pixels are as for [`Self::classify`]. It is one walk, whatever
+    /// the number of votes.
     ///
     /// # Errors
     /// When the number of pixels is not that of one image.
@@ -218,8 +219,8 @@ impl Classifier {
         Ok(self.model.features(self.images(pixels)?))
     }
 
-    /// The class probabilities `[n, m]` of n images with these features, on the device: the mean over the votes. `first`
-    /// is the index of the first image; the index of an image decides its z_0.
+    /// The class probabilities `[n, m]` of n images with these features, on the device: the mean over the
+    /// votes. `first` is the index of the first image; the index of an image decides its z_0.
     ///
     /// # Errors
     /// When the walk does not suit the model.

@@ -1,5 +1,5 @@
-//! The configuration of an architecture; together with the method it describes a model completely and travels in the
-//! weights file.
+//! The configuration of an architecture; together with the method it describes a model completely and travels
+//! in the weights file.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,8 @@ pub struct ModelConfig {
     pub embed_dim: usize,
     /// The number of channels of the sinusoidal time embedding; even and at least 4.
     pub time_dim: usize,
-    /// The factor on t before the sinusoidal embedding. Since t lies in [0, 1], most channels are nearly constant with
-    /// the factor 1 of the reference.
+    /// The factor on t before the sinusoidal embedding. Since t lies in [0, 1], most channels are nearly
+    /// constant with the factor 1 of the reference.
     pub time_scale: f64,
     /// The backbone, which turns an image into features.
     pub backbone: BackboneConfig,
@@ -56,7 +56,8 @@ pub enum LabelEncoderConfig {
     /// A linear layer and ReLU (figure 6; `nopropct_mnist.py`).
     #[default]
     Linear,
-    /// The residual encoder z + Linear(ReLU(Linear z)); it needs latents of width `embed_dim` (`noprop_simple.py`).
+    /// The residual encoder z + Linear(ReLU(Linear z)); it needs latents of width `embed_dim`
+    /// (`noprop_simple.py`).
     Residual,
     /// A convolutional network like that of figure 6, which reads z as an image; it needs latents of image size
     /// (prototype images).

@@ -13,11 +13,11 @@ pub enum Dropout {
     /// No dropout, for evaluation.
     #[default]
     Off,
-    /// The random generator of the device, which [`seeded`](crate::seeded) seeds. A GPU then needs no masks from the
-    /// host.
+    /// The random generator of the device, which [`seeded`](crate::seeded) seeds. A GPU then needs no masks
+    /// from the host.
     Device,
-    /// A stream of random numbers for each image. The masks of an image do not depend on the other images of the batch,
-    /// and threads share nothing.
+    /// A stream of random numbers for each image. The masks of an image do not depend on the other images of
+    /// the batch, and threads share nothing.
     Streams(Vec<NoiseSource>),
 }
 

@@ -47,8 +47,8 @@ pub enum EmbeddingInit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrototypeSource {
-    /// The pixels of the image of the class with the smallest median distance to the others; d is the size of an image
-    /// (paper).
+    /// The pixels of the image of the class with the smallest median distance to the others; d is the size of
+    /// an image (paper).
     #[default]
     Image,
     /// The features that the untrained backbone gives for the medoid of ten random images of the class
@@ -57,8 +57,8 @@ pub enum PrototypeSource {
 }
 
 impl ClassEmbeddingConfig {
-    /// The dimension d of a class embedding, in a model with `classes` classes, width `embed_dim` and images of shape
-    /// `input`.
+    /// The dimension d of a class embedding, in a model with `classes` classes, width `embed_dim` and images
+    /// of shape `input`.
     pub fn dim(&self, classes: usize, embed_dim: usize, input: [usize; 3]) -> usize {
         match self {
             Self::OneHot => classes,
@@ -81,8 +81,8 @@ impl ClassEmbeddingConfig {
         }
     }
 
-    /// The initial values of W_Embed, `[classes, dim]` row-major. Prototypes are zero until the trainer takes them from
-    /// the data.
+    /// The initial values of W_Embed, `[classes, dim]` row-major. Prototypes are zero until the trainer takes
+    /// them from the data.
     pub fn initial_values(&self, classes: usize, dim: usize, seed: u64) -> Vec<f32> {
         let mut noise = NoiseSource::new(seed, Purpose::Initialising, 0);
         match self {
@@ -99,7 +99,8 @@ impl ClassEmbeddingConfig {
         }
     }
 
-    /// The class embeddings with `values`, `[classes, d]` row-major. They are fixed if one-hot, learned otherwise.
+    /// The class embeddings with `values`, `[classes, d]` row-major. They are fixed if one-hot, learned
+    /// otherwise.
     pub fn init(&self, values: Vec<f32>, classes: usize, device: &Device) -> ClassEmbedding {
         let dim = values.len() / classes;
         let weight = Tensor::from_data(TensorData::new(values, [classes, dim]), device);
@@ -120,7 +121,8 @@ impl ClassEmbeddingConfig {
 pub struct Estimate {
     /// The class logits, `[b, m]`. For a flow they follow from the distance of û to each class embedding.
     pub logits: Tensor<2>,
-    /// The estimated class embedding û = softmax(logits)·W_Embed, `[b, d]`. For a flow it is z̃_1 = z + (1 − t) v.
+    /// The estimated class embedding û = softmax(logits)·W_Embed, `[b, d]`. For a flow it is z̃_1 = z + (1 −
+    /// t) v.
     pub u_hat: Tensor<2>,
 }
 
@@ -142,8 +144,9 @@ impl ClassEmbedding {
         weights.matmul(self.weight.val())
     }
 
-    /// The class logits `[b, m]` of points `z` `[b, d]` by distance: −‖z − u_y‖²/(2σ²) up to a constant of each row,
-    /// which is the radial p̂(y|z) of eq. 16 with equal priors. The nearest class embedding has the largest logit.
+    /// The class logits `[b, m]` of points `z` `[b, d]` by distance: −‖z − u_y‖²/(2σ²) up to a constant of
+    /// each row, which is the radial p̂(y|z) of eq. 16 with equal priors. The nearest class embedding has the
+    /// largest logit.
     pub fn nearness(&self, z: Tensor<2>) -> Tensor<2> {
         // The paper does not give σ. It changes the probabilities, but not which of them is largest.
         const SIGMA: f64 = 0.3;
@@ -183,8 +186,8 @@ fn identity(n: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The matrix `[rows, cols]` that Gram–Schmidt makes from `random` numbers: its rows are orthonormal if cols ≥ rows, its
-/// columns otherwise.
+/// The matrix `[rows, cols]` that Gram–Schmidt makes from `random` numbers: its rows are orthonormal if cols
+/// ≥ rows, its columns otherwise.
 fn orthogonal(rows: usize, cols: usize, random: Vec<f32>) -> Vec<f32> {
     let (count, length) = (rows.min(cols), rows.max(cols));
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);

@@ -96,27 +96,28 @@ impl NoProp {
         self.parts.loss(&self.class_embedding, batch)
     }
 
-    /// The gradients of the loss of `batch`, and the loss. They come from back-propagation of [`Self::loss`]; only those of
-    /// method "adjoint" come from solving the adjoint equation. The network must be on an autodiff device.
+    /// The gradients of the loss of `batch`, and the loss. They come from back-propagation of [`Self::loss`];
+    /// only those of method "adjoint" come from solving the adjoint equation. The network must be on an
+    /// autodiff device.
     #[cfg(feature = "train")]
     pub fn gradients(&self, batch: Batch) -> (GradientsParams, Loss) {
         self.parts.gradients(self, &self.class_embedding, batch)
     }
 
-    /// The features of normalised images `[b, c, h, w]`. They are computed once for each image and serve all steps of its
-    /// walks.
+    /// The features of normalised images `[b, c, h, w]`. They are computed once for each image and serve all
+    /// steps of its walks.
     pub fn features(&self, images: Tensor<4>) -> Features {
         self.network().features(images, &mut Dropout::Off)
     }
 
-    /// The features with the given output of the backbone, `[b, embed_dim]`, or of the backbones of all blocks side by
-    /// side, `[b, T·embed_dim]`.
+    /// The features with the given output of the backbone, `[b, embed_dim]`, or of the backbones of all
+    /// blocks side by side, `[b, T·embed_dim]`.
     pub fn prepare(&self, values: Tensor<2>) -> Features {
         self.network().prepare(values)
     }
 
-    /// The estimate of the network at latents `z` `[b, d]` and time `t` in [0, 1]. A network with blocks evaluates the
-    /// block of the step in which `t` lies.
+    /// The estimate of the network at latents `z` `[b, d]` and time `t` in [0, 1]. A network with blocks
+    /// evaluates the block of the step in which `t` lies.
     pub fn estimate(&self, features: &Features, z: Tensor<2>, t: f32) -> Estimate {
         let step = match self.network() {
             Network::Blocks(blocks) => ((t * blocks.len() as f32) as usize).min(blocks.len() - 1),
@@ -126,9 +127,10 @@ impl NoProp {
         self.estimate_at_step(features, z, step, t)
     }
 
-    /// The estimate of the network at latents `z` `[b, d]` at the beginning of step `step` (from 0) of a walk, at times
-    /// `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch). A network with blocks evaluates block `step` and
-    /// ignores `t`; one with a denoiser for all times evaluates it at `t` and ignores `step`.
+    /// The estimate of the network at latents `z` `[b, d]` at the beginning of step `step` (from 0) of a
+    /// walk, at times `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch). A network with blocks
+    /// evaluates block `step` and ignores `t`; one with a denoiser for all times evaluates it at `t` and
+    /// ignores `step`.
     pub fn estimate_at_step(
         &self,
         features: &Features,
@@ -140,8 +142,9 @@ impl NoProp {
         process.estimate(&self.class_embedding, features, z, step, t)
     }
 
-    /// The class probabilities `[T + 1, m]` of the estimates at the recorded `latents` `[T + 1, d]` of the walk `walk` of
-    /// one image. In a network with blocks no block follows z_1; there they are the probabilities of the readout.
+    /// The class probabilities `[T + 1, m]` of the estimates at the recorded `latents` `[T + 1, d]` of the
+    /// walk `walk` of one image. In a network with blocks no block follows z_1; there they are the
+    /// probabilities of the readout.
     pub fn beliefs(&self, features: &Features, latents: Tensor<2>, walk: &Walk) -> Tensor<2> {
         let states = latents.dims()[0];
         let row = |k: usize| latents.clone().narrow(0, k, 1);
@@ -165,8 +168,9 @@ impl NoProp {
         softmax(logits, 1)
     }
 
-    /// The velocity `[n, d]` of latents `z` `[n, d]` at time `t` in [0, 1], and the estimate there. The velocity is dz/dλ
-    /// of the probability-flow ODE for diffusion, dz/dt for a flow, and û − z for gated blocks.
+    /// The velocity `[n, d]` of latents `z` `[n, d]` at time `t` in [0, 1], and the estimate there. The
+    /// velocity is dz/dλ of the probability-flow ODE for diffusion, dz/dt for a flow, and û − z for gated
+    /// blocks.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: f32) -> (Tensor<2>, Estimate) {
         let estimate = self.estimate(features, z.clone(), t);
         let time = Tensor::full([1, 1], t, &z.device());
@@ -194,13 +198,14 @@ impl NoProp {
         self.parts.readout(&self.class_embedding, features, z_1)
     }
 
-    /// The initial latents z_0 `[count, d]` of the images `first .. first + count`, bit-identical on every device.
+    /// The initial latents z_0 `[count, d]` of the images `first .. first + count`, bit-identical on every
+    /// device.
     pub fn initial_latents(&self, walk: &Walk, first: usize, count: usize) -> Tensor<2> {
         walk.initial_latents(first, count, self.config.latent_dim(), &self.device())
     }
 
-    /// Walks the images with these features from their z_0 to z_1 `[b, d]`, without reading back from the device. `first`
-    /// is the index of the first image; the index of an image decides its noise.
+    /// Walks the images with these features from their z_0 to z_1 `[b, d]`, without reading back from the
+    /// device. `first` is the index of the first image; the index of an image decides its noise.
     ///
     /// # Errors
     /// When `walk` does not suit the method.
@@ -233,9 +238,9 @@ impl NoProp {
         self.context(features, walk, noise)?.run(z_0, observe)
     }
 
-    /// Walks from `z_0` `[b, d]` with the given noise of ancestral sampling, `[T, b, d]`; other samplers ignore it. With
-    /// the noise of [`crate::noise::ancestral_noise`] the walk equals that of [`Self::walk_from`]. After each step
-    /// k = 1 … T it calls `observe(k, z)`.
+    /// Walks from `z_0` `[b, d]` with the given noise of ancestral sampling, `[T, b, d]`; other samplers
+    /// ignore it. With the noise of [`crate::noise::ancestral_noise`] the walk equals that of
+    /// [`Self::walk_from`]. After each step k = 1 … T it calls `observe(k, z)`.
     ///
     /// # Errors
     /// When `walk` does not suit the method.
@@ -251,8 +256,8 @@ impl NoProp {
         self.context(features, walk, noise)?.run(z_0, observe)
     }
 
-    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latent of the previous image of the batch in
-    /// place of its own. If the result does not change, the denoiser ignores z.
+    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latent of the previous image of
+    /// the batch in place of its own. If the result does not change, the denoiser ignores z.
     ///
     /// # Errors
     /// When `walk` does not suit the method.

@@ -30,8 +30,8 @@ pub enum Network<'a> {
     Blocks(&'a [Block]),
 }
 
-/// The process that a network is trained to undo, with the part of the network that undoes it. The process decides how a
-/// walk goes from z_0 to z_1.
+/// The process that a network is trained to undo, with the part of the network that undoes it. The process
+/// decides how a walk goes from z_0 to z_1.
 #[derive(Debug, Clone, Copy)]
 pub enum Process<'a> {
     /// Diffusion in continuous time (NoProp-CT, and the reference).
@@ -76,13 +76,13 @@ pub struct FlowField<'a> {
     pub shared: &'a Shared,
     /// The class embeddings W_Embed.
     pub class_embedding: &'a ClassEmbedding,
-    /// Whether the denoiser gives the velocity itself, d numbers, rather than m weights of the class embeddings (the
-    /// “unrestricted weights” of the paper).
+    /// Whether the denoiser gives the velocity itself, d numbers, rather than m weights of the class
+    /// embeddings (the “unrestricted weights” of the paper).
     pub full_rank: bool,
 }
 
-/// The features of a batch of images: the contribution of each image to every step of its walk, computed once. In a
-/// network with T blocks the features of all blocks stand side by side.
+/// The features of a batch of images: the contribution of each image to every step of its walk, computed
+/// once. In a network with T blocks the features of all blocks stand side by side.
 #[derive(Debug, Clone)]
 pub struct Features {
     /// The output of the backbone, `[b, embed_dim]`; with blocks `[b, T·embed_dim]`.
@@ -139,8 +139,8 @@ impl Shared {
         }
     }
 
-    /// The output of the denoiser at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time common to the
-    /// batch): class logits `[b, m]`, or a velocity `[b, d]` of full rank.
+    /// The output of the denoiser at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time
+    /// common to the batch): class logits `[b, m]`, or a velocity `[b, d]` of full rank.
     pub fn output(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         self.denoiser.forward(features.fused.clone(), z, t)
     }
@@ -160,8 +160,8 @@ impl Network<'_> {
         }
     }
 
-    /// The features with the given output of the backbone, `[b, embed_dim]`, or of the backbones of all blocks side by
-    /// side, `[b, T·embed_dim]`.
+    /// The features with the given output of the backbone, `[b, embed_dim]`, or of the backbones of all
+    /// blocks side by side, `[b, T·embed_dim]`.
     pub fn prepare(self, values: Tensor<2>) -> Features {
         match self {
             Self::Shared(shared) => shared.prepare(values),
@@ -180,8 +180,9 @@ impl Network<'_> {
 }
 
 impl FlowField<'_> {
-    /// The velocity v(z, x, t) `[b, d]` at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time common to
-    /// the batch). It is the output of the denoiser if that has full rank, output·W_Embed otherwise.
+    /// The velocity v(z, x, t) `[b, d]` at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one
+    /// time common to the batch). It is the output of the denoiser if that has full rank, output·W_Embed
+    /// otherwise.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let output = self.shared.output(features, z, t);
         match self.full_rank {
@@ -211,9 +212,9 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// The estimate of the network at latents `z` `[b, d]` at the beginning of step `step` (from 0) of a walk, at times
-    /// `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch). Blocks are chosen by `step` and ignore `t`; a denoiser
-    /// for all times is evaluated at `t` and ignores `step`.
+    /// The estimate of the network at latents `z` `[b, d]` at the beginning of step `step` (from 0) of a
+    /// walk, at times `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch). Blocks are chosen by
+    /// `step` and ignore `t`; a denoiser for all times is evaluated at `t` and ignores `step`.
     pub fn estimate(
         self,
         class_embedding: &ClassEmbedding,
@@ -241,9 +242,9 @@ impl<'a> Process<'a> {
     }
 }
 
-/// An output head with initial logits z·u_y. They are proportional to those of the Bayes-optimal head for q(z_1|y) with
-/// class embeddings of equal norm, √ᾱ(1)/(1−ᾱ(1)) z·u_y, so training only has to find the scale. From random weights it
-/// would first have to find which direction belongs to which class.
+/// An output head with initial logits z·u_y. They are proportional to those of the Bayes-optimal head for
+/// q(z_1|y) with class embeddings of equal norm, √ᾱ(1)/(1−ᾱ(1)) z·u_y, so training only has to find the
+/// scale. From random weights it would first have to find which direction belongs to which class.
 pub(crate) fn inner_product_head(embeddings: &[f32], classes: usize, device: &Device) -> Linear {
     let d = embeddings.len() / classes;
     let transposed: Vec<f32> = (0..d * classes)

@@ -1,5 +1,5 @@
-//! Random numbers: seeded noise that is bit-identical on every device and in the page, and the seeding of the generator
-//! that burn keeps for each device.
+//! Random numbers: seeded noise that is bit-identical on every device and in the page, and the seeding of the
+//! generator that burn keeps for each device.
 //!
 //! A counter-based generator (ChaCha8) is keyed by the seed and a purpose, and its stream is
 //! chosen by a counter: the index of an image, or of a training step. Any draw can be made
@@ -81,7 +81,8 @@ impl NoiseSource {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
-    /// Draws a mask of dropout: `n` values that are 0 with probability `p` (rounded to 2⁻¹⁶) and 1/(1 − p) otherwise.
+    /// Draws a mask of dropout: `n` values that are 0 with probability `p` (rounded to 2⁻¹⁶) and 1/(1 − p)
+    /// otherwise.
     pub fn mask(&mut self, n: usize, p: f64) -> Vec<f32> {
         let mut bytes = vec![0; 2 * n];
         self.rng.fill_bytes(&mut bytes);
@@ -157,9 +158,9 @@ pub(crate) fn ancestral_streams(seed: u64, first: usize, count: usize) -> Vec<No
 /// The lock that lets one thread at a time use the generator of a device.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Runs `draw` while the random generator of `device` is seeded by `seed`, and returns its result. A process has one
-/// generator for each device, so calls from several threads run one after the other. Initial weights and the dropout of
-/// a GPU come from this generator; all other noise comes from a [`NoiseSource`].
+/// Runs `draw` while the random generator of `device` is seeded by `seed`, and returns its result. A process
+/// has one generator for each device, so calls from several threads run one after the other. Initial weights
+/// and the dropout of a GPU come from this generator; all other noise comes from a [`NoiseSource`].
 ///
 /// `draw` must not call `seeded` again: it would wait for itself.
 pub fn seeded<T>(device: &Device, seed: u64, draw: impl FnOnce() -> T) -> T {
@@ -169,8 +170,8 @@ pub fn seeded<T>(device: &Device, seed: u64, draw: impl FnOnce() -> T) -> T {
     draw()
 }
 
-/// A module whose initial weights depend on `seed` alone. They are drawn at once, in the order of the parameters; burn
-/// by itself draws a parameter when it is first used.
+/// A module whose initial weights depend on `seed` alone. They are drawn at once, in the order of the
+/// parameters; burn by itself draws a parameter when it is first used.
 pub(crate) fn initialised<M: Module>(device: &Device, seed: u64, new: impl FnOnce() -> M) -> M {
     seeded(device, seed, || {
         let module = new();

@@ -14,8 +14,8 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// The mean and the standard deviation of `pixels`: one or more images of `shape` (channels, height, width), one after
-    /// the other.
+    /// The mean and the standard deviation of `pixels`: one or more images of `shape` (channels, height,
+    /// width), one after the other.
     pub fn of(pixels: &[u8], shape: [usize; 3]) -> Self {
         let [channels, height, width] = shape;
         let (mut sums, mut squares) = (vec![0_u64; channels], vec![0_u64; channels]);
@@ -44,12 +44,13 @@ impl Normalization {
         self.mean.len()
     }
 
-    /// Checks that this normalisation fits a model whose images have `channels` channels. The error says what is wrong.
+    /// Checks that this normalisation fits a model whose images have `channels` channels. The error says what
+    /// is wrong.
     pub(crate) fn check(&self, channels: usize) -> Result<(), String> {
         let (mean, std) = (self.mean.len(), self.std.len());
         if mean != std || (mean != 1 && mean != channels) {
             return Err(format!(
-                "it has means of {mean} and standard deviations of {std} channels, and the model has {channels} channels"
+                "it normalises {mean} and {std} channels (by mean and by std), and the model has {channels} channels"
             ));
         }
         let is_number = |value: &f32| value.is_finite();

@@ -1,5 +1,5 @@
-//! The convolutional network of the paper (figure 6). It has no BatchNorm of its own; a block of NoProp-DT adds one
-//! behind it.
+//! The convolutional network of the paper (figure 6). It has no BatchNorm of its own; a block of NoProp-DT
+//! adds one behind it.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};

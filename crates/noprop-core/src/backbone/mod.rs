@@ -1,5 +1,5 @@
-//! The backbones: networks from images to features. A backbone is the only expensive part of a model. It depends neither
-//! on z nor on t, so it is evaluated once for each image.
+//! The backbones: networks from images to features. A backbone is the only expensive part of a model. It
+//! depends neither on z nor on t, so it is evaluated once for each image.
 //!
 //! A new backbone is one file in this folder and one variant in each of the two enums [`BackboneConfig`] and
 //! [`Backbone`].
@@ -41,8 +41,8 @@ impl BackboneConfig {
         }
     }
 
-    /// A lower bound of the number of parameters. It is computed in f64, since the settings may come from an unchecked
-    /// file and be absurdly large.
+    /// A lower bound of the number of parameters. It is computed in f64, since the settings may come from an
+    /// unchecked file and be absurdly large.
     pub(crate) fn least_parameters(&self, input: [usize; 3], embed_dim: usize) -> f64 {
         let (input, embed_dim) = (input.map(|n| n as f64), embed_dim as f64);
         match self {
@@ -87,8 +87,8 @@ impl Backbone {
         }
     }
 
-    /// The features `[b, embed_dim]` before the last ReLU, if the backbone ends in one. A block of NoProp-DT applies its
-    /// BatchNorm to them.
+    /// The features `[b, embed_dim]` before the last ReLU, if the backbone ends in one. A block of NoProp-DT
+    /// applies its BatchNorm to them.
     pub fn project(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         match self {
             Self::Resnet(network) => network.forward(images),

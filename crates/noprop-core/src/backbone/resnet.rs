@@ -1,5 +1,5 @@
-//! The residual network ResNet (He et al. 2015, arXiv:1512.03385) in torchvision's layout: its modules have torchvision's
-//! names, so weights can be exchanged in both directions.
+//! The residual network ResNet (He et al. 2015, arXiv:1512.03385) in torchvision's layout: its modules have
+//! torchvision's names, so weights can be exchanged in both directions.
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -19,7 +19,8 @@ pub struct ResNetConfig {
     pub depth: Depth,
     /// The first layers, before the residual blocks.
     pub stem: Stem,
-    /// The number of channels of the first stage, 64 in the original. The four stages have 1, 2, 4 and 8 times as many.
+    /// The number of channels of the first stage, 64 in the original. The four stages have 1, 2, 4 and 8
+    /// times as many.
     pub width: usize,
 }
 
@@ -231,8 +232,8 @@ impl BasicBlock {
     }
 }
 
-/// Convolutions 1×1, 3×3 and 1×1, the last one four times as wide, and a shortcut. The 3×3 convolution has the stride,
-/// as in torchvision ("ResNet v1.5").
+/// Convolutions 1×1, 3×3 and 1×1, the last one four times as wide, and a shortcut. The 3×3 convolution has
+/// the stride, as in torchvision ("ResNet v1.5").
 #[derive(Module, Debug)]
 struct Bottleneck {
     conv1: Conv2d,

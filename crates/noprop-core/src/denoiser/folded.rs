@@ -17,8 +17,8 @@ use burn::tensor::Tensor;
 
 use super::{Denoiser, LabelEncoder};
 
-/// The matrices of one evaluation. In their shapes d is the dimension of z, e = `embed_dim`, h₁ and h₂ are the widths of
-/// the hidden layers, and m is the number of classes.
+/// The matrices of one evaluation. In their shapes d is the dimension of z, e = `embed_dim`, h₁ and h₂ are
+/// the widths of the hidden layers, and m is the number of classes.
 #[derive(Debug, Clone)]
 pub struct FoldedDenoiser {
     /// The weight of the first layer on z, `[d, e]`.
@@ -42,8 +42,8 @@ pub struct FoldedDenoiser {
 }
 
 impl Denoiser {
-    /// The denoiser as matrices; `None` if it encodes z by convolutions (`label_encoder` "image"). The denoiser must be off
-    /// the autodiff device.
+    /// The denoiser as matrices; `None` if it encodes z by convolutions (`label_encoder` "image"). The
+    /// denoiser must be off the autodiff device.
     pub fn folded(&self) -> Option<FoldedDenoiser> {
         let width = self.time_encoder.linear.weight.dims()[1];
         let into_first = self.head.weight_rows(width, width);
@@ -78,8 +78,8 @@ impl Denoiser {
         })
     }
 
-    /// The part `[n, h₁]` of the first hidden layer of [`Denoiser::folded`] that depends on the time only, at times `t`
-    /// `[n, 1]`.
+    /// The part `[n, h₁]` of the first hidden layer of [`Denoiser::folded`] that depends on the time only, at
+    /// times `t` `[n, 1]`.
     pub fn time_share(&self, t: Tensor<2>) -> Tensor<2> {
         let width = self.time_encoder.linear.weight.dims()[1];
         let encoded = self.time_encoder.forward(t);

@@ -4,9 +4,9 @@
 //! h = W·[features, encode(z_t), encode(t)] + b  →  ReLU  →  linear  →  ReLU  →  linear  →  logits
 //! ```
 //!
-//! The first layer is a sum of three products. The product with the features does not change along a walk, so it is
-//! computed once for each image ([`Denoiser::fuse_features`]); the product with the encoding of the time is computed once
-//! in each step for the whole batch.
+//! The first layer is a sum of three products. The product with the features does not change along a walk, so
+//! it is computed once for each image ([`Denoiser::fuse_features`]); the product with the encoding of the
+//! time is computed once in each step for the whole batch.
 
 mod folded;
 
@@ -47,8 +47,9 @@ impl Denoiser {
         self.head.fuse_features(features)
     }
 
-    /// The class logits `[b, m]`, or the velocity `[b, d]` of full rank, from the features' share `fused` `[b, hidden]`,
-    /// latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch).
+    /// The class logits `[b, m]`, or the velocity `[b, d]` of full rank, from the features' share `fused`
+    /// `[b, hidden]`, latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time common to the
+    /// batch).
     pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let label = self.label_encoder.forward(z);
         let time = self.time_encoder.forward(t);
@@ -125,8 +126,8 @@ pub fn sinusoidal_embedding(t: Tensor<2>, dim: usize) -> Tensor<2> {
     Tensor::cat(vec![angles.clone().sin(), angles.cos()], 1)
 }
 
-/// The head of a denoiser or block: linear → ReLU → linear → ReLU → linear on the encodings side by side, with BatchNorm
-/// after the first two linear layers if the configuration asks for it.
+/// The head of a denoiser or block: linear → ReLU → linear → ReLU → linear on the encodings side by side,
+/// with BatchNorm after the first two linear layers if the configuration asks for it.
 #[derive(Module, Debug)]
 pub(crate) struct Head {
     fc1: Linear,
@@ -191,8 +192,9 @@ fn normalise(norm: &Option<BatchNorm>, x: Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// The encoder of latents that are images (figure 6 with d = image size): a convolutional network like that of the paper
-/// for the image, latents `[b, c·h·w]` → encodings `[b, embed_dim]`. It has no dropout: z itself is noisy in every step.
+/// The encoder of latents that are images (figure 6 with d = image size): a convolutional network like that
+/// of the paper for the image, latents `[b, c·h·w]` → encodings `[b, embed_dim]`. It has no dropout: z itself
+/// is noisy in every step.
 #[derive(Module, Debug)]
 pub(crate) struct LatentImage {
     cnn: Cnn,

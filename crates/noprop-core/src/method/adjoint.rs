@@ -1,13 +1,14 @@
-//! Method "adjoint", a baseline of the paper (§4): a neural ODE dz/dt = v_θ(z, x, t) with a linear classifier on z(1),
-//! trained by the adjoint sensitivity method (Chen et al. 2018, arXiv:1806.07366). L is the cross-entropy.
+//! Method "adjoint", a baseline of the paper (§4): a neural ODE dz/dt = v_θ(z, x, t) with a linear classifier
+//! on z(1), trained by the adjoint sensitivity method (Chen et al. 2018, arXiv:1806.07366). L is the
+//! cross-entropy.
 //!
 //! ```text
 //! a(1) = ∂L/∂z(1),   da/dt = −(∂v/∂z)ᵀ a,   dL/dθ = ∫ (∂v/∂θ)ᵀ a dt
 //! ```
 //!
-//! Euler's method solves z forwards without a graph, then z and a together backwards with one vector–Jacobian product in
-//! each step, so memory does not grow with T. The backbone is outside the ODE: the gradients that the steps give for its
-//! features are summed and back-propagated through it once.
+//! Euler's method solves z forwards without a graph, then z and a together backwards with one vector–Jacobian
+//! product in each step, so memory does not grow with T. The backbone is outside the ODE: the gradients that
+//! the steps give for its features are summed and back-propagated through it once.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -32,7 +33,8 @@ pub struct Adjoint {
     /// The number of Euler steps from t = 0 to 1; 1000 in the paper.
     #[serde(default = "thousand")]
     pub steps: usize,
-    /// Whether the last layer gives the velocity itself, d numbers, rather than m weights of the class embeddings.
+    /// Whether the last layer gives the velocity itself, d numbers, rather than m weights of the class
+    /// embeddings.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub full_rank: bool,
 }
@@ -106,8 +108,8 @@ impl AdjointParts {
         }
     }
 
-    /// The loss with a graph through all steps of the solver. Training uses `gradients` instead, which needs no such
-    /// graph.
+    /// The loss with a graph through all steps of the solver. Training uses `gradients` instead, which needs
+    /// no such graph.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let mut dropout = batch.dropout;
         let features = self.network.features(batch.images, &mut dropout);
@@ -115,8 +117,9 @@ impl AdjointParts {
         Loss::cross_entropy_alone(cross_entropy(self.output_head.forward(z), batch.labels))
     }
 
-    /// The gradients of the loss of `batch` with respect to all parameters of `model`, and the loss. These are the
-    /// parts of `model`, and `class_embedding` is its W_Embed. The adjoint equation is solved backwards in time.
+    /// The gradients of the loss of `batch` with respect to all parameters of `model`, and the loss. These
+    /// are the parts of `model`, and `class_embedding` is its W_Embed. The adjoint equation is solved
+    /// backwards in time.
     #[cfg(feature = "train")]
     pub(super) fn gradients<M: Module>(
         &self,
@@ -183,7 +186,8 @@ impl AdjointParts {
         z
     }
 
-    /// The velocity v_θ `[b, d]` at latents `z` `[b, d]` and time `t`, with the features' share `fused` `[b, hidden]`.
+    /// The velocity v_θ `[b, d]` at latents `z` `[b, d]` and time `t`, with the features' share `fused`
+    /// `[b, hidden]`.
     pub(super) fn velocity(
         &self,
         class_embedding: &ClassEmbedding,

@@ -1,5 +1,5 @@
-//! Method "backprop", a baseline of the paper (§4): the blocks of NoProp-DT in a row, with one cross-entropy at the end
-//! that is back-propagated through all of them:
+//! Method "backprop", a baseline of the paper (§4): the blocks of NoProp-DT in a row, with one cross-entropy
+//! at the end that is back-propagated through all of them:
 //!
 //! z_0 ~ N(0, I), z_t = (1 − α_t) z_{t−1} + α_t û_{θ_t}(z_{t−1}, x), L = −log p̂_out(y|z_T).
 

@@ -18,16 +18,16 @@ pub struct Batch {
     pub draws: Draws,
     /// The source of the masks of dropout.
     pub dropout: Dropout,
-    /// The index of the block of NoProp-DT to train, counted from 0; with `None` only the output head is trained. Other
-    /// methods ignore it.
+    /// The index of the block of NoProp-DT to train, counted from 0; with `None` only the output head is
+    /// trained. Other methods ignore it.
     pub block: Option<usize>,
 }
 
 /// The random numbers of a batch. They are drawn on the host, so they do not depend on the device.
 #[derive(Debug, Clone)]
 pub struct Draws {
-    /// The times t in [0, 1], `[b, 1]`. With [`TimeSampling::Importance`] they are instead the fractions of the way from
-    /// λ(0) to λ(1).
+    /// The times t in [0, 1], `[b, 1]`. With [`TimeSampling::Importance`] they are instead the fractions of
+    /// the way from λ(0) to λ(1).
     pub t: Tensor<2>,
     /// The noise ε of z_t (of z_{t−1} in NoProp-DT), `[b, d]`. For flows and the baselines it is z_0.
     pub noise: Tensor<2>,
@@ -45,8 +45,8 @@ pub struct HostDraws {
 }
 
 impl HostDraws {
-    /// Draws the random numbers of a batch of `count` images with latents of dimension `dim`; `times` is the distribution
-    /// of the times.
+    /// Draws the random numbers of a batch of `count` images with latents of dimension `dim`; `times` is the
+    /// distribution of the times.
     pub fn new(source: &mut NoiseSource, count: usize, dim: usize, times: TimeSampling) -> Self {
         Self {
             t: times.spread(source.uniform(count)),
@@ -83,8 +83,8 @@ pub struct Loss {
     pub ce: Tensor<1>,
     /// The divergence KL(q(z_0|y) ‖ N(0, I)); zero in flow matching and the baselines.
     pub kl: Tensor<1>,
-    /// The denoising term: ½ η SNR′(t) ‖û − u_y‖² in continuous time, ½ η T (SNR(t) − SNR(t−1)) ‖û − u_y‖² in NoProp-DT,
-    /// ‖v − (u_y − z_0)‖² in flow matching, zero in the baselines.
+    /// The denoising term: ½ η SNR′(t) ‖û − u_y‖² in continuous time, ½ η T (SNR(t) − SNR(t−1)) ‖û − u_y‖² in
+    /// NoProp-DT, ‖v − (u_y − z_0)‖² in flow matching, zero in the baselines.
     pub denoise: Tensor<1>,
 }
 
@@ -121,12 +121,12 @@ pub enum TimeSampling {
     /// Times are independent and uniform in [0, 1], as in the paper.
     #[default]
     Uniform,
-    /// Of b times one is uniform in each of b equal parts of [0, 1].
+    /// One of b times is uniform in each of b equal parts of [0, 1].
     Stratified,
     /// Times come in pairs t and 1 − t.
     Antithetic,
-    /// Times are such that λ(t) = log SNR(t) is uniform. The denoising term of each image is divided by the probability
-    /// density of its t.
+    /// Times are such that λ(t) = log SNR(t) is uniform. The denoising term of each image is divided by the
+    /// probability density of its t.
     Importance,
 }
 
@@ -136,8 +136,8 @@ impl TimeSampling {
         *self == Self::Uniform
     }
 
-    /// The times of a batch made from independent `uniform` numbers in [0, 1). Images are in random order in a batch, so
-    /// the time of each image is still uniform.
+    /// The times of a batch made from independent `uniform` numbers in [0, 1). Images are in random order in
+    /// a batch, so the time of each image is still uniform.
     pub(super) fn spread(self, uniform: Vec<f32>) -> Vec<f32> {
         let n = uniform.len();
         match self {

@@ -23,9 +23,9 @@ pub struct Ct {
     /// The weight η of the denoising term; 1 in the paper.
     #[serde(default = "one")]
     pub eta: f64,
-    /// The limit of the weight SNR′(t) in the denoising term; the paper has none. Without a limit the times near t = 1,
-    /// where z_t reveals the label, outweigh the early times, where the image matters, by orders of magnitude (compare
-    /// Min-SNR, arXiv:2303.09556).
+    /// The limit of the weight SNR′(t) in the denoising term; the paper has none. Without a limit the times
+    /// near t = 1, where z_t reveals the label, outweigh the early times, where the image matters, by orders
+    /// of magnitude (compare Min-SNR, arXiv:2303.09556).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_weight: Option<f64>,
     /// The distribution of the times of a batch.

@@ -3,8 +3,8 @@
 //! L_t = −log p̂_out(y|z_T) + KL(q(z_0|y) ‖ N(0,I)) + (T/2) η (SNR(t) − SNR(t−1)) ‖û_{θ_t}(z_{t−1}, x) − u_y‖²,
 //! z_T ~ q(z_T|y), z_{t−1} ~ q(z_{t−1}|y). ‖·‖² sums over the d coordinates.
 //!
-//! Since z_{t−1} is drawn from q(z_{t−1}|y) and not computed by the blocks before t, the loss of a block has no gradient
-//! in other blocks.
+//! Since z_{t−1} is drawn from q(z_{t−1}|y) and not computed by the blocks before t, the loss of a block has
+//! no gradient in other blocks.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -60,8 +60,8 @@ pub enum BlockReadout {
     /// The logits of the output head, a linear layer on z_T.
     #[default]
     Linear,
-    /// The distances of a point ỹ to the class embeddings: p̂(y|z) ∝ exp(−‖ỹ − u_y‖²/(2σ²)), where ỹ is the mean of the
-    /// class embeddings under the probabilities of the output head (eq. 14–16).
+    /// The distances of a point ỹ to the class embeddings: p̂(y|z) ∝ exp(−‖ỹ − u_y‖²/(2σ²)), where ỹ is the
+    /// mean of the class embeddings under the probabilities of the output head (eq. 14–16).
     Posterior,
 }
 
@@ -122,9 +122,9 @@ impl DtParts {
         readout.logits(&self.output_head, class_embedding, z)
     }
 
-    /// The loss of eq. 8 for `batch` and its block. If the batch names no block, the denoising term is zero, and only the
-    /// output head is trained. A process that trains some of the blocks needs this: it takes every step of the output
-    /// head, so that the heads of all processes come out equal.
+    /// The loss of eq. 8 for `batch` and its block. If the batch names no block, the denoising term is zero,
+    /// and only the output head is trained. A process that trains some of the blocks needs this: it takes
+    /// every step of the output head, so that the heads of all processes come out equal.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let Batch {
             images,
@@ -157,7 +157,8 @@ impl DtParts {
         Loss::new(ce, kl, denoise)
     }
 
-    /// The latents z_k ~ q(z_k|y) = N(√ᾱ_k u_y, (1 − ᾱ_k) I), `[b, d]` (eq. 5), from `u_y` and standard normal `noise`.
+    /// The latents z_k ~ q(z_k|y) = N(√ᾱ_k u_y, (1 − ᾱ_k) I), `[b, d]` (eq. 5), from `u_y` and standard
+    /// normal `noise`.
     fn draw(&self, k: usize, u_y: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         let (signal, variance) = self.schedule.shares(k);
         u_y.mul_scalar(libm::sqrt(signal)) + noise.mul_scalar(libm::sqrt(variance))
@@ -214,7 +215,7 @@ mod tests {
         }
     }
 
-    /// All terms in f64 on the host, from what the network says. On the autodiff device, so that
+    /// All terms in f64 on the host, from the output of the network. On the autodiff device, so that
     /// BatchNorm normalises by the batch, as in training.
     #[test]
     fn terms_are_those_of_equation_8() {

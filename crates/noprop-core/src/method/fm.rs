@@ -3,8 +3,8 @@
 //! L = ‖v_θ(z_t, x, t) − (u_y − z_0)‖² − log p̂_out(y | z̃_1),
 //! z_t ~ N(t u_y + (1−t) z_0, σ² I),  z̃_1 = z_t + (1−t) v_θ,  t ~ U[0,1], z_0 ~ N(0, I).
 //!
-//! The second term, the anchor, keeps learned class embeddings from collapsing to one point. Fixed embeddings cannot
-//! collapse, so they need neither anchor nor output head. ‖·‖² sums over the d coordinates.
+//! The second term, the anchor, keeps learned class embeddings from collapsing to one point. Fixed embeddings
+//! cannot collapse, so they need neither anchor nor output head. ‖·‖² sums over the d coordinates.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -23,15 +23,17 @@ use crate::schedule::FlowPath;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fm {
-    /// The standard deviation σ around the straight path. The paper does not give it; 0 is conditional optimal transport.
+    /// The standard deviation σ around the straight path. The paper does not give it; 0 is conditional
+    /// optimal transport.
     #[serde(default)]
     pub sigma: f64,
-    /// The weight of the cross-entropy at z̃_1, which is used if the class embeddings are learned; 1 in the paper.
+    /// The weight of the cross-entropy at z̃_1, which is used if the class embeddings are learned; 1 in the
+    /// paper.
     #[serde(default = "one")]
     pub anchor: f64,
-    /// Whether the last layer gives the velocity itself, d numbers. If false, as in the paper, it gives m weights of the
-    /// class embeddings. Such velocities lie in the span of the class embeddings, at most m dimensions, and the part of
-    /// z_0 outside of that span stays as it is.
+    /// Whether the last layer gives the velocity itself, d numbers. If false, as in the paper, it gives m
+    /// weights of the class embeddings. Such velocities lie in the span of the class embeddings, at most m
+    /// dimensions, and the part of z_0 outside of that span stays as it is.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub full_rank: bool,
 }
@@ -161,7 +163,7 @@ mod tests {
         }
     }
 
-    /// Both terms in f64 on the host, from what the network says.
+    /// Both terms in f64 on the host, from the output of the network.
     #[test]
     fn terms_are_those_of_algorithm_3() {
         for full_rank in [false, true] {

@@ -1,6 +1,6 @@
-//! The methods. A [`Method`] is one value that decides the loss, the noise process, the readout and the default walk, so
-//! that a recipe cannot combine them inconsistently. Each method is one file with its settings, the parts that its network
-//! needs, and its loss.
+//! The methods. A [`Method`] is one value that decides the loss, the noise process, the readout and the
+//! default walk, so that a recipe cannot combine them inconsistently. Each method is one file with its
+//! settings, the parts that its network needs, and its loss.
 //!
 //! | method | file | paper |
 //! |---|---|---|
@@ -106,7 +106,8 @@ impl Method {
         }
     }
 
-    /// The number of blocks, if the network has a block for each step; it then walks in that number of steps only.
+    /// The number of blocks, if the network has a block for each step; it then walks in that number of steps
+    /// only.
     pub fn blocks(&self) -> Option<usize> {
         match self {
             Self::Dt(dt) => Some(dt.steps),
@@ -115,7 +116,8 @@ impl Method {
         }
     }
 
-    /// The number of blocks, if each block is trained by a loss of its own; `None` if one loss reaches the whole network.
+    /// The number of blocks, if each block is trained by a loss of its own; `None` if one loss reaches the
+    /// whole network.
     pub fn independent_blocks(&self) -> Option<usize> {
         match self {
             Self::Dt(dt) => Some(dt.steps),
@@ -139,8 +141,8 @@ impl Method {
     /// Checks that `walk` suits the method.
     ///
     /// # Errors
-    /// When the sampler does not serve the process of the method, T is not the number of blocks, or a value is out of
-    /// range.
+    /// When the sampler does not serve the process of the method, T is not the number of blocks, or a value
+    /// is out of range.
     pub fn check_walk(&self, walk: &Walk) -> Result<(), WalkError> {
         walk.check(self.name(), self.process(), self.blocks())
     }
@@ -254,8 +256,8 @@ impl Parts {
         }
     }
 
-    /// The gradients of the loss of `batch` with respect to all parameters of `model`, whose parts these are, and the
-    /// loss.
+    /// The gradients of the loss of `batch` with respect to all parameters of `model`, whose parts these are,
+    /// and the loss.
     #[cfg(feature = "train")]
     pub(crate) fn gradients<M: Module>(
         &self,

@@ -5,8 +5,9 @@
 //! * KL = ½ ‖u‖², where the closed form has ½[ᾱ₀(‖u‖² − d) − d ln(1−ᾱ₀)];
 //! * the cross-entropy is of the whole denoiser at (x, z_1, t = 1), not of a head on z_1.
 //!
-//! One difference from the reference remains: it runs the backbone twice on each batch. Running it once, as here, gives
-//! equal outputs and gradients, but the running averages of BatchNorm move once in each step rather than twice.
+//! One difference from the reference remains: it runs the backbone twice on each batch. Running it once, as
+//! here, gives equal outputs and gradients, but the running averages of BatchNorm move once in each step
+//! rather than twice.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -1,5 +1,5 @@
-//! Ancestral sampling, the generative process of the paper (eq. 3): z_t = a_t û + b_t z_{t−1} + √c_t ε with ε ~ N(0, I).
-//! The posterior coefficients of eq. 7 are, with α = ᾱ_{t−1}/ᾱ_t:
+//! Ancestral sampling, the generative process of the paper (eq. 3): z_t = a_t û + b_t z_{t−1} + √c_t ε with ε
+//! ~ N(0, I). The posterior coefficients of eq. 7 are, with α = ᾱ_{t−1}/ᾱ_t:
 //!
 //! a = √ᾱ_t (1−α)/(1−ᾱ_{t−1}),  b = √α (1−ᾱ_t)/(1−ᾱ_{t−1}),  c = (1−ᾱ_t)(1−α)/(1−ᾱ_{t−1}).
 
@@ -52,8 +52,8 @@ pub(super) struct Posterior {
 }
 
 impl Posterior {
-    /// The coefficients of the step between the times `from` and `to` of a process. They use 1 − ᾱ as the process gives
-    /// it, so that no digits cancel near ᾱ = 1.
+    /// The coefficients of the step between the times `from` and `to` of a process. They use 1 − ᾱ as the
+    /// process gives it, so that no digits cancel near ᾱ = 1.
     pub(super) fn new(from: &SchedulePoint, to: &SchedulePoint) -> Self {
         let (sigma_from, sigma_to) = (from.sigma_squared.clone(), to.sigma_squared.clone());
         // 1 − α = 1 − ᾱ_from/ᾱ_to = (σ²_from − σ²_to)/ᾱ_to.

@@ -39,7 +39,8 @@ impl StepNoise {
     }
 }
 
-/// The context of a walk of a batch: the network with its process, the features, the times t_0 … t_T and the noise.
+/// The context of a walk of a batch: the network with its process, the features, the times t_0 … t_T and the
+/// noise.
 pub struct WalkContext<'a> {
     walk: Walk,
     process: Process<'a>,
@@ -117,14 +118,14 @@ impl<'a> WalkContext<'a> {
         self.noise.clone()
     }
 
-    /// The estimate û `[b, d]` at latents `z` `[b, d]` at the beginning of step `k`, from block k of a network with blocks
-    /// or from the denoiser at t_k.
+    /// The estimate û `[b, d]` at latents `z` `[b, d]` at the beginning of step `k`, from block k of a
+    /// network with blocks or from the denoiser at t_k.
     pub fn u_hat(&self, k: usize, z: Tensor<2>) -> Tensor<2> {
         self.u_hat_at(k, z, self.times.clone().narrow(0, k, 1))
     }
 
-    /// The estimate û `[b, d]` at latents `z` `[b, d]` and time `t` `[1, 1]`, from block `k` of a network with blocks or from
-    /// the denoiser at `t`.
+    /// The estimate û `[b, d]` at latents `z` `[b, d]` and time `t` `[1, 1]`, from block `k` of a network
+    /// with blocks or from the denoiser at `t`.
     pub fn u_hat_at(&self, k: usize, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let z = self.seen(z);
         let estimate = self
@@ -142,8 +143,8 @@ impl<'a> WalkContext<'a> {
         }
     }
 
-    /// The process at t_0 … t_T, with every field `[T + 1, 1]`, and the ordinary differential equation that leads from z_0
-    /// to z_1; `None` for processes with blocks.
+    /// The process at t_0 … t_T, with every field `[T + 1, 1]`, and the ordinary differential equation that
+    /// leads from z_0 to z_1; `None` for processes with blocks.
     pub fn ode(&'a self) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
         let times = self.times.clone();
         match self.process {
@@ -159,7 +160,8 @@ impl<'a> WalkContext<'a> {
         }
     }
 
-    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless the walk swaps them.
+    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless the walk
+    /// swaps them.
     pub fn seen(&self, z: Tensor<2>) -> Tensor<2> {
         let count = z.dims()[0];
         if !self.is_swapped || count < 2 {

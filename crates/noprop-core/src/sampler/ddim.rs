@@ -2,8 +2,8 @@
 //!
 //! z_s = √ᾱ_s û + √((1−ᾱ_s)/(1−ᾱ_t)) (z_t − √ᾱ_t û),
 //!
-//! the solution of the probability-flow ODE dz/dλ = ½[√ᾱ û − ᾱ z] with û held constant. It is stable for steps of any
-//! length.
+//! the solution of the probability-flow ODE dz/dλ = ½[√ᾱ û − ᾱ z] with û held constant. It is stable for
+//! steps of any length.
 
 use burn::tensor::Tensor;
 

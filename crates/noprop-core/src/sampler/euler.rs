@@ -1,5 +1,5 @@
-//! Euler's method on the ODE of the process: first order, one evaluation of the denoiser in each step. For a flow, T = 1
-//! is the one-step prediction z_0 + v(z_0, x, 0).
+//! Euler's method on the ODE of the process: first order, one evaluation of the denoiser in each step. For a
+//! flow, T = 1 is the one-step prediction z_0 + v(z_0, x, 0).
 
 use burn::tensor::Tensor;
 

@@ -1,5 +1,5 @@
-//! The sampler of networks that are trained by back-propagation through their blocks: z_t = (1 − α_t) z_{t−1} + α_t û,
-//! with the learned [`Gates`] α_t.
+//! The sampler of networks that are trained by back-propagation through their blocks: z_t = (1 − α_t) z_{t−1}
+//! + α_t û, with the learned [`Gates`] α_t.
 
 use burn::tensor::Tensor;
 

@@ -1,9 +1,9 @@
 //! The walk from z_0 at t = 0 to z_1 at t = 1 in T steps.
 //!
-//! A [`Walk`] is a sampler, a number of steps and a seed; [`NoProp::walk`](crate::NoProp::walk) makes it. A [`Sampler`] is
-//! the rule of one step. To add a sampler, write one file with a `pub const` of
-//! type [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts,
-//! the protocol and the page read that table.
+//! A [`Walk`] is a sampler, a number of steps and a seed; [`NoProp::walk`](crate::NoProp::walk) makes it. A
+//! [`Sampler`] is the rule of one step. To add a sampler, write one file with a `pub const` of type
+//! [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts, the
+//! protocol and the page read that table.
 
 mod ancestral;
 mod context;
@@ -45,9 +45,11 @@ pub const SAMPLERS: &[Sampler] = &[
     REFERENCE_HEUN,
 ];
 
-/// A sampler: the rule of one step of a walk from z_0 to z_1. It is a value, and a program may make samplers of its own.
+/// A sampler: the rule of one step of a walk from z_0 to z_1. It is a value, and a program may make samplers
+/// of its own.
 ///
-/// Recipes, the command line and the messages of the page name a sampler by its `name` and look it up in [`SAMPLERS`].
+/// Recipes, the command line and the messages of the page name a sampler by its `name` and look it up in
+/// [`SAMPLERS`].
 #[derive(Clone, Copy)]
 pub struct Sampler {
     /// The name in recipes and on the command line, in lower case.
@@ -170,8 +172,8 @@ impl Walk {
         Self { seed, ..self }
     }
 
-    /// Checks that this walk suits a model of the method called `method`, with a process of kind `process` and with this
-    /// number of blocks, if it has blocks.
+    /// Checks that this walk suits a model of the method called `method`, with a process of kind `process`
+    /// and with this number of blocks, if it has blocks.
     pub(crate) fn check(
         &self,
         method: &'static str,
@@ -203,7 +205,8 @@ impl Walk {
         }
     }
 
-    /// The initial latents z_0 `[count, dim]` of the images `first .. first + count`, bit-identical on every device.
+    /// The initial latents z_0 `[count, dim]` of the images `first .. first + count`, bit-identical on every
+    /// device.
     pub fn initial_latents(
         &self,
         first: usize,

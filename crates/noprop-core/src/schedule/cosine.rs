@@ -7,8 +7,9 @@
 //! shifted   ᾱ_t = sin²(π/2 · (t + 1)/(T + 2))
 //! ```
 //!
-//! The clipped form is that of Nichol and Dhariwal (arXiv:2102.09672) with time reversed. The shifted form avoids the
-//! singular ends without clipping: at T = 10 its last weight SNR(T) − SNR(T−1) is 44 rather than 964.
+//! The clipped form is that of Nichol and Dhariwal (arXiv:2102.09672) with time reversed. The shifted form
+//! avoids the singular ends without clipping: at T = 10 its last weight SNR(T) − SNR(T−1) is 44 rather than
+//! 964.
 
 use core::f64::consts::FRAC_PI_2;
 
@@ -70,7 +71,8 @@ impl CosineSchedule {
         signal / noise
     }
 
-    /// The process at times `t` `[n, 1]`. At t = k/T it agrees with [`Self::shares`], and the formula also holds between.
+    /// The process at times `t` `[n, 1]`. At t = k/T it agrees with [`Self::shares`], and the formula also
+    /// holds between.
     pub fn at(&self, t: Tensor<2>) -> SchedulePoint {
         let steps = self.steps as f64;
         // ᾱ, 1 − ᾱ and ᾱ′(t).

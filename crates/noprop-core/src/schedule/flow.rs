@@ -16,8 +16,8 @@ pub struct FlowPath {
 }
 
 impl FlowPath {
-    /// The latents z_t `[n, d]` at times `t` `[n, 1]` on the path from `z_0` to `u`, both `[n, d]`, plus σ times the
-    /// standard normal `noise` `[n, d]`.
+    /// The latents z_t `[n, d]` at times `t` `[n, 1]` on the path from `z_0` to `u`, both `[n, d]`, plus σ
+    /// times the standard normal `noise` `[n, d]`.
     pub fn interpolate(
         &self,
         u: Tensor<2>,

@@ -11,7 +11,8 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Gates with the initial values α_t = 1/(t + 1), so that z_T is the mean of z_0 and all û. The paper gives none.
+    /// Gates with the initial values α_t = 1/(t + 1), so that z_T is the mean of z_0 and all û. The paper
+    /// gives none.
     pub(crate) fn new(steps: usize, device: &Device) -> Self {
         let w = |t: usize| libm::atanh(1.0 / (t + 1) as f64) as f32;
         let w: Vec<f32> = (1..=steps).map(w).collect();

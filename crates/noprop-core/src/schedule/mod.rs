@@ -9,11 +9,11 @@
 //! SNR′(t) = −γ′(t) exp(−γ(t))
 //! ```
 //!
-//! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT has a fixed table of T steps
-//! ([`CosineSchedule`]), and flow matching has a straight path ([`FlowPath`]).
+//! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT has a fixed table of T
+//! steps ([`CosineSchedule`]), and flow matching has a straight path ([`FlowPath`]).
 //!
-//! The function γ̃ is a two-layer network with positive weights, hence increasing. Its derivative is written out, so
-//! training needs first derivatives only.
+//! The function γ̃ is a two-layer network with positive weights, hence increasing. Its derivative is written
+//! out, so training needs first derivatives only.
 
 mod cosine;
 mod flow;
@@ -154,8 +154,8 @@ pub struct SchedulePoint {
 }
 
 impl SchedulePoint {
-    /// The latents z_t = √ᾱ u + √(1−ᾱ) ε `[n, d]` from class embeddings `u` and standard normal noise ε = `noise`, both
-    /// `[n, d]` (eq. 5).
+    /// The latents z_t = √ᾱ u + √(1−ᾱ) ε `[n, d]` from class embeddings `u` and standard normal noise ε =
+    /// `noise`, both `[n, d]` (eq. 5).
     pub fn diffuse(&self, u: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         self.alpha_bar.clone().sqrt() * u + self.sigma_squared.clone().sqrt() * noise
     }
@@ -223,15 +223,16 @@ impl NoiseSchedule {
 
     /// The times 0 = t_0 < … < t_T = 1 at which λ runs in even steps from λ(0) to λ(1), `[steps + 1, 1]`.
     ///
-    /// A learned γ has no closed inverse. It is interpolated linearly between 1024 knots, so λ(t_k) is even up to about
-    /// 1e-5; [`Self::at`] gives the exact λ(t_k).
+    /// A learned γ has no closed inverse. It is interpolated linearly between 1024 knots, so λ(t_k) is even
+    /// up to about 1e-5; [`Self::at`] gives the exact λ(t_k).
     pub fn times_even_in_log_snr(&self, steps: usize, device: &Device) -> Tensor<2> {
         self.times_at_log_snr(even_times(steps, device)).0
     }
 
-    /// The times at which λ has gone the fractions `share` `[n, 1]` of its way from λ(0) to λ(1), and dt/dshare at these
-    /// times; both are `[n, 1]`. Both use the same linear interpolation of λ between knots. So if the shares are uniform,
-    /// the second tensor is exactly the reciprocal of the probability density of the first.
+    /// The times at which λ has gone the fractions `share` `[n, 1]` of its way from λ(0) to λ(1), and
+    /// dt/dshare at these times; both are `[n, 1]`. Both use the same linear interpolation of λ between
+    /// knots. So if the shares are uniform, the second tensor is exactly the reciprocal of the probability
+    /// density of the first.
     pub fn times_at_log_snr(&self, share: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         const KNOTS: usize = 1024;
         let device = &share.device();
@@ -264,8 +265,8 @@ pub fn even_times(steps: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(t, [steps + 1, 1]), device)
 }
 
-/// The Kullback–Leibler divergence KL(q(z_0|y) ‖ N(0, I)) in closed form, `[n, 1]`, for class embeddings `u` `[n, d]`:
-/// ½[ᾱ₀(‖u‖² − d) − d ln(1−ᾱ₀)] with ᾱ₀ = σ(λ(0)) and `log_snr_0` = λ(0) `[1, 1]`.
+/// The Kullback–Leibler divergence KL(q(z_0|y) ‖ N(0, I)) in closed form, `[n, 1]`, for class embeddings `u`
+/// `[n, d]`: ½[ᾱ₀(‖u‖² − d) − d ln(1−ᾱ₀)] with ᾱ₀ = σ(λ(0)) and `log_snr_0` = λ(0) `[1, 1]`.
 pub fn kl_to_standard_normal(u: Tensor<2>, log_snr_0: Tensor<2>) -> Tensor<2> {
     let d = u.dims()[1] as f64;
     let alpha_bar_0 = sigmoid(log_snr_0.clone());

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{SchedulePoint, scalar};
 
-/// The learned noise schedule of the reference. Its γ̃ is Linear(1, h) → softplus → Linear(h, 1) → softplus with weights of
-/// any sign, so it need not be monotone.
+/// The learned noise schedule of the reference. Its γ̃ is Linear(1, h) → softplus → Linear(h, 1) → softplus
+/// with weights of any sign, so it need not be monotone.
 #[derive(Module, Debug)]
 pub struct ReferenceSchedule {
     /// The end γ₀ of γ at t = 1, `[1]`.

@@ -1,5 +1,5 @@
-//! The check of a card against its file. Anybody may have written the file, so its card is checked before memory of the
-//! size that it states is allocated.
+//! The check of a card against its file. Anybody may have written the file, so its card is checked before
+//! memory of the size that it states is allocated.
 
 use super::ModelCard;
 use crate::embedding::{ClassEmbeddingConfig, PrototypeSource};
@@ -42,7 +42,8 @@ pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
     Ok(())
 }
 
-/// A lower bound of the number of parameters of the model of this card, in f64, since its numbers may be absurdly large.
+/// A lower bound of the number of parameters of the model of this card, in f64, since its numbers may be
+/// absurdly large.
 fn least_parameters(card: &ModelCard) -> f64 {
     let (model, method) = (&card.model, &card.method);
     let (classes, embed) = (model.classes as f64, model.embed_dim as f64);

@@ -14,9 +14,10 @@ pub type Part = (String, NoProp, ModelCard);
 
 /// The model that takes each block from the part that trained it, and its card.
 ///
-/// The parts differ in their blocks only. Class embeddings and noise schedule are fixed by the configuration, and every
-/// part took all steps of the output head ([`Batch::block`](crate::method::Batch::block) is `None` in the steps of other
-/// blocks). Output heads and class embeddings must therefore be equal to the bit; those of other seeds or recipes are not.
+/// The parts differ in their blocks only. Class embeddings and noise schedule are fixed by the configuration,
+/// and every part took all steps of the output head ([`Batch::block`](crate::method::Batch::block) is `None`
+/// in the steps of other blocks). Output heads and class embeddings must therefore be equal to the bit; those
+/// of other seeds or recipes are not.
 ///
 /// # Errors
 /// When the parts are of different configurations, when their output heads differ, when two parts have

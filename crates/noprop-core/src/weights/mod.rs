@@ -1,8 +1,8 @@
-//! Weights files. A model is one safetensors file: its tensors, and in the metadata its card with method, architecture,
-//! normalisation and class names.
+//! Weights files. A model is one safetensors file: its tensors, and in the metadata its card with method,
+//! architecture, normalisation and class names.
 //!
-//! The tensors have the names and the layout of PyTorch (`backbone.layer1.0.bn1.weight`, linear weights `[out, in]`), so
-//! Python can use the file directly.
+//! The tensors have the names and the layout of PyTorch (`backbone.layer1.0.bn1.weight`, linear weights
+//! `[out, in]`), so Python can use the file directly.
 
 mod card;
 mod merge;
@@ -47,8 +47,8 @@ pub struct ModelCard {
     pub classes: Vec<String>,
     /// The name of the dataset.
     pub dataset: String,
-    /// The blocks that are trained, if they are not all; only NoProp-DT can have it. [`merge`] makes one model of such
-    /// files.
+    /// The blocks that are trained, if they are not all; only NoProp-DT can have it. [`merge`] makes one
+    /// model of such files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockRange>,
 }
@@ -66,8 +66,8 @@ impl ModelCard {
     }
 }
 
-/// The store with tensor names as they are in files. They do not contain the module paths of the parts, so they are equal
-/// for all methods, for example `backbone.conv1.weight`.
+/// The store with tensor names as they are in files. They do not contain the module paths of the parts, so
+/// they are equal for all methods, for example `backbone.conv1.weight`.
 fn named_as_in_files(store: SafetensorsStore) -> SafetensorsStore {
     store
         .skip_enum_variants(true)
@@ -87,8 +87,8 @@ fn named_as_in_modules(store: SafetensorsStore) -> SafetensorsStore {
 pub enum Precision {
     /// The tensors have the precision of training, f32.
     Full,
-    /// Convolutions and linear layers have f16, which halves the file; BatchNorm, class embeddings and noise schedule
-    /// stay f32.
+    /// Convolutions and linear layers have f16, which halves the file; BatchNorm, class embeddings and noise
+    /// schedule stay f32.
     Half,
 }
 
@@ -120,8 +120,8 @@ pub fn to_bytes(
     with_sorted_header(&bytes)
 }
 
-/// The safetensors file `bytes` with the keys of its JSON header in order. The store writes its metadata in the random
-/// order of a hash map, but a checksum of the file should depend on the weights only.
+/// The safetensors file `bytes` with the keys of its JSON header in order. The store writes its metadata in
+/// the random order of a hash map, but a checksum of the file should depend on the weights only.
 fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
     let format = |e: &dyn core::fmt::Display| WeightsError::Format(e.to_string());
     let (length, _) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| format(&e))?;
@@ -140,8 +140,8 @@ fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
 /// The card of a weights file, without its tensors.
 ///
 /// # Errors
-/// When the bytes are not a weights file of NoProp or have another format version, and when the card does not fit the
-/// size of the file.
+/// When the bytes are not a weights file of NoProp or have another format version, and when the card does not
+/// fit the size of the file.
 pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
         .map_err(|e| WeightsError::Format(e.to_string()))?;
@@ -164,8 +164,8 @@ pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     Ok(card)
 }
 
-/// The network in a weights file, on `device` and in f32, and its card. A file of NoProp-DT may lack trained blocks;
-/// [`ModelCard::check_complete`] checks that.
+/// The network in a weights file, on `device` and in f32, and its card. A file of NoProp-DT may lack trained
+/// blocks; [`ModelCard::check_complete`] checks that.
 ///
 /// # Errors
 /// When [`read_card`] fails, and when a tensor is missing, superfluous or of another shape than the card says.

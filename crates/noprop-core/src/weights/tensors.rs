@@ -24,8 +24,8 @@ pub struct HostTensor {
 /// Tensors by their names.
 pub type Tensors = BTreeMap<String, HostTensor>;
 
-/// All parameters and running statistics of `module`, with the names and in the layout of a weights file. The module must
-/// be off the autodiff device.
+/// All parameters and running statistics of `module`, with the names and in the layout of a weights file. The
+/// module must be off the autodiff device.
 ///
 /// # Errors
 /// When the tensors cannot be serialised.
@@ -82,7 +82,8 @@ impl HostTensor {
 /// The network of `card` with weights `tensors`, on `device`.
 ///
 /// # Errors
-/// When the card contradicts itself, and when a tensor is missing, superfluous or of another shape than the card says.
+/// When the card contradicts itself, and when a tensor is missing, superfluous or of another shape than the
+/// card says.
 pub fn from_tensors(
     tensors: &Tensors,
     card: &ModelCard,
@@ -93,8 +94,8 @@ pub fn from_tensors(
     Ok(from_bytes(serialize(tensors, &metadata)?, device)?.0)
 }
 
-/// The backbone with `tensors` in place of its own tensors of the same names, for example `conv1.weight`; the others stay.
-/// The backbone must be off the autodiff device.
+/// The backbone with `tensors` in place of its own tensors of the same names, for example `conv1.weight`; the
+/// others stay. The backbone must be off the autodiff device.
 ///
 /// # Errors
 /// When a tensor belongs to no layer of the backbone or has another shape.
