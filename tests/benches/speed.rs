@@ -7,9 +7,8 @@ use burn::tensor::{Device, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use noprop_core::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
-use noprop_core::sampler::Sampling;
-use noprop_core::{ModelConfig, NoProp, SamplerKind};
-use noprop_data::{DeviceSplit, Normalization, Split};
+use noprop_core::{Method, ModelConfig, NoProp, Normalization, ProcessKind, Sampler, Walk};
+use noprop_data::{DeviceSplit, Split};
 use noprop_tests::mnist_subset;
 use noprop_train::{DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
 
@@ -86,7 +85,8 @@ fn step(bencher: Bencher, model: usize, threads: usize) {
 #[divan::bench(args = [0, 1], sample_count = 20)]
 fn forward(bencher: Bencher, model: usize) {
     let device = Device::flex();
-    let model = NoProp::new(&models()[model], 0, &device).expect("a valid model");
+    let model =
+        NoProp::new(&Method::default(), &models()[model], 0, &device).expect("a valid model");
     let images = Tensor::<4>::ones([BATCH, 1, 28, 28], &device);
     bencher
         .counter(ItemsCount::new(BATCH))
@@ -94,19 +94,17 @@ fn forward(bencher: Bencher, model: usize) {
 }
 
 /// Walks of a batch in ten steps.
-#[divan::bench(args = SamplerKind::ALL)]
-fn sampler(bencher: Bencher, kind: SamplerKind) {
+#[divan::bench(args = Sampler::serving(ProcessKind::Diffusion))]
+fn sampler(bencher: Bencher, sampler: Sampler) {
     let device = Device::flex();
-    let model = NoProp::new(&models()[1], 0, &device).expect("a valid model");
+    let model = NoProp::new(&Method::default(), &models()[1], 0, &device).expect("a valid model");
     let features = model.features(Tensor::ones([BATCH, 1, 28, 28], &device));
-    let sampling = Sampling {
-        kind,
-        steps: 10,
-        seed: 0,
-    };
-    bencher
-        .counter(ItemsCount::new(BATCH))
-        .bench(|| sampling.run(&model, black_box(&features), 0));
+    let walk = Walk::new(sampler, 10);
+    bencher.counter(ItemsCount::new(BATCH)).bench(|| {
+        model
+            .walk(black_box(&features), &walk, 0)
+            .expect("a walk of NoProp-CT")
+    });
 }
 
 /// Gather, unpack and normalise a batch.

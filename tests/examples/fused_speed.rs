@@ -7,9 +7,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use burn::tensor::{Device, DeviceKind, Tensor};
-use noprop_core::sampler::Sampling;
-use noprop_core::{Features, NoProp, SamplerKind, weights};
-use noprop_data::{DeviceSplit, Normalization};
+use noprop_core::sampler::DDIM;
+use noprop_core::{Classifier, Features, NoProp, Sampler, Walk};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
 use noprop_tests::mnist_subset;
 use pollster::block_on;
@@ -22,33 +21,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let software = arguments.iter().any(|argument| argument == "software");
     arguments.retain(|argument| argument != "software");
-    let mut kinds: Vec<SamplerKind> = arguments
+    let mut samplers: Vec<Sampler> = arguments
         .iter()
         .map(|argument| argument.parse())
         .collect::<Result<_, _>>()?;
-    if kinds.is_empty() {
-        kinds.push(SamplerKind::default());
+    if samplers.is_empty() {
+        samplers.push(DDIM);
     }
     let (choice, kind) = if software {
         (AdapterChoice::Software, DeviceKind::Cpu)
     } else {
         (AdapterChoice::Fastest, DeviceKind::DefaultDevice)
     };
-    let (cpu_model, card) = weights::from_bytes(MNIST.to_vec(), &Device::flex())?;
-    let gpu_model = weights::from_bytes(MNIST.to_vec(), &Device::wgpu(kind))?.0;
+    let on_cpu = Classifier::load(MNIST.to_vec(), &Device::flex())?;
+    let on_gpu = Classifier::load(MNIST.to_vec(), &Device::wgpu(kind))?;
+    let (cpu_model, gpu_model) = (on_cpu.model(), on_gpu.model());
     let gpu = block_on(Gpu::open(choice))?;
-    let solver_weights = block_on(SolverWeights::from_model(&cpu_model))?;
+    let solver_weights = block_on(SolverWeights::from_model(cpu_model))?;
     let solver = block_on(FusedSolver::new(&gpu, solver_weights))?;
 
-    let normalization = Normalization {
-        mean: card.mean,
-        std: card.std,
-    };
     let images = mnist_subset(1000)?.test;
-    let split = DeviceSplit::new(&images, &normalization, 1, &cpu_model.device());
-    let all: Vec<usize> = (0..split.len()).collect();
-    let thousand = cpu_model.features(split.batch(&all).0);
-    let one = cpu_model.features(split.batch(&all[..1]).0);
+    let thousand = on_cpu.features(&images.images)?;
+    let one = on_cpu.features(images.image(0))?;
 
     println!(
         "adapter: {}; T = {STEPS}; medians of {REPEATS}",
@@ -58,21 +52,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         "| sampler | batch | plain tensors on the adapter | fused | ratio | plain tensors on the CPU |"
     );
     println!("|---|---|---|---|---|---|");
-    for kind in kinds {
+    for sampler in samplers {
         for (what, features, seeds) in [
             ("1,000 images", &thousand, 1),
             ("64 seeds of one image", &one, 64),
         ] {
-            let sampling = Sampling {
-                kind,
-                steps: STEPS,
-                seed: 0,
-            };
-            let plain = plain(&gpu_model, features, seeds, sampling);
-            let cpu = plain_on(&cpu_model, features, seeds, sampling);
-            let fused = fused(&solver, &cpu_model, features, seeds, sampling)?;
+            let walk = Walk::new(sampler, STEPS);
+            let plain = plain(gpu_model, features, seeds, walk)?;
+            let cpu = plain_on(cpu_model, features, seeds, walk)?;
+            let fused = fused(&solver, cpu_model, features, seeds, walk)?;
             println!(
-                "| {kind} | {what} | {:.1} ms | {:.1} ms | {:.1} | {:.1} ms |",
+                "| {sampler} | {what} | {:.1} ms | {:.1} ms | {:.1} | {:.1} ms |",
                 1e3 * plain,
                 1e3 * fused,
                 plain / fused,
@@ -84,20 +74,31 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Seconds of the plain sampler, z_0 in and z_1 out.
-fn plain(model: &NoProp, features: &Features, seeds: usize, sampling: Sampling) -> f64 {
+fn plain(
+    model: &NoProp,
+    features: &Features,
+    seeds: usize,
+    walk: Walk,
+) -> Result<f64, Box<dyn Error>> {
     let device = model.device();
     let moved = |tensor: &Tensor<2>| Tensor::from_data(tensor.to_data(), &device);
     let features = Features {
         values: moved(&features.values),
         fused: moved(&features.fused),
     };
-    plain_on(model, &features, seeds, sampling)
+    plain_on(model, &features, seeds, walk)
 }
 
-fn plain_on(model: &NoProp, features: &Features, seeds: usize, sampling: Sampling) -> f64 {
+fn plain_on(
+    model: &NoProp,
+    features: &Features,
+    seeds: usize,
+    walk: Walk,
+) -> Result<f64, Box<dyn Error>> {
     let features = features.repeat(seeds);
     median(|| {
-        sampling.run(model, &features, 0).into_data();
+        model.walk(&features, &walk, 0)?.into_data();
+        Ok(())
     })
 }
 
@@ -108,39 +109,32 @@ fn fused(
     model: &NoProp,
     features: &Features,
     seeds: usize,
-    sampling: Sampling,
+    walk: Walk,
 ) -> Result<f64, Box<dyn Error>> {
-    let plan = block_on(Plan::new(model, sampling.kind, sampling.steps))?;
+    let plan = block_on(Plan::new(model, walk.sampler, walk.steps))?;
     let rows: Vec<f32> = features.fused.to_data().iter::<f32>().collect();
-    let mut failure = None;
-    let seconds = median(|| {
-        let z_0 = sampling.initial(model, 0, features.len() * seeds);
+    median(|| {
+        let z_0 = model.initial_latents(&walk, 0, features.len() * seeds);
         let z_0: Vec<f32> = z_0.into_data().iter::<f32>().collect();
         let start = Start {
             fused: &rows,
             z_0: &z_0,
             record: false,
         };
-        if let Err(error) = block_on(solver.solve(&plan, start)) {
-            failure = Some(error);
-        }
-    });
-    match failure {
-        Some(error) => Err(error.into()),
-        None => Ok(seconds),
-    }
+        block_on(solver.solve(&plan, start))?;
+        Ok(())
+    })
 }
 
 /// Median seconds of `work`, after one run that compiles and warms up.
-fn median(mut work: impl FnMut()) -> f64 {
-    work();
-    let mut seconds: Vec<f64> = (0..REPEATS)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
+fn median(mut work: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
+    work()?;
+    let mut seconds = Vec::new();
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        work()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
     seconds.sort_by(f64::total_cmp);
-    seconds[REPEATS / 2]
+    Ok(seconds[REPEATS / 2])
 }

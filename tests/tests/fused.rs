@@ -9,16 +9,16 @@ use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::{HeadConfig, LabelEncoderConfig};
 use noprop_core::embedding::ClassEmbeddingConfig;
+use noprop_core::method::Parts;
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::sampler::{Sampling, velocity};
-use noprop_core::{Features, ModelConfig, NoProp, SamplerKind, weights};
-use noprop_data::{DeviceSplit, Normalization};
+use noprop_core::sampler::{ANCESTRAL, DDIM, EULER, HEUN};
+use noprop_core::{Classifier, Features, Method, ModelConfig, NoProp, Sampler, Walk};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, Plan, SolverWeights, Start};
 use noprop_tests::{has_software_vulkan, mnist_subset};
 use pollster::block_on;
 
 const MNIST: &[u8] = include_bytes!("../../assets/mnist.safetensors");
-const KINDS: [SamplerKind; 3] = [SamplerKind::Ddim, SamplerKind::Euler, SamplerKind::Heun];
+const SAMPLERS: [Sampler; 3] = [DDIM, EULER, HEUN];
 /// What the sums of f32 in another order may add up to over a walk.
 const TOLERANCE: f32 = 1e-4;
 
@@ -51,17 +51,14 @@ fn compare(
     solver: &FusedSolver,
     model: &NoProp,
     features: &Features,
-    kind: SamplerKind,
+    sampler: Sampler,
     steps: usize,
 ) -> Vec<f32> {
-    let sampling = Sampling {
-        kind,
-        steps,
-        seed: 7,
-    };
-    let z_0 = sampling.initial(model, 0, features.len());
-    let expected = values(&sampling.run_from(model, features, z_0.clone(), 0, &mut |_, _| {}));
-    let plan = block_on(Plan::new(model, kind, steps)).unwrap();
+    let walk = Walk::new(sampler, steps).with_seed(7);
+    let z_0 = model.initial_latents(&walk, 0, features.len());
+    let expected = model.walk(features, &walk, 0).unwrap();
+    let expected = values(&expected);
+    let plan = block_on(Plan::new(model, sampler, steps)).unwrap();
     let start = Start {
         fused: &values(&features.fused),
         z_0: &values(&z_0),
@@ -70,12 +67,15 @@ fn compare(
     let found = block_on(solver.solve(&plan, start)).unwrap();
     assert_eq!(found.trajectory, None);
     let difference = worst(&expected, &found.z_1);
-    println!("{kind}, T = {steps}: largest difference of z_1 {difference:e}");
-    assert!(difference <= TOLERANCE, "{kind}, T = {steps}: {difference}");
+    println!("{sampler}, T = {steps}: largest difference of z_1 {difference:e}");
+    assert!(
+        difference <= TOLERANCE,
+        "{sampler}, T = {steps}: {difference}"
+    );
     assert_eq!(
         classes(model, features, &expected),
         classes(model, features, &found.z_1),
-        "{kind}, T = {steps}"
+        "{sampler}, T = {steps}"
     );
     expected
 }
@@ -83,27 +83,23 @@ fn compare(
 #[test]
 fn trained_weights_walk_a_thousand_images_to_the_same_place() {
     let Some(gpu) = gpu() else { return };
-    let (model, card) = weights::from_bytes(MNIST.to_vec(), &Device::flex()).unwrap();
-    let normalization = Normalization {
-        mean: card.mean,
-        std: card.std,
-    };
+    let classifier = Classifier::load(MNIST.to_vec(), &Device::flex()).unwrap();
+    let model = classifier.model();
     let images = mnist_subset(1000).unwrap().test;
-    let split = DeviceSplit::new(&images, &normalization, 1, &model.device());
-    assert_eq!(split.len(), 1000);
-    let features = model.features(split.batch(&(0..1000).collect::<Vec<_>>()).0);
-    let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+    assert_eq!(images.len(), 1000);
+    let features = classifier.features(&images.images).unwrap();
+    let solver_weights = block_on(SolverWeights::from_model(model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
-    for kind in KINDS {
+    for sampler in SAMPLERS {
         for steps in [1, 10, 40] {
-            let z_1 = compare(&solver, &model, &features, kind, steps);
-            let correct = classes(&model, &features, &z_1)
+            let z_1 = compare(&solver, model, &features, sampler, steps);
+            let correct = classes(model, &features, &z_1)
                 .iter()
                 .enumerate()
                 .filter(|&(i, &class)| class == i64::from(images.labels[i]))
                 .count();
             // A walk that goes nowhere would agree with another that goes nowhere.
-            assert!(steps < 10 || correct > 950, "{kind}: {correct} of 1000");
+            assert!(steps < 10 || correct > 950, "{sampler}: {correct} of 1000");
         }
     }
 }
@@ -145,13 +141,14 @@ fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) ->
         head: HeadConfig {
             hidden: [21, 13],
             batch_norm,
-            ..Default::default()
         },
         ..Default::default()
     };
-    let mut model = NoProp::new(&config, 4, &Device::flex()).unwrap();
-    let mut scramble = Scramble(noise());
-    model.denoiser = model.denoiser.map(|denoiser| denoiser.map(&mut scramble));
+    let mut model = NoProp::new(&Method::default(), &config, 4, &Device::flex()).unwrap();
+    let Parts::Ct(ct) = &mut model.parts else {
+        panic!("the default method is NoProp-CT");
+    };
+    ct.network.denoiser = ct.network.denoiser.clone().map(&mut Scramble(noise()));
     model
 }
 
@@ -169,8 +166,8 @@ fn every_kind_of_denoiser_is_solved() {
         let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
         let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         println!("{label_encoder:?}, batch norm {batch_norm}, d = {dim}");
-        for kind in KINDS {
-            compare(&solver, &model, &features, kind, 12);
+        for sampler in SAMPLERS {
+            compare(&solver, &model, &features, sampler, 12);
         }
     }
 }
@@ -191,10 +188,7 @@ fn the_field_is_that_of_the_tensors() {
         let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
         let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         for t in [0.0, 0.3, 1.0] {
-            let time = Tensor::<2>::full([1, 1], t, &device);
-            let estimate = model.denoise(&features.repeat(37), z.clone(), time.clone());
-            let alpha_bar = model.schedule.at(time).alpha_bar;
-            let slope = velocity(estimate.u_hat, z.clone(), alpha_bar);
+            let (slope, estimate) = model.velocity(&features.repeat(37), z.clone(), t);
             let plan = block_on(Plan::at(&model, t)).unwrap();
             let start = Start {
                 fused: &values(&features.fused),
@@ -222,48 +216,45 @@ fn a_recorded_walk_has_every_step_of_every_seed() {
     let features = model.prepare(noise().normal_tensor([3, 18], &model.device()));
     let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
-    for kind in KINDS {
-        let sampling = Sampling {
-            kind,
-            steps,
-            seed: 2,
-        };
-        let z_0 = sampling.initial(&model, 0, 3 * seeds);
-        let mut walk = vec![values(&z_0)];
-        let mut observe = |_, z: &Tensor<2>| walk.push(values(z));
+    for sampler in SAMPLERS {
+        let walk = Walk::new(sampler, steps).with_seed(2);
+        let z_0 = model.initial_latents(&walk, 0, 3 * seeds);
+        let mut latents = vec![values(&z_0)];
+        let mut observe = |_, z: &Tensor<2>| latents.push(values(z));
         let repeated = features.repeat(seeds);
-        sampling.run_from(&model, &repeated, z_0.clone(), 0, &mut observe);
+        let end = model.walk_from(&repeated, z_0, &walk, 0, &mut observe);
+        end.unwrap();
         // From [T + 1, samples, d] to [samples, T + 1, d].
         let expected: Vec<f32> = (0..3 * seeds)
-            .flat_map(|i| walk.iter().flat_map(move |z| &z[i * dim..(i + 1) * dim]))
+            .flat_map(|i| latents.iter().flat_map(move |z| &z[i * dim..(i + 1) * dim]))
             .copied()
             .collect();
 
-        let plan = block_on(Plan::new(&model, kind, steps)).unwrap();
+        let plan = block_on(Plan::new(&model, sampler, steps)).unwrap();
         let start = Start {
             fused: &values(&features.fused),
-            z_0: &walk[0],
+            z_0: &latents[0],
             record: true,
         };
         let found = block_on(solver.solve(&plan, start)).unwrap();
         let trajectory = found.trajectory.unwrap();
         let difference = worst(&expected, &trajectory);
-        assert!(difference <= TOLERANCE, "{kind}: {difference}");
-        assert!(worst(&walk[steps], &found.z_1) <= TOLERANCE, "{kind}");
-        assert_eq!(trajectory[..dim], walk[0][..dim]);
+        assert!(difference <= TOLERANCE, "{sampler}: {difference}");
+        assert!(worst(&latents[steps], &found.z_1) <= TOLERANCE, "{sampler}");
+        assert_eq!(trajectory[..dim], latents[0][..dim]);
     }
 }
 
 #[test]
 fn what_cannot_be_solved_is_refused() {
     let model = scrambled(LabelEncoderConfig::Linear, false, 5);
-    let refused = block_on(Plan::new(&model, SamplerKind::Ancestral, 3)).unwrap_err();
+    let refused = block_on(Plan::new(&model, ANCESTRAL, 3)).unwrap_err();
     assert!(refused.to_string().contains("ancestral"), "{refused}");
-    let refused = block_on(Plan::new(&model, SamplerKind::Ddim, 0)).unwrap_err();
+    let refused = block_on(Plan::new(&model, DDIM, 0)).unwrap_err();
     assert!(matches!(refused, GpuError::NoSteps));
 
     let Some(gpu) = gpu() else { return };
-    let plan = block_on(Plan::new(&model, SamplerKind::Ddim, 3)).unwrap();
+    let plan = block_on(Plan::new(&model, DDIM, 3)).unwrap();
     let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
     let solve = |images: usize, samples: usize, extra: usize| {

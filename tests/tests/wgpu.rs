@@ -9,9 +9,9 @@ use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem};
 use noprop_core::config::HeadConfig;
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::sampler::Sampling;
+use noprop_core::sampler::{DDIM, HEUN};
 use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_core::{ModelConfig, NoProp, SamplerKind, predicted_class};
+use noprop_core::{Method, ModelConfig, NoProp, Normalization, Walk, predicted_class};
 use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit};
 use noprop_tests::{has_software_vulkan, mnist_subset};
@@ -34,9 +34,12 @@ fn config(backbone: BackboneConfig) -> ModelConfig {
 
 fn to_bytes(model: &NoProp) -> Vec<u8> {
     let card = ModelCard {
+        method: model.method().clone(),
         model: model.config().clone(),
-        mean: vec![0.0],
-        std: vec![1.0],
+        normalization: Normalization {
+            mean: vec![0.0],
+            std: vec![1.0],
+        },
         classes: (0..10).map(|i| i.to_string()).collect(),
         dataset: "mnist".into(),
         blocks: None,
@@ -69,23 +72,17 @@ fn inference(bytes: &[u8], device: &Device) -> Vec<(String, Vec<f32>)> {
     let z = TensorData::new(source.normal(BATCH * dim), [BATCH, dim]);
     let t = TensorData::new(source.uniform(BATCH), [BATCH, 1]);
     let z = Tensor::from_data(z, device);
-    let logits = model
-        .denoise(&features, z, Tensor::from_data(t, device))
-        .logits;
+    let t = Tensor::from_data(t, device);
+    let logits = model.estimate_at_step(&features, z, 0, t).logits;
     let mut out = vec![
         ("features".to_owned(), values(features.values.clone())),
         ("logits".to_owned(), values(logits)),
     ];
-    for kind in [SamplerKind::Ddim, SamplerKind::Heun] {
-        let sampling = Sampling {
-            kind,
-            steps: 5,
-            seed: 0,
-        };
-        let z_1 = sampling.run(&model, &features, 0);
-        out.push((format!("{kind} z_1"), values(z_1.clone())));
+    for sampler in [DDIM, HEUN] {
+        let z_1 = model.walk(&features, &Walk::new(sampler, 5), 0).unwrap();
+        out.push((format!("{sampler} z_1"), values(z_1.clone())));
         out.push((
-            format!("{kind} scores"),
+            format!("{sampler} scores"),
             values(model.readout(&features, z_1)),
         ));
     }
@@ -97,7 +94,7 @@ fn classes(scores: &[f32]) -> Vec<usize> {
 }
 
 fn compare_inference(name: &str, backbone: BackboneConfig, cpu: &Device, gpu: &Device) {
-    let bytes = to_bytes(&NoProp::new(&config(backbone), 1, cpu).unwrap());
+    let bytes = to_bytes(&NoProp::new(&Method::default(), &config(backbone), 1, cpu).unwrap());
     let (ours, theirs) = (inference(&bytes, cpu), inference(&bytes, gpu));
     for ((what, a), (_, b)) in ours.iter().zip(&theirs) {
         // Sums of f32 in another order; a walk of five steps carries the difference along.
