@@ -21,7 +21,9 @@ stem = "strided"
 width = 4
 [model.head]
 hidden = [16, 16]
-[model.schedule]
+[method]
+kind = "ct"
+[method.schedule]
 kind = "learned"
 gamma_0 = -5.0
 gamma_1 = 5.0
@@ -96,16 +98,47 @@ fn predict_gives_probabilities() {
         .unwrap()
         .save(&file)
         .unwrap();
-    let args = format!("predict run {} --json --trajectory {CPU}", file.display());
-    let out = json(trained(), &args);
-    let trajectory = out["trajectory"].as_array().unwrap();
-    assert_eq!(trajectory.len(), 11);
-    for row in trajectory.iter().chain([&out["probabilities"]]) {
+    let predict = |flags: &str| {
+        let args = format!("predict run {} --json --walk {flags} {CPU}", file.display());
+        json(trained(), &args)
+    };
+    let out = predict("--sampler ddim --steps 10 --picture walk.svg");
+    let walk = out["walk"].as_array().unwrap();
+    assert_eq!(walk.len(), 11);
+    for row in walk.iter().chain([&out["probabilities"]]) {
         let row = row.as_array().unwrap();
         let sum: f64 = row.iter().map(|p| p.as_f64().unwrap()).sum();
         // Ten roundings of f32.
         assert!(row.len() == 10 && (sum - 1.0).abs() < 1e-5, "{sum}");
     }
+    let picture = fs::read_to_string(trained().join("walk.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("step 10 of 10"));
+    // The walk of the method where none is asked for.
+    let out = predict("");
+    assert_eq!(
+        (&out["sampler"], &out["steps"]),
+        (&"heun".into(), &40.into())
+    );
+    assert_eq!(out["walk"].as_array().unwrap().len(), 41);
+}
+
+#[test]
+fn recipes_are_listed_and_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let list = json(at, "recipes --json");
+    let recipes = list["recipes"].as_array().unwrap();
+    assert!(recipes.iter().any(|recipe| recipe["name"] == "mnist-small"));
+    let (text, _) = succeeds(at, "recipes");
+    assert_eq!(text.lines().count(), recipes.len());
+    let (file, _) = succeeds(at, "recipes paper-dt");
+    fs::write(at.join("mine.toml"), file).unwrap();
+    let (shown, _) = succeeds(at, "train --recipe mine.toml --show-recipe --lr 0.5");
+    assert!(
+        shown.contains("kind = \"dt\"") && shown.contains("lr = 0.5"),
+        "{shown}"
+    );
+    refuses(at, "recipes paper-d", &["did you mean", "paper-dt"]);
 }
 
 #[test]
@@ -138,6 +171,8 @@ fn a_wrong_command_line_is_explained() {
         "train --set train.epoch=3",
         &["--set", "did you mean `epochs`"],
     );
+    refuses(at, "train --epochs three", &["--epochs", "whole number"]);
+    refuses(at, "predict run x.png --sampler hewn", &["heun", "ddim"]);
     fs::create_dir(at.join("empty")).unwrap();
     refuses(at, "train --resume empty", &["no run folder"]);
 }
@@ -202,11 +237,9 @@ dropout = 0.2
 [model.head]
 hidden = [8, 8]
 batch_norm = true
-[model.schedule]
-kind = "cosine"
-steps = 3
-[objective]
+[method]
 kind = "dt"
+steps = 3
 [data]
 limit = 128
 validation = 0
@@ -255,7 +288,7 @@ fn blocks_are_trained_apart_and_merged() {
     refuses(
         at,
         &eval("--steps 3,40"),
-        &["3 blocks", "T = 40 was asked for"],
+        &["3 blocks", "T = 40 was asked for", "without --steps"],
     );
     refuses(at, &eval("--samplers heun"), &["ddim or ancestral"]);
     refuses(

@@ -107,7 +107,7 @@ fn a_folder_of_images_from_training_to_prediction() {
     let out: Value = serde_json::from_str(&predict("--json")).unwrap();
     assert_eq!(out["class"], "green", "{out}");
     assert!(predict("").contains("red one"));
-    assert_eq!(predict("--trajectory --steps 4").lines().count(), 2 + 5);
+    assert_eq!(predict("--walk --steps 4").lines().count(), 2 + 5);
 
     // Resuming needs the images, and more epochs go on from there.
     refuses(

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem};
 use noprop_core::config::HeadConfig;
 use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_core::{ModelConfig, NoProp};
+use noprop_core::{Method, ModelConfig, NoProp, Normalization};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -31,14 +31,17 @@ fn good() -> &'static [u8] {
             ..Default::default()
         };
         let card = ModelCard {
+            method: Method::default(),
             model: model.clone(),
-            mean: vec![0.1],
-            std: vec![0.3],
+            normalization: Normalization {
+                mean: vec![0.1],
+                std: vec![0.3],
+            },
             classes: ["a", "b", "c"].map(str::to_owned).into(),
             dataset: "folder".into(),
             blocks: None,
         };
-        let model = NoProp::new(&model, 0, &Device::flex()).unwrap();
+        let model = NoProp::new(&card.method, &model, 0, &Device::flex()).unwrap();
         weights::to_bytes(&model, &card, Precision::Full).unwrap()
     })
 }
@@ -76,8 +79,12 @@ fn a_card_that_does_not_fit_its_file_is_refused() {
             json!(["a", "b"]),
             "it names 2 classes, and the model has 3",
         ),
-        ("/mean", json!([]), "it normalises 0 and 1 channels"),
-        ("/std", json!([0.0]), "std positive"),
+        (
+            "/normalization/mean",
+            json!([]),
+            "it normalises 0 and 1 channels",
+        ),
+        ("/normalization/std", json!([0.0]), "std positive"),
         ("/model/classes", json!(1_000_000_000_000_u64), "more than"),
         ("/model/classes", json!(u64::MAX), "more than"),
         ("/model/embed_dim", json!(1_u64 << 40), "more than"),
@@ -91,9 +98,11 @@ fn a_card_that_does_not_fit_its_file_is_refused() {
             json!({ "kind": "learned", "dim": 1_u64 << 40 }),
             "more than",
         ),
-        ("/model/schedule/hidden", json!(1_u64 << 40), "more than"),
+        ("/method/schedule/hidden", json!(1_u64 << 40), "more than"),
         ("/model/time_dim", json!(3), "time_dim"),
         ("/model", json!(null), "damaged"),
+        ("/method", json!(null), "damaged"),
+        ("/method/kind", json!("dt"), "damaged"),
     ] {
         let file = with_card(|card| *card.pointer_mut(pointer).unwrap() = value.clone());
         let message = load(file).unwrap_err();
@@ -127,14 +136,17 @@ fn what_every_model_holds_is_not_more_than_it_holds() {
             ..Default::default()
         };
         let card = ModelCard {
+            method: Method::default(),
             model: model.clone(),
-            mean: vec![0.5],
-            std: vec![0.5],
+            normalization: Normalization {
+                mean: vec![0.5],
+                std: vec![0.5],
+            },
             classes: (0..100).map(|i| i.to_string()).collect(),
             dataset: "cifar100".into(),
             blocks: None,
         };
-        let model = NoProp::new(&model, 0, &Device::flex()).unwrap();
+        let model = NoProp::new(&card.method, &model, 0, &Device::flex()).unwrap();
         let file = weights::to_bytes(&model, &card, Precision::Half).unwrap();
         assert_eq!(load(file), Ok(card));
     }

@@ -44,7 +44,7 @@ fn import(folder: &Path, file: &str) -> String {
 }
 
 #[test]
-fn a_trace_of_what_was_imported_is_pytorchs() {
+fn the_values_of_what_was_imported_are_pytorchs() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     for file in ["ours.safetensors", "reference-mnist.pt"] {
@@ -69,10 +69,10 @@ fn a_trace_of_what_was_imported_is_pytorchs() {
             succeeds(
                 at,
                 &format!(
-                    "trace --weights {model} --inputs in.safetensors --out out.safetensors {args}"
+                    "dump-values --weights {model} --inputs in.safetensors --out out.safetensors {args}"
                 ),
             );
-            let traced = read(&at.join("out.safetensors"));
+            let dumped = read(&at.join("out.safetensors"));
             for (ours, theirs, tolerance) in [
                 ("features", "features", TOLERANCE),
                 ("logits", "logits", TOLERANCE),
@@ -85,7 +85,7 @@ fn a_trace_of_what_was_imported_is_pytorchs() {
                 ),
                 ("prediction", &format!("prediction.{kind}"), 0.0),
             ] {
-                let (ours_values, theirs_values) = (&traced[ours], &expected[theirs]);
+                let (ours_values, theirs_values) = (&dumped[ours], &expected[theirs]);
                 assert_eq!(ours_values.shape, theirs_values.shape, "{file}: {ours}");
                 let scale = theirs_values
                     .values
@@ -99,14 +99,14 @@ fn a_trace_of_what_was_imported_is_pytorchs() {
                 }
             }
             if kind == "ancestral" {
-                assert_eq!(traced["noise"], expected["noise"]);
+                assert_eq!(dumped["noise"], expected["noise"]);
             }
         }
     }
 }
 
 #[test]
-fn ancestral_noise_of_our_own_comes_with_the_trace() {
+fn ancestral_noise_of_our_own_comes_with_the_values() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let model = fixture("ours.safetensors").display().to_string();
@@ -119,12 +119,13 @@ fn ancestral_noise_of_our_own_comes_with_the_trace() {
         )
         .unwrap();
     };
-    let trace =
-        format!("trace --weights {model} --inputs in.safetensors --out out.safetensors {CPU}");
+    let dump = format!(
+        "dump-values --weights {model} --inputs in.safetensors --out out.safetensors {CPU}"
+    );
     let walk = || {
         succeeds(
             at,
-            &format!("{trace} --sampler ancestral --steps 4 --seed 7"),
+            &format!("{dump} --sampler ancestral --steps 4 --seed 7"),
         );
         read(&at.join("out.safetensors"))
     };
@@ -138,14 +139,14 @@ fn ancestral_noise_of_our_own_comes_with_the_trace() {
     let mut wrong = given.clone();
     wrong.get_mut("t").unwrap().values[0] = 1.5;
     write(&wrong);
-    refuses(at, &trace, &["between 0 and 1"]);
+    refuses(at, &dump, &["between 0 and 1"]);
     wrong = given.clone();
     wrong.insert("z".into(), given["t"].clone());
     write(&wrong);
-    refuses(at, &trace, &["\"z\"", "[3, 12]"]);
+    refuses(at, &dump, &["\"z\"", "[3, 12]"]);
     wrong.remove("z");
     write(&wrong);
-    refuses(at, &trace, &["no tensor \"z\""]);
+    refuses(at, &dump, &["no tensor \"z\""]);
 }
 
 #[test]

@@ -270,14 +270,18 @@ impl Recipe {
     fn validate_blocks(&self) -> Result<(), ConfigError> {
         let refuse = |message: String| Err(ConfigError::Combination(message));
         let Some(count) = self.method.independent_blocks() else {
-            return match (self.train.blocks, self.train.block_order) {
-                (None, None) => Ok(()),
-                _ => refuse(
-                    "train.blocks and train.block_order are about the blocks of NoProp-DT, and this recipe trains \
-                     one network by one loss; set method.kind to \"dt\", or leave them out"
-                        .into(),
-                ),
+            const NONE: &str = "nothing, since the method trains one network by one loss; the blocks of \
+                                NoProp-DT (method.kind \"dt\") are trained apart";
+            let train = &self.train;
+            let is_absent = |field, found: Option<String>| {
+                found.map_or(Ok(()), |found| check(field, found, false, NONE))
             };
+            is_absent(
+                "train.blocks",
+                train.blocks.map(|blocks| blocks.to_string()),
+            )?;
+            let order = train.block_order.map(|order| order.to_string());
+            return is_absent("train.block_order", order);
         };
         let Some(blocks) = self.train.blocks else {
             return Ok(());

@@ -2,7 +2,10 @@
 //! libraries, which know of no flags.
 
 use anyhow::Error;
+use noprop_core::{ConfigError, WalkError, WeightsError};
 use noprop_data::{DataError, FolderError};
+use noprop_pytorch::PytorchError;
+use noprop_train::TrainError;
 
 /// The word of `known` that is nearest to `word`; `None` if none is near.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
@@ -16,8 +19,84 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The hint for an error, or for the error in the chain of its causes that has one.
 pub fn of(error: &Error) -> Option<&'static str> {
-    let mut causes = error.chain();
-    causes.find_map(|cause| data(cause.downcast_ref()?))
+    error.chain().find_map(of_cause)
+}
+
+/// The hint for one error of a library. Some of them hold another, which the chain of causes leaves out.
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            TrainError::Config(error) => of_cause(error),
+            TrainError::Walk(error) => of_cause(error),
+            TrainError::Weights(error) => of_cause(error),
+            _ => train(error),
+        };
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            PytorchError::Config(error) => of_cause(error),
+            PytorchError::Weights(error) => of_cause(error),
+            _ => None,
+        };
+    }
+    let config = cause.downcast_ref().and_then(config);
+    let walk = || cause.downcast_ref().and_then(walk);
+    let weights = || cause.downcast_ref().and_then(weights);
+    let data = || cause.downcast_ref().and_then(data);
+    config.or_else(walk).or_else(weights).or_else(data)
+}
+
+/// The hint for an error of the trainer.
+fn train(error: &TrainError) -> Option<&'static str> {
+    match error {
+        TrainError::Diverged { .. } => Some(
+            "try a smaller learning rate as in --lr 1e-4, --set train.clip_norm=1, or --set \
+             train.warmup_steps=200",
+        ),
+        TrainError::Checkpoint(_) => Some(
+            "leave out the flags that change the recipe to resume this run, or start another run with --out",
+        ),
+        TrainError::Workers(_) => Some("--threads 1 starts no threads"),
+        _ => None,
+    }
+}
+
+/// The hint for a recipe that cannot be trained.
+fn config(error: &ConfigError) -> Option<&'static str> {
+    match error {
+        ConfigError::Value {
+            field: "train.blocks" | "train.block_order",
+            ..
+        } => Some(
+            "--recipe paper-dt is a recipe of NoProp-DT; others need neither --blocks nor --block-order",
+        ),
+        _ => None,
+    }
+}
+
+/// The hint for a walk that a model cannot make.
+fn walk(error: &WalkError) -> Option<&'static str> {
+    match error {
+        WalkError::Sampler { .. } => {
+            Some("without --sampler or --samplers the usual one of the method is taken")
+        }
+        WalkError::Steps { .. } => Some("without --steps the model's own T is taken"),
+        _ => None,
+    }
+}
+
+/// The hint for weights that cannot be used.
+fn weights(error: &WeightsError) -> Option<&'static str> {
+    match error {
+        WeightsError::NotOurs { .. } => {
+            Some("`noprop import` makes a weights file of weights of PyTorch")
+        }
+        WeightsError::Partial { .. } => {
+            Some("`noprop merge` joins files whose blocks were trained apart")
+        }
+        WeightsError::Config(error) => config(error),
+        _ => None,
+    }
 }
 
 /// The hint for an error about data.
@@ -43,6 +122,27 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn errors_inside_of_errors_have_hints() {
+        let blocks = || ConfigError::Value {
+            field: "train.blocks",
+            found: "1-2".into(),
+            expected: "nothing",
+        };
+        let inner = of(&TrainError::from(blocks()).into());
+        assert!(inner.is_some_and(|hint| hint.contains("paper-dt")));
+        assert_eq!(inner, of(&blocks().into()));
+        let diverged = TrainError::Diverged {
+            value: f32::NAN,
+            epoch: 1,
+            step: 1,
+        };
+        let hint = of(&Error::from(diverged).context("the row"));
+        assert!(hint.is_some_and(|hint| hint.contains("--lr")));
+        let foreign = WeightsError::NotOurs { key: "card" };
+        assert!(of(&foreign.into()).is_some_and(|hint| hint.contains("noprop import")));
+    }
 
     #[test]
     fn a_cause_is_found_behind_its_context_and_its_place() {

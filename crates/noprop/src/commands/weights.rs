@@ -92,11 +92,11 @@ pub fn import(args: &ImportArgs) -> Result<()> {
         None => Layout::detect(&state.tensors).with_context(unusable)?,
     };
     let known = state.card.clone();
+    let config = config_of_import(args, layout, recipe.as_ref(), known.as_ref())?;
     let dataset = match &known {
         Some(_) if args.dataset.is_none() => None,
         _ => Some(dataset_of_import(args, layout, recipe.as_ref(), &state)?),
     };
-    let config = config_of_import(recipe, known.as_ref());
     let size = dataset.map_or([1, 1], |data| [data.shape[1], data.shape[2]]);
     let model = noprop_pytorch::import(state, Some(layout), config, size)
         .with_context(unusable)?
@@ -116,13 +116,27 @@ pub fn import(args: &ImportArgs) -> Result<()> {
     Ok(())
 }
 
-/// Method and architecture by `--recipe`, else by the file's own card; nothing where neither is there.
+/// Method and architecture by `--recipe`, else by the file's own card; nothing where its shapes tell them.
 fn config_of_import(
-    recipe: Option<Recipe>,
+    args: &ImportArgs,
+    layout: Layout,
+    recipe: Option<&Recipe>,
     card: Option<&ModelCard>,
-) -> Option<(Method, ModelConfig)> {
-    let of_recipe = recipe.map(|recipe| (recipe.method, recipe.model));
-    of_recipe.or_else(|| card.map(|card| (card.method.clone(), card.model.clone())))
+) -> Result<Option<(Method, ModelConfig)>> {
+    let file = args.file.display();
+    match (layout, recipe, card) {
+        (Layout::Torchvision, ..) => bail!(
+            "{file} is a ResNet of torchvision, a backbone without the rest of a model; \
+             `noprop train --init-backbone {file}` starts a training from it"
+        ),
+        (_, Some(recipe), _) => Ok(Some((recipe.method.clone(), recipe.model.clone()))),
+        (_, None, Some(card)) => Ok(Some((card.method.clone(), card.model.clone()))),
+        (Layout::Ours, None, None) => bail!(
+            "the shapes in {file} do not tell method and architecture of the model; name the recipe that it was \
+             trained by with --recipe"
+        ),
+        _ => Ok(None),
+    }
 }
 
 /// The dataset whose images the model takes: by `--dataset`, by the recipe, else the one that yhgon/NoProp
@@ -140,8 +154,6 @@ fn dataset_of_import(
         (Some(name), ..) => name,
         (None, Layout::ReferenceMnist, Some(10)) => "mnist",
         (None, Layout::ReferenceSimple, Some(100)) => "cifar100",
-        // Ours and torchvision's are refused for a better reason later.
-        (None, Layout::Ours | Layout::Torchvision, _) => "mnist",
         _ => bail!(
             "the weights do not say what they were trained on, and images must be normalised as \
              they were; name the dataset with --dataset"
