@@ -12,6 +12,7 @@ use crate::schedule::SchedulePoint;
 
 /// The source of the noise that a sampler adds in its steps.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // One value per walk; boxing would only obscure it.
 pub enum StepNoise {
     /// A stream of random numbers for each image.
     Streams(Vec<NoiseSource>),
