@@ -46,3 +46,23 @@ fn a_sampler_of_ones_own_walks_to_the_same_class() {
         assert!(line.contains("steps: 7 ("), "{line}");
     }
 }
+
+/// The last percentage of `text`.
+fn last_percent(text: &str) -> f64 {
+    let before = text.rsplit_once(" %").unwrap().0;
+    before.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_dataset_of_ones_own_is_learned() {
+    let text = output("custom_dataset");
+    assert!(last_percent(&text) > 95.0, "{text}");
+}
+
+#[test]
+fn a_loop_of_ones_own_trains_blocks() {
+    let text = output("own_training_loop");
+    assert_eq!(text.lines().count(), 2);
+    // Chance is 10 %.
+    assert!(last_percent(&text) > 60.0, "{text}");
+}
