@@ -8,7 +8,7 @@
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor};
-use noprop_core::sampler::{Ode, StepsEvenIn, Stepper};
+use noprop_core::sampler::{Ode, Stepper, StepsEvenIn};
 use noprop_core::schedule::SchedulePoint;
 use noprop_core::{Classifier, ProcessKind, Sampler, Walk};
 
@@ -59,7 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let prediction = classifier.clone().with_walk(walk)?.classify(&image)?;
         let class = &classifier.classes()[prediction.class];
         let percent = 100.0 * prediction.probabilities[prediction.class];
-        println!("{} in {steps} steps: {class} ({percent:.2} %)", MIDPOINT.label);
+        println!(
+            "{} in {steps} steps: {class} ({percent:.2} %)",
+            MIDPOINT.label
+        );
     }
     Ok(())
 }

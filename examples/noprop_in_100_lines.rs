@@ -46,9 +46,8 @@ impl Net {
 
 /// λ(t) = log SNR(t), a fixed schedule from noise (t = 0) to clean (t = 1). ᾱ = σ(λ), 1 − ᾱ = σ(−λ).
 fn lambda(t: Tensor<2>) -> Tensor<2> {
-    t * LAMBDA_PRIME - 3.0
+    t * 6.0 - 3.0
 }
-const LAMBDA_PRIME: f64 = 6.0;
 
 /// z_t = √ᾱ u_y + √(1−ᾱ) ε (eq. 5): a noisy label.
 fn diffuse(u_y: &Tensor<2>, t: Tensor<2>) -> Tensor<2> {
@@ -61,7 +60,7 @@ fn diffuse(u_y: &Tensor<2>, t: Tensor<2>) -> Tensor<2> {
 fn loss(net: &Net, x: &Tensor<2>, u_y: &Tensor<2>) -> Tensor<1> {
     let shape = [x.dims()[0], 1];
     let t = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), &x.device());
-    let snr_prime = lambda(t.clone()).exp() * LAMBDA_PRIME;
+    let snr_prime = lambda(t.clone()).exp() * 6.0;
     let u_hat = net.u_hat(x, diffuse(u_y, t.clone()), t);
     let denoise = snr_prime * (u_hat - u_y.clone()).square().sum_dim(1) * 0.5;
     let z_1 = diffuse(u_y, Tensor::ones(shape, &x.device()));
@@ -95,7 +94,8 @@ fn spirals(n: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
     }
     let x: Tensor<2> = Tensor::from_data(TensorData::new(x, [n, 2]), device);
     let jitter = x.random_like(Distribution::Normal(0.0, 0.03));
-    (x + jitter, Tensor::from_data(TensorData::new(u_y, [n, CLASSES]), device))
+    let u_y = Tensor::from_data(TensorData::new(u_y, [n, CLASSES]), device);
+    (x + jitter, u_y)
 }
 
 fn main() {
@@ -110,6 +110,7 @@ fn main() {
     }
     let (x, _) = spirals(3000, &device);
     let classes = classify(&net.valid(), &x);
-    let right = classes.iter().enumerate().filter(|(i, class)| *i as i64 % 3 == **class);
-    println!("{:.1} % of 3000 new points are right", right.count() as f64 / 30.0);
+    let is_right = |i: &usize| classes[*i] == (i % CLASSES) as i64;
+    let right = (0..3000).filter(is_right).count();
+    println!("{:.1} % of 3000 new points are right", right as f64 / 30.0);
 }

@@ -1,11 +1,11 @@
-// The disc of label space: rings, and where it is shown the velocity field. Each grid point has a
-// cell in the colour of the class that the denoiser believes there, and a line that points along
-// dz/dlambda with a dot at its tip. After stage.wgsl.
+// Draws the disc of label space with its rings and, if the frame asks for it, the velocity field. Each grid point
+// has a cell in the colour of the class to which the denoiser gives the largest probability, and a line along
+// dz/dlambda with a dot at its tip. The text of stage.wgsl stands before this one.
 
 struct Arrow {
-    // dz/dlambda in the plane's coordinates.
+    // The derivative dz/dlambda in the coordinates of the plane.
     velocity: vec2f,
-    // The believed class; NONE outside of the disc.
+    // The class of the largest probability; NONE outside of the disc.
     believed: u32,
     padding: u32,
 }
@@ -35,7 +35,7 @@ fn disc(@builtin(position) position: vec4f) -> @location(0) vec4f {
     return vec4f(colour * inside, inside);
 }
 
-// The field's cell at `point` of the unit disc, over `below`.
+// The colour of the field at `point` of the unit disc, drawn over the colour `below`.
 fn field(point: vec2f, below: vec3f) -> vec3f {
     let cells = f32(frame.grid - 1u);
     let cell = clamp(round(0.5 * (point + 1.0) * cells), vec2f(0.0), vec2f(cells));
@@ -45,7 +45,7 @@ fn field(point: vec2f, below: vec3f) -> vec3f {
     }
     var colour = mix(below, hue(arrow.believed), 0.12);
     let middle = 2.0 * cell / cells - 1.0;
-    // The direction on the disc: where a small step in the plane leads.
+    // The direction on the disc of a small step in the plane along the velocity.
     let step = compress(expand(middle) + 0.05 * arrow.velocity) - middle;
     let size = length(step);
     if size > 1e-7 {

@@ -1,11 +1,11 @@
-// The complete walk from z_0 to z_1 in one dispatch (`solve`): one workgroup walks four samples
-// through all T steps, their activations in workgroup memory. Four, because fetching a weight costs
-// more than multiplying by it; a matrix holds four numbers (rows) of four samples (columns).
-// `estimate` stops at t_0: where each sample would go, and what the denoiser believes there.
+// The entry point `solve` walks from z_0 to z_1 in one dispatch. A workgroup takes four samples through all T steps
+// and keeps their activations in workgroup memory. It takes four samples because fetching a weight costs more than
+// multiplying by it: a mat4x4 holds four numbers (rows) of four samples (columns). The entry point `estimate`
+// evaluates the denoiser once, at t_0: it gives dz/dλ and the class probabilities of each sample.
 //
-// The host writes these constants in front of this text; widths count groups of four numbers, and
-// what does not fill the last group is zero.
-//   LATENT, WIDTH, FIRST, SECOND, CLASSES   widths of z, label encoding, hidden layers, logits
+// The host writes the following constants in front of this text. Widths count groups of four numbers; the places
+// that only fill up the last group are zero.
+//   LATENT, WIDTH, FIRST, SECOND, CLASSES   widths of z, encoding of z, hidden layers, logits
 //   LATENT_ENTERS                           whether z itself enters the first layer
 //   LABEL_WEIGHT, LABEL_BIAS, LABEL_SHARE, LATENT_SHARE, SECOND_WEIGHT, SECOND_BIAS,
 //   THIRD_WEIGHT, THIRD_BIAS, EMBEDDING     where in `weights` each matrix starts, row-major
@@ -15,9 +15,9 @@ struct Walk {
     steps: u32,
     // DDIM, EULER or HEUN.
     sampler: u32,
-    // 1: z at all T + 1 times goes to `result`; 0: z_1 alone.
+    // 1 if z at all T + 1 times goes to `result`, 0 for z_1 alone.
     record: u32,
-    // Samples that share a row of `fused`.
+    // The number of samples that share a row of `fused`.
     seeds: u32,
     samples: u32,
 }
@@ -27,16 +27,16 @@ const EULER = 1u;
 
 @group(0) @binding(0) var<uniform> walk: Walk;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
-// At t_0 … t_T: ᾱ, 1 − ᾱ, λ = log SNR, unused.
+// ᾱ, 1 − ᾱ, λ = log SNR and zero at each of the times t_0 … t_T.
 @group(0) @binding(2) var<storage, read> grid: array<vec4<f32>>;
-// The first layer's share of the time: [T + 1, FIRST].
+// The time's share of the first layer, [T + 1, FIRST].
 @group(0) @binding(3) var<storage, read> time_share: array<vec4<f32>>;
-// The first layer's share of the features: [images, FIRST].
+// The features' share of the first layer, [images, FIRST].
 @group(0) @binding(4) var<storage, read> fused: array<vec4<f32>>;
-// [samples, LATENT].
+// The latents to start from, [samples, LATENT].
 @group(0) @binding(5) var<storage, read> z_0: array<vec4<f32>>;
-// `solve`: z, [samples, T + 1 or 1, LATENT]; `estimate`: dz/dλ beside the class probabilities,
-// [samples, LATENT + CLASSES].
+// The result of `solve` is z, [samples, T + 1 or 1, LATENT]; that of `estimate` is dz/dλ and the class
+// probabilities side by side, [samples, LATENT + CLASSES].
 @group(0) @binding(6) var<storage, read_write> result: array<vec4<f32>>;
 
 // One array for the inputs and outputs of all layers, so that one function multiplies for all.
@@ -46,11 +46,12 @@ const HIDDEN = LABEL + WIDTH;
 const HIDDEN_2 = HIDDEN + FIRST;
 const SCORES = HIDDEN_2 + SECOND;
 var<workgroup> activations: array<mat4x4<f32>, SCORES + CLASSES>;
-// Heun's first half: z at the start of the step, and dz/dλ there.
+// The first half of a step of Heun: z at the start of the step, and dz/dλ there.
 var<workgroup> start: array<mat4x4<f32>, LATENT>;
 var<workgroup> slope: array<mat4x4<f32>, LATENT>;
 
-// Four columns of (activations from `input`, `rows` groups) · (matrix at `matrix`).
+// Group `column` of the columns of the product of the activations at `input` (`rows` groups) and the matrix at
+// `matrix` in `weights`.
 fn product(input: u32, rows: u32, matrix: u32, columns: u32, column: u32) -> mat4x4<f32> {
     var sum = mat4x4<f32>();
     for (var i = 0u; i < rows; i++) {
@@ -65,7 +66,7 @@ fn product(input: u32, rows: u32, matrix: u32, columns: u32, column: u32) -> mat
     return sum;
 }
 
-// The same numbers for each sample.
+// A matrix with the numbers x for each of the four samples.
 fn each(x: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(x, x, x, x);
 }
@@ -83,7 +84,7 @@ fn sum(x: vec4<f32>) -> f32 {
     return x.x + x.y + x.z + x.w;
 }
 
-// The workgroup's samples; those that fill up the last workgroup repeat the last one.
+// The indices of the four samples of a workgroup. Where samples are missing the last one repeats.
 fn rows(first: u32) -> vec4<u32> {
     return min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(walk.samples - 1u));
 }
@@ -97,7 +98,8 @@ fn fused_at(images: vec4<u32>, j: u32) -> mat4x4<f32> {
     );
 }
 
-// Leaves exp(logits − max) of the denoiser at `z`, t_k in the activations at SCORES.
+// Evaluates the denoiser at z (the activations at Z) and t_k, and leaves exp(logits − max) in the activations at
+// SCORES.
 fn denoise(thread: u32, first: u32, k: u32) {
     for (var j = thread; j < WIDTH; j += THREADS) {
         activations[LABEL + j] = relu(
@@ -144,7 +146,8 @@ fn denoise(thread: u32, first: u32, k: u32) {
     workgroupBarrier();
 }
 
-// Divides what is linear in exp(logits − max) by its sum over the classes: softmax.
+// Divides x, which is linear in exp(logits − max), by the sum of exp(logits − max) over the classes. This completes
+// the softmax.
 fn normalise(x: mat4x4<f32>) -> mat4x4<f32> {
     var total = mat4x4<f32>();
     for (var c = 0u; c < CLASSES; c++) {
@@ -154,18 +157,18 @@ fn normalise(x: mat4x4<f32>) -> mat4x4<f32> {
         x[0] / sum(total[0]), x[1] / sum(total[1]), x[2] / sum(total[2]), x[3] / sum(total[3]));
 }
 
-// û = softmax(logits) · W_Embed, four coordinates.
+// Four coordinates (group i) of û = softmax(logits) · W_Embed.
 fn u_hat(i: u32) -> mat4x4<f32> {
     return normalise(product(SCORES, CLASSES, EMBEDDING, LATENT, i));
 }
 
-// dz/dλ = ½[√ᾱ û − ᾱ z] at t_k.
+// Four coordinates (group i) of dz/dλ = ½[√ᾱ û − ᾱ z] at t_k.
 fn velocity(i: u32, k: u32) -> mat4x4<f32> {
     let alpha_bar = grid[k].x;
     return 0.5 * (sqrt(alpha_bar) * u_hat(i) - alpha_bar * activations[Z + i]);
 }
 
-// The exact step for a constant û.
+// Four coordinates (group i) of z after a step of DDIM from t_k, which is exact for a constant û.
 fn ddim(i: u32, k: u32) -> mat4x4<f32> {
     let here = grid[k];
     let next = grid[k + 1u];
@@ -173,7 +176,7 @@ fn ddim(i: u32, k: u32) -> mat4x4<f32> {
     return (sqrt(next.x) - keep * sqrt(here.x)) * u_hat(i) + keep * activations[Z + i];
 }
 
-// Fetches z_0 of the workgroup's samples.
+// Fetches z_0 of the samples of the workgroup.
 fn load(thread: u32, first: u32) {
     let sample = rows(first);
     for (var i = thread; i < LATENT; i += THREADS) {

@@ -1,18 +1,20 @@
-// What both pictures of label space share: the frame, and the way from latent space to the canvas.
-// It stands before field.wgsl and before trajectory.wgsl.
+// The part that field.wgsl and walk.wgsl share: the frame, and the way from latent space to the canvas. The host
+// puts this text before each of them.
 
 struct Frame {
-    // Canvas size and radius of the disc, in device pixels; device pixels per CSS pixel.
+    // The size of the canvas in device pixels.
     size: vec2f,
+    // The radius of the disc in device pixels.
     radius: f32,
+    // The number of device pixels per CSS pixel.
     ratio: f32,
-    // Part of the walk that is done, 0 ... 1.
+    // The part of the walk that is done, 0 ... 1.
     share: f32,
-    // Of the compression r / (r + half).
+    // The distance `half` of the compression r / (r + half) onto the disc.
     half: f32,
     // Latent dimension d.
     dims: u32,
-    // Points of the field along the diameter; 0 where it is not shown.
+    // The number of points of the field along the diameter; 0 if the field is not shown.
     grid: u32,
     ink: vec4f,
     quiet: vec4f,
@@ -22,11 +24,11 @@ struct Frame {
 }
 
 @group(0) @binding(0) var<uniform> frame: Frame;
-// One entry a latent dimension: the plane's two axes, and the centre.
+// The two axes of the plane, the centre and zero, for each latent dimension.
 @group(0) @binding(1) var<storage, read> plane: array<vec4f>;
 
-// From the plane to the unit disc. The larger coordinate comes out first: squares of a walk that
-// explodes would overflow.
+// From the plane to the unit disc. The point is divided by its larger coordinate first, since the squares of a walk
+// that explodes would overflow.
 fn compress(point: vec2f) -> vec2f {
     let largest = max(max(abs(point.x), abs(point.y)), 1e-30);
     let distance = length(point / largest) * largest;
@@ -54,14 +56,14 @@ fn hue(index: u32) -> vec3f {
     return frame.hues[index % 10u].rgb;
 }
 
-// Distance of `pixel` to the segment from `a` to `b`.
+// The distance of `pixel` to the segment from `a` to `b`.
 fn distance_to_segment(pixel: vec2f, a: vec2f, b: vec2f) -> f32 {
     let along = b - a;
     let share = clamp(dot(pixel - a, along) / max(dot(along, along), 1e-12), 0.0, 1.0);
     return length(pixel - a - share * along);
 }
 
-// Coverage of a pixel whose centre is `outside` pixels beyond an edge.
+// The coverage of a pixel whose centre lies `outside` pixels beyond an edge.
 fn coverage(outside: f32) -> f32 {
     return clamp(0.5 - outside, 0.0, 1.0);
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use burn::tensor::{Device, DeviceKind, Tensor};
 use noprop_core::sampler::DDIM;
-use noprop_core::{Classifier, Features, NoProp, Sampler, Walk};
-use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
+use noprop_core::{Classifier, Features, NoProp, Sampler, Walk, WalkError};
+use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, SolverInput, SolverWeights, StepTables};
 use noprop_tests::mnist_subset;
 use pollster::block_on;
 
@@ -58,9 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("64 seeds of one image", &one, 64),
         ] {
             let walk = Walk::new(sampler, STEPS);
-            let plain = plain(gpu_model, features, seeds, walk)?;
-            let cpu = plain_on(cpu_model, features, seeds, walk)?;
-            let fused = fused(&solver, cpu_model, features, seeds, walk)?;
+            let plain = plain(gpu_model, features, seeds, &walk)?;
+            let cpu = plain_on(cpu_model, features, seeds, &walk)?;
+            let fused = fused(&solver, cpu_model, features, seeds, &walk)?;
             println!(
                 "| {sampler} | {what} | {:.1} ms | {:.1} ms | {:.1} | {:.1} ms |",
                 1e3 * plain,
@@ -74,12 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Seconds of the plain sampler, z_0 in and z_1 out.
-fn plain(
-    model: &NoProp,
-    features: &Features,
-    seeds: usize,
-    walk: Walk,
-) -> Result<f64, Box<dyn Error>> {
+fn plain(model: &NoProp, features: &Features, seeds: usize, walk: &Walk) -> Result<f64, WalkError> {
     let device = model.device();
     let moved = |tensor: &Tensor<2>| Tensor::from_data(tensor.to_data(), &device);
     let features = Features {
@@ -93,48 +88,57 @@ fn plain_on(
     model: &NoProp,
     features: &Features,
     seeds: usize,
-    walk: Walk,
-) -> Result<f64, Box<dyn Error>> {
+    walk: &Walk,
+) -> Result<f64, WalkError> {
     let features = features.repeat(seeds);
-    median(|| {
-        model.walk(&features, &walk, 0)?.into_data();
-        Ok(())
-    })
+    let mut failure = None;
+    let seconds = median(|| match model.walk(&features, walk, 0) {
+        Ok(z_1) => drop(z_1.into_data()),
+        Err(error) => failure = Some(error),
+    });
+    failure.map_or(Ok(seconds), Err)
 }
 
-/// Seconds of the fused solver, z_0 in and z_1 out; the plan is made once, as for a page that
+/// Seconds of the fused solver, z_0 in and z_1 out; the step tables are made once, as for a page that
 /// walks many times.
 fn fused(
     solver: &FusedSolver,
     model: &NoProp,
     features: &Features,
     seeds: usize,
-    walk: Walk,
+    walk: &Walk,
 ) -> Result<f64, Box<dyn Error>> {
-    let plan = block_on(Plan::new(model, walk.sampler, walk.steps))?;
+    let tables = block_on(StepTables::new(model, walk.sampler, walk.steps))?;
     let rows: Vec<f32> = features.fused.to_data().iter::<f32>().collect();
-    median(|| {
-        let z_0 = model.initial_latents(&walk, 0, features.len() * seeds);
+    let mut failure = None;
+    let seconds = median(|| {
+        let z_0 = model.initial_latents(walk, 0, features.len() * seeds);
         let z_0: Vec<f32> = z_0.into_data().iter::<f32>().collect();
-        let start = Start {
+        let input = SolverInput {
             fused: &rows,
             z_0: &z_0,
             record: false,
         };
-        block_on(solver.solve(&plan, start))?;
-        Ok(())
-    })
+        if let Err(error) = block_on(solver.solve(&tables, input)) {
+            failure = Some(error);
+        }
+    });
+    match failure {
+        Some(error) => Err(error.into()),
+        None => Ok(seconds),
+    }
 }
 
 /// Median seconds of `work`, after one run that compiles and warms up.
-fn median(mut work: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
-    work()?;
-    let mut seconds = Vec::new();
-    for _ in 0..REPEATS {
-        let start = Instant::now();
-        work()?;
-        seconds.push(start.elapsed().as_secs_f64());
-    }
+fn median(mut work: impl FnMut()) -> f64 {
+    work();
+    let mut seconds: Vec<f64> = (0..REPEATS)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
     seconds.sort_by(f64::total_cmp);
-    Ok(seconds[REPEATS / 2])
+    seconds[REPEATS / 2]
 }

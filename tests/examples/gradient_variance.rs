@@ -11,10 +11,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use noprop_core::dropout::Dropout;
+use noprop_core::method::{Batch, Ct, HostDraws, TimeSampling};
+use noprop_core::network::Network;
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::objective::{Batch, HostDraws, TimeSampling};
-use noprop_core::{NoProp, ObjectiveConfig, weights};
-use noprop_data::{DeviceSplit, Normalization};
+use noprop_core::{Classifier, Method, NoProp};
+use noprop_data::DeviceSplit;
 use noprop_tests::mnist_subset;
 
 const MNIST: &[u8] = include_bytes!("../../assets/mnist.safetensors");
@@ -31,30 +32,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     let argument = std::env::args().nth(1);
     let draws = argument.map_or(Ok(DRAWS), |text| text.parse())?;
     let device = Device::flex().autodiff();
-    let (trained, card) = weights::from_bytes(MNIST.to_vec(), &Device::flex())?;
-    // What was read from a file is frozen.
-    let initial = NoProp::new(&card.model, 0, &device)?;
-    let trained = initial.clone().load_record(trained.into_record());
-    let normalization = Normalization {
-        mean: card.mean,
-        std: card.std,
-    };
+    let classifier = Classifier::load(MNIST.to_vec(), &Device::flex())?;
+    let card = classifier.card();
     let images = mnist_subset(BATCH)?.train;
-    let split = DeviceSplit::new(&images, &normalization, card.model.input[0], &device);
+    let channels = card.model.input[0];
+    let split = DeviceSplit::new(&images, &card.normalization, channels, &device);
 
     println!("{draws} gradients of a batch of {BATCH} for each cell: E‖g − E g‖² / ‖E g‖²");
     println!("| weights | bound on SNR′ | uniform | stratified | antithetic | importance |");
     println!("|---|---|---|---|---|---|");
-    for (name, model) in [("initial", &initial), ("trained", &trained)] {
+    for name in ["initial", "trained"] {
         for max_weight in [None, Some(1.0)] {
-            let cells = KINDS.map(|time_sampling| {
-                let objective = ObjectiveConfig::Ct {
-                    eta: 1.0,
+            let mut cells = Vec::new();
+            for time_sampling in KINDS {
+                let method = Method::Ct(Ct {
                     max_weight,
                     time_sampling,
+                    ..ct(&card.method)?
+                });
+                let initial = NoProp::new(&method, &card.model, 0, &device)?;
+                let model = match name {
+                    "initial" => initial,
+                    // What was read from a file is frozen.
+                    _ => initial.load_record(classifier.model().clone().into_record()),
                 };
-                format!("{:.3}", noise(model, &split, &objective, draws))
-            });
+                cells.push(format!("{:.3}", noise(&model, &split, draws)));
+            }
             let bound = max_weight.map_or("none".into(), |bound| bound.to_string());
             println!("| {name} | {bound} | {} |", cells.join(" | "));
         }
@@ -62,23 +65,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn ct(method: &Method) -> Result<Ct, String> {
+    match method {
+        Method::Ct(ct) => Ok(ct.clone()),
+        _ => Err(format!(
+            "the weights are of method {}, not of NoProp-CT",
+            method.name()
+        )),
+    }
+}
+
 /// E‖g − E g‖² / ‖E g‖² of the denoising term, from unbiased estimates of both.
-fn noise(model: &NoProp, split: &DeviceSplit, objective: &ObjectiveConfig, draws: u64) -> f64 {
+fn noise(model: &NoProp, split: &DeviceSplit, draws: u64) -> f64 {
     let dim = model.config().latent_dim();
     let all: Vec<usize> = (0..BATCH).collect();
     let (mut sum, mut squares): (Vec<f64>, f64) = (Vec::new(), 0.0);
     for draw in 0..draws {
         let mut source = NoiseSource::new(0, Purpose::Training, draw);
-        let host = HostDraws::new(&mut source, BATCH, dim).with_times(objective.time_sampling());
+        let host = HostDraws::new(&mut source, BATCH, dim, model.method().time_sampling());
         let (images, labels) = split.batch(&all);
         let batch = Batch {
             images,
             labels,
             draws: host.upload(0..BATCH, &model.device()),
             dropout: Dropout::Off,
-            block: 0,
+            block: None,
         };
-        let loss = objective.loss(model, batch);
+        let loss = model.loss(batch);
         let gradients = GradientsParams::from_grads(loss.total.backward(), model);
         let gradient = flat(model, &gradients);
         sum.resize(gradient.len(), 0.0);
@@ -105,7 +118,8 @@ fn flat(model: &NoProp, gradients: &GradientsParams) -> Vec<f32> {
         }
     }
     let mut flat = Flat(gradients, Vec::new());
-    model.backbone.visit(&mut flat);
-    model.denoiser.visit(&mut flat);
+    if let Network::Shared(shared) = model.network() {
+        shared.visit(&mut flat);
+    }
     flat.1
 }

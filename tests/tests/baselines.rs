@@ -4,21 +4,20 @@
 use burn::tensor::Device;
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::HeadConfig;
-use noprop_core::sampler::Sampling;
-use noprop_core::schedule::ScheduleConfig;
+use noprop_core::method::{Adjoint, Backprop};
 use noprop_core::weights;
-use noprop_core::{ModelConfig, ObjectiveConfig, Readout, SamplerKind};
-use noprop_data::DeviceSplit;
+use noprop_core::{Method, ModelConfig};
 use noprop_tests::mnist_subset;
 use noprop_train::{
-    DataConfig, EvalConfig, Evaluator, Flow, Recipe, TrainConfig, Trainer, Workers,
+    DataConfig, EvalConfig, Evaluator, Flow, Recipe, TrainConfig, Trainer, TrainerOptions, Workers,
 };
 
 const STEPS: usize = 4;
 
-fn recipe(objective: ObjectiveConfig, schedule: ScheduleConfig, sampler: SamplerKind) -> Recipe {
-    let batch_norm = schedule.blocks().is_some();
+fn recipe(method: Method) -> Recipe {
+    let batch_norm = method.blocks().is_some();
     Recipe {
+        method,
         model: ModelConfig {
             embed_dim: 32,
             time_dim: 8,
@@ -31,11 +30,8 @@ fn recipe(objective: ObjectiveConfig, schedule: ScheduleConfig, sampler: Sampler
                 batch_norm,
                 ..Default::default()
             },
-            schedule,
-            readout: Readout::Linear,
             ..Default::default()
         },
-        objective,
         data: DataConfig {
             limit: Some(3200),
             validation: 0,
@@ -48,28 +44,33 @@ fn recipe(objective: ObjectiveConfig, schedule: ScheduleConfig, sampler: Sampler
             ..Default::default()
         },
         eval: EvalConfig {
-            sampler,
-            steps: STEPS,
+            steps: Some(STEPS),
             ..Default::default()
         },
     }
 }
 
 fn backprop() -> Recipe {
-    let schedule = ScheduleConfig::Gated { steps: STEPS };
-    recipe(ObjectiveConfig::Backprop {}, schedule, SamplerKind::Ddim)
+    recipe(Method::Backprop(Backprop {
+        steps: STEPS,
+        ..Default::default()
+    }))
 }
 
 fn adjoint() -> Recipe {
-    let objective = ObjectiveConfig::Adjoint { steps: STEPS };
-    let schedule = ScheduleConfig::Flow { sigma: 0.0 };
-    recipe(objective, schedule, SamplerKind::Euler)
+    recipe(Method::Adjoint(Adjoint {
+        steps: STEPS,
+        ..Default::default()
+    }))
 }
 
 fn trained(recipe: &Recipe, threads: usize) -> Trainer {
     let dataset = mnist_subset(500).unwrap();
-    let mut trainer =
-        Trainer::new(recipe.clone(), &dataset, &Device::flex(), threads, None).unwrap();
+    let options = TrainerOptions {
+        threads,
+        ..TrainerOptions::on(Device::flex())
+    };
+    let mut trainer = Trainer::new(recipe.clone(), &dataset, options).unwrap();
     trainer.run(&mut |_| Flow::Continue).unwrap();
     trainer
 }
@@ -77,21 +78,14 @@ fn trained(recipe: &Recipe, threads: usize) -> Trainer {
 #[test]
 fn they_learn() {
     let dataset = mnist_subset(500).unwrap();
-    let split = DeviceSplit::new(&dataset.test, &dataset.normalization, 1, &Device::flex());
     let workers = Workers::new(1).unwrap();
     for recipe in [backprop(), adjoint()] {
-        let model = trained(&recipe, 2).trained();
-        let sampling = Sampling {
-            kind: recipe.eval.sampler,
-            steps: STEPS,
-            seed: 0,
-        };
-        let percent = Evaluator::new(&model, &split, &workers)
-            .accuracy(sampling)
-            .percent();
-        println!("{:?}: {percent} %", recipe.objective);
+        let classifier = trained(&recipe, 2).classifier().unwrap();
+        let evaluator = Evaluator::new(&classifier, &dataset.test, &workers).unwrap();
+        let percent = evaluator.accuracy(&classifier.walk()).unwrap().percent();
+        println!("{:?}: {percent} %", recipe.method);
         // Chance is 10 %, with a standard deviation of 1.3 % on 500 images.
-        assert!(percent > 60.0, "{:?}: {percent} %", recipe.objective);
+        assert!(percent > 60.0, "{:?}: {percent} %", recipe.method);
     }
 }
 

@@ -7,13 +7,15 @@ use burn::tensor::Device;
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::HeadConfig;
 use noprop_core::embedding::ClassEmbeddingConfig;
-use noprop_core::schedule::{CosineForm, ScheduleConfig};
-use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_core::{ModelConfig, ObjectiveConfig, SamplerKind};
+use noprop_core::method::Dt;
+use noprop_core::sampler::{ANCESTRAL, HEUN};
+use noprop_core::weights::{self, Precision};
+use noprop_core::{Method, ModelConfig};
 use noprop_data::augment::AugmentConfig;
 use noprop_tests::mnist_subset;
 use noprop_train::{
-    BlockOrder, Checkpoint, DataConfig, EvalConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer,
+    BlockOrder, Checkpoint, DataConfig, EvalConfig, Flow, Recipe, Start, TrainConfig, TrainEvent,
+    Trainer, TrainerOptions,
 };
 
 const STEPS: usize = 3;
@@ -22,6 +24,10 @@ const ORDERS: [BlockOrder; 3] = [BlockOrder::Paper, BlockOrder::Random, BlockOrd
 /// 2 steps a pass, 3 blocks; dropout where asked for.
 fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
     Recipe {
+        method: Method::Dt(Dt {
+            steps: STEPS,
+            ..Default::default()
+        }),
         model: ModelConfig {
             embed_dim: 8,
             backbone: BackboneConfig::Cnn(CnnConfig { width: 2, dropout }),
@@ -30,13 +36,8 @@ fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
                 batch_norm: true,
                 ..Default::default()
             },
-            schedule: ScheduleConfig::Cosine {
-                steps: STEPS,
-                form: CosineForm::Shifted,
-            },
             ..Default::default()
         },
-        objective: ObjectiveConfig::Dt { eta: 0.1 },
         data: DataConfig {
             limit: Some(66),
             validation: 0,
@@ -53,8 +54,8 @@ fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
             ..Default::default()
         },
         eval: EvalConfig {
-            sampler: SamplerKind::Ancestral,
-            steps: STEPS,
+            sampler: Some(ANCESTRAL),
+            steps: Some(STEPS),
             ..Default::default()
         },
     }
@@ -62,35 +63,24 @@ fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
 
 fn trainer(recipe: &Recipe, threads: usize, checkpoint: Option<Checkpoint>) -> Trainer {
     let dataset = mnist_subset(20).unwrap();
-    Trainer::new(
-        recipe.clone(),
-        &dataset,
-        &Device::flex(),
+    let options = TrainerOptions {
         threads,
-        checkpoint,
-    )
-    .unwrap()
+        start: checkpoint.map_or(Start::Scratch, |checkpoint| {
+            Start::Checkpoint(Box::new(checkpoint))
+        }),
+        ..TrainerOptions::on(Device::flex())
+    };
+    Trainer::new(recipe.clone(), &dataset, options).unwrap()
 }
 
-fn card(recipe: &Recipe) -> ModelCard {
-    ModelCard {
-        model: recipe.model.clone(),
-        mean: vec![0.0],
-        std: vec![1.0],
-        classes: (0..10).map(|i| i.to_string()).collect(),
-        dataset: "mnist".into(),
-        blocks: recipe.part(),
-    }
-}
-
-fn file_of(trainer: &Trainer, recipe: &Recipe) -> Vec<u8> {
-    weights::to_bytes(&trainer.trained(), &card(recipe), Precision::Full).unwrap()
+fn file_of(trainer: &Trainer) -> Vec<u8> {
+    weights::to_bytes(&trainer.trained(), trainer.card(), Precision::Full).unwrap()
 }
 
 fn trained(recipe: &Recipe, threads: usize) -> Vec<u8> {
     let mut trainer = trainer(recipe, threads, None);
     trainer.run(&mut |_| Flow::Continue).unwrap();
-    file_of(&trainer, recipe)
+    file_of(&trainer)
 }
 
 /// Bytes of each tensor, by name.
@@ -113,7 +103,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         let mut checkpoint = None;
         trainer(&recipe, 1, None)
             .run(&mut |event| match event {
-                TrainEvent::Step { step, .. } if step == last => Flow::Stop,
+                TrainEvent::Step(report) if report.step == last => Flow::Stop,
                 TrainEvent::Checkpointed { checkpoint: c, .. } => {
                     checkpoint = Some(*c);
                     Flow::Continue
@@ -124,7 +114,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         let mut resumed = trainer(&recipe, 1, checkpoint);
         resumed.run(&mut |_| Flow::Continue).unwrap();
         // No tolerance: the same operations in the same order.
-        assert!(file_of(&resumed, &recipe) == whole, "{order}");
+        assert!(file_of(&resumed) == whole, "{order}");
     }
 }
 
@@ -133,14 +123,14 @@ fn a_step_leaves_the_other_blocks_alone() {
     // Two threads and uneven shards: running statistics of the other blocks must not be averaged.
     let mut recipe = recipe(BlockOrder::Paper, 0.0);
     recipe.train.weight_decay = 0.1;
-    let start = tensors(&file_of(&trainer(&recipe, 2, None), &recipe));
+    let start = tensors(&file_of(&trainer(&recipe, 2, None)));
     let mut trainer = trainer(&recipe, 2, None);
     let mut seen = Vec::new();
     trainer
         .run(&mut |event| match event {
-            TrainEvent::Step { step, block, .. } => {
-                seen.push(block.unwrap());
-                if step == 3 {
+            TrainEvent::Step(report) => {
+                seen.push(report.block.unwrap());
+                if report.step == 3 {
                     Flow::Stop
                 } else {
                     Flow::Continue
@@ -150,7 +140,7 @@ fn a_step_leaves_the_other_blocks_alone() {
         })
         .unwrap();
     assert_eq!(seen, [1, 1, 2]);
-    for (name, bytes) in tensors(&file_of(&trainer, &recipe)) {
+    for (name, bytes) in tensors(&file_of(&trainer)) {
         let same = start[&name] == bytes;
         if name.starts_with("blocks.2.") || name.starts_with("class_embedding") {
             assert!(same, "{name} has moved");
@@ -177,12 +167,15 @@ fn every_order_trains_every_block() {
                     TrainEvent::Started {
                         steps_per_epoch, ..
                     } => assert_eq!(steps_per_epoch, steps),
-                    TrainEvent::Step {
-                        block: Some(block), ..
-                    } => blocks[block - 1] += 1,
-                    TrainEvent::Epoch { loss, images, .. } => {
+                    TrainEvent::Step(report) => {
+                        if let Some(block) = report.block {
+                            blocks[block - 1] += 1;
+                        }
+                    }
+                    TrainEvent::Epoch(report) => {
                         epochs += 1;
-                        assert_eq!(images, steps * 33);
+                        assert_eq!(report.images, steps * 33);
+                        let loss = report.loss;
                         let sum = loss.ce + loss.kl + loss.denoise;
                         assert!((loss.total - sum).abs() < 1e-4 * loss.total);
                     }
@@ -264,11 +257,11 @@ fn nonsense_is_refused() {
     let mut ct = Recipe::default();
     ct.validate().unwrap();
     ct.train.blocks = Some("1".parse().unwrap());
-    assert!(message(&ct).contains("paper-dt"));
+    assert!(message(&ct).contains("set method.kind to \"dt\""));
     let mut walk = recipe(BlockOrder::Paper, 0.0);
-    walk.eval.steps = 4;
+    walk.eval.steps = Some(4);
     assert!(message(&walk).contains("T = 3"));
-    walk.eval.steps = STEPS;
-    walk.eval.sampler = SamplerKind::Heun;
+    walk.eval.steps = Some(STEPS);
+    walk.eval.sampler = Some(HEUN);
     assert!(message(&walk).contains("ddim or ancestral"));
 }

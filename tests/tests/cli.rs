@@ -220,7 +220,11 @@ fn a_wrong_file_is_explained() {
 
     fs::write(at.join("text.png"), "no picture").unwrap();
     refuses(at, &format!("predict {out} data {CPU}"), &["directory"]);
-    refuses(at, &format!("predict {out} text.png {CPU}"), &["picture"]);
+    refuses(
+        at,
+        &format!("predict {out} text.png {CPU}"),
+        &["PNG, JPEG, WebP or BMP image"],
+    );
 }
 
 const BLOCKS: &str = r#"
@@ -326,4 +330,43 @@ fn a_reader_that_stops_early_ends_the_program_quietly() {
         assert_eq!(output.status.code(), Some(141), "{args}: {stderr}");
         assert_eq!(stderr, "", "{args}");
     }
+}
+
+#[test]
+fn a_training_outlives_the_readers_of_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), RECIPE).unwrap();
+    let closed = || std::io::pipe().unwrap().1;
+    let args = format!(
+        "train --recipe r.toml --limit 400 --epochs 1 --no-table --offline {CPU} --out run"
+    );
+    let status = std::process::Command::new(noprop_tests::program().unwrap())
+        .current_dir(at)
+        .env("NOPROP_CACHE_DIR", at.join("cache"))
+        .args(args.split_whitespace())
+        .stdout(closed())
+        .stderr(closed())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(at.join("run/model.safetensors").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_no_panic() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(noprop_tests::program().unwrap())
+        .args(["data", "list"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.starts_with("error: standard output cannot be written"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("panicked"), "{stderr}");
 }

@@ -13,7 +13,9 @@ use noprop_core::method::Parts;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::{ANCESTRAL, DDIM, EULER, HEUN};
 use noprop_core::{Classifier, Features, Method, ModelConfig, NoProp, Sampler, Walk};
-use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, GpuError, Plan, SolverWeights, Start};
+use noprop_gpu::{
+    AdapterChoice, FusedSolver, Gpu, GpuError, SolverInput, SolverWeights, StepTables,
+};
 use noprop_tests::{has_software_vulkan, mnist_subset};
 use pollster::block_on;
 
@@ -56,16 +58,15 @@ fn compare(
 ) -> Vec<f32> {
     let walk = Walk::new(sampler, steps).with_seed(7);
     let z_0 = model.initial_latents(&walk, 0, features.len());
-    let expected = model.walk(features, &walk, 0).unwrap();
-    let expected = values(&expected);
-    let plan = block_on(Plan::new(model, sampler, steps)).unwrap();
-    let start = Start {
+    let expected = values(&model.walk(features, &walk, 0).unwrap());
+    let tables = block_on(StepTables::new(model, sampler, steps)).unwrap();
+    let input = SolverInput {
         fused: &values(&features.fused),
         z_0: &values(&z_0),
         record: false,
     };
-    let found = block_on(solver.solve(&plan, start)).unwrap();
-    assert_eq!(found.trajectory, None);
+    let found = block_on(solver.solve(&tables, input)).unwrap();
+    assert_eq!(found.latents, None);
     let difference = worst(&expected, &found.z_1);
     println!("{sampler}, T = {steps}: largest difference of z_1 {difference:e}");
     assert!(
@@ -86,8 +87,8 @@ fn trained_weights_walk_a_thousand_images_to_the_same_place() {
     let classifier = Classifier::load(MNIST.to_vec(), &Device::flex()).unwrap();
     let model = classifier.model();
     let images = mnist_subset(1000).unwrap().test;
-    assert_eq!(images.len(), 1000);
     let features = classifier.features(&images.images).unwrap();
+    assert_eq!(features.len(), 1000);
     let solver_weights = block_on(SolverWeights::from_model(model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
     for sampler in SAMPLERS {
@@ -145,10 +146,10 @@ fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) ->
         ..Default::default()
     };
     let mut model = NoProp::new(&Method::default(), &config, 4, &Device::flex()).unwrap();
-    let Parts::Ct(ct) = &mut model.parts else {
-        panic!("the default method is NoProp-CT");
-    };
-    ct.network.denoiser = ct.network.denoiser.clone().map(&mut Scramble(noise()));
+    let mut scramble = Scramble(noise());
+    if let Parts::Ct(parts) = &mut model.parts {
+        parts.network.denoiser = parts.network.denoiser.clone().map(&mut scramble);
+    }
     model
 }
 
@@ -189,13 +190,13 @@ fn the_field_is_that_of_the_tensors() {
         let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         for t in [0.0, 0.3, 1.0] {
             let (slope, estimate) = model.velocity(&features.repeat(37), z.clone(), t);
-            let plan = block_on(Plan::at(&model, t)).unwrap();
-            let start = Start {
+            let tables = block_on(StepTables::at(&model, t)).unwrap();
+            let input = SolverInput {
                 fused: &values(&features.fused),
                 z_0: &values(&z),
                 record: false,
             };
-            let found = block_on(solver.estimate(&plan, start)).unwrap();
+            let found = block_on(solver.estimate(&tables, input)).unwrap();
             let probabilities = values(&softmax(estimate.logits, 1));
             let differences = [
                 worst(&values(&slope), &found.velocity),
@@ -219,51 +220,52 @@ fn a_recorded_walk_has_every_step_of_every_seed() {
     for sampler in SAMPLERS {
         let walk = Walk::new(sampler, steps).with_seed(2);
         let z_0 = model.initial_latents(&walk, 0, 3 * seeds);
-        let mut latents = vec![values(&z_0)];
-        let mut observe = |_, z: &Tensor<2>| latents.push(values(z));
+        let mut states = vec![values(&z_0)];
+        let mut observe = |_, z: &Tensor<2>| states.push(values(z));
         let repeated = features.repeat(seeds);
-        let end = model.walk_from(&repeated, z_0, &walk, 0, &mut observe);
-        end.unwrap();
+        model
+            .walk_from(&repeated, z_0, &walk, 0, &mut observe)
+            .unwrap();
         // From [T + 1, samples, d] to [samples, T + 1, d].
         let expected: Vec<f32> = (0..3 * seeds)
-            .flat_map(|i| latents.iter().flat_map(move |z| &z[i * dim..(i + 1) * dim]))
+            .flat_map(|i| states.iter().flat_map(move |z| &z[i * dim..(i + 1) * dim]))
             .copied()
             .collect();
 
-        let plan = block_on(Plan::new(&model, sampler, steps)).unwrap();
-        let start = Start {
+        let tables = block_on(StepTables::new(&model, sampler, steps)).unwrap();
+        let input = SolverInput {
             fused: &values(&features.fused),
-            z_0: &latents[0],
+            z_0: &states[0],
             record: true,
         };
-        let found = block_on(solver.solve(&plan, start)).unwrap();
-        let trajectory = found.trajectory.unwrap();
-        let difference = worst(&expected, &trajectory);
+        let found = block_on(solver.solve(&tables, input)).unwrap();
+        let latents = found.latents.unwrap();
+        let difference = worst(&expected, &latents);
         assert!(difference <= TOLERANCE, "{sampler}: {difference}");
-        assert!(worst(&latents[steps], &found.z_1) <= TOLERANCE, "{sampler}");
-        assert_eq!(trajectory[..dim], latents[0][..dim]);
+        assert!(worst(&states[steps], &found.z_1) <= TOLERANCE, "{sampler}");
+        assert_eq!(latents[..dim], states[0][..dim]);
     }
 }
 
 #[test]
 fn what_cannot_be_solved_is_refused() {
     let model = scrambled(LabelEncoderConfig::Linear, false, 5);
-    let refused = block_on(Plan::new(&model, ANCESTRAL, 3)).unwrap_err();
+    let refused = block_on(StepTables::new(&model, ANCESTRAL, 3)).unwrap_err();
     assert!(refused.to_string().contains("ancestral"), "{refused}");
-    let refused = block_on(Plan::new(&model, DDIM, 0)).unwrap_err();
+    let refused = block_on(StepTables::new(&model, DDIM, 0)).unwrap_err();
     assert!(matches!(refused, GpuError::NoSteps));
 
     let Some(gpu) = gpu() else { return };
-    let plan = block_on(Plan::new(&model, DDIM, 3)).unwrap();
+    let tables = block_on(StepTables::new(&model, DDIM, 3)).unwrap();
     let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
     let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
     let solve = |images: usize, samples: usize, extra: usize| {
-        let start = Start {
+        let input = SolverInput {
             fused: &vec![0.0; images * 21],
             z_0: &vec![0.0; samples * 5 + extra],
             record: false,
         };
-        block_on(solver.solve(&plan, start))
+        block_on(solver.solve(&tables, input))
     };
     assert!(solve(0, 0, 0).unwrap().z_1.is_empty());
     for (images, samples, extra) in [(2, 3, 0), (2, 2, 1), (0, 1, 0), (1, 0, 0)] {

@@ -213,6 +213,14 @@ fn what_cannot_be_known_is_asked_for() {
         "--as vgg",
         &["reference-simple, torchvision"],
     );
+    // Without its card a file of ours does not say what its schedule is.
+    let bare = weights::serialize(&state_dict("ours.safetensors").tensors, &[]).unwrap();
+    fs::write(at.join("bare.safetensors"), bare).unwrap();
+    refuses(
+        at,
+        "import bare.safetensors --out out.safetensors",
+        &["must be given", "--recipe"],
+    );
     refuses(
         at,
         "import nothing.pt --out out.safetensors",

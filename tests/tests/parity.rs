@@ -3,17 +3,16 @@
 //! size, on files that `cargo xtask bench --parity` makes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use noprop_core::dropout::Dropout;
-use noprop_core::objective::{Batch, Draws, TimeSampling};
-use noprop_core::sampler::Sampling;
+use noprop_core::method::{Batch, Draws};
+use noprop_core::sampler::{ANCESTRAL, REFERENCE_EULER, REFERENCE_HEUN};
 use noprop_core::weights::{self, Tensors};
-use noprop_core::{NoProp, ObjectiveConfig, SamplerKind, predicted_class};
+use noprop_core::{NoProp, Sampler, Walk, predicted_class};
 use noprop_pytorch::{StateDict, import};
 use noprop_tests::fixtures::state_dict;
-use noprop_train::{TrainConfig, build_optimizer};
+use noprop_tests::mnist_subset;
+use noprop_train::{DataConfig, LossValues, Recipe, Start, TrainConfig, Trainer, TrainerOptions};
 
 /// f32 sums of some hundred terms of order 1 in another order; measured differences are a tenth.
 const TOLERANCE: f32 = 1e-5;
@@ -70,7 +69,8 @@ impl Case {
 
 /// The model in a state dict: by its card where it has one, else by its shapes.
 fn model(state: &StateDict) -> NoProp {
-    let config = state.card.as_ref().map(|card| card.model.clone());
+    let card = state.card.as_ref();
+    let config = card.map(|card| (card.method.clone(), card.model.clone()));
     import(state.clone(), None, config, [28, 28]).unwrap().model
 }
 
@@ -86,41 +86,39 @@ fn difference(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn estimates(case: &Case) {
-    let features = case.model.features(case.tensor("images"));
+    let model = &case.model;
+    let features = model.features(case.tensor("images"));
     let (z, t) = (case.tensor("z"), case.tensor::<2>("t"));
-    let estimate = case.model.denoise(&features, z, t.clone());
+    let estimate = model.estimate_at_step(&features, z, 0, t.clone());
     case.compare("features", features.values, TOLERANCE);
     case.compare("logits", estimate.logits, TOLERANCE);
     case.compare("u_hat", estimate.u_hat, TOLERANCE);
-    let alpha_bar = case.model.schedule.at(t).alpha_bar;
+    let alpha_bar = model.schedule_at(t).unwrap().alpha_bar;
     case.compare("alpha_bar", alpha_bar, TOLERANCE);
 }
 
-fn walks(case: &Case, kinds: &[SamplerKind]) {
-    let features = case.model.features(case.tensor("images"));
-    for &kind in kinds {
-        let name = format!("trajectory.{kind}");
+fn walks(case: &Case, samplers: impl IntoIterator<Item = Sampler>) {
+    let model = &case.model;
+    let features = model.features(case.tensor("images"));
+    for sampler in samplers {
+        let name = format!("trajectory.{sampler}");
         let z_0: Tensor<2> = case.tensor("z");
-        let sampling = Sampling {
-            kind,
-            steps: case.expected[&name].shape[0] - 1,
-            seed: 0,
-        };
+        let walk = Walk::new(sampler, case.expected[&name].shape[0] - 1);
         let mut latents = vec![z_0.clone()];
         let mut observe = |_: usize, z: &Tensor<2>| latents.push(z.clone());
-        let z_1 = if kind == SamplerKind::Ancestral {
+        let z_1 = if sampler == ANCESTRAL {
             let noise = case.tensor("noise");
-            sampling.run_with_noise(&case.model, &features, z_0, noise, &mut observe)
+            model.walk_with_noise(&features, z_0, &walk, noise, &mut observe)
         } else {
-            sampling.run_from(&case.model, &features, z_0, 0, &mut observe)
+            model.walk_from(&features, z_0, &walk, 0, &mut observe)
         };
         case.compare::<3>(&name, Tensor::stack(latents, 0), WALK_TOLERANCE);
 
-        let scores = case.model.readout(&features, z_1);
+        let scores = model.readout(&features, z_1.unwrap());
         let classes = scores.dims()[1];
         let scores: Vec<f32> = scores.into_data().try_to_vec().unwrap();
         let predictions = scores.chunks(classes).map(predicted_class);
-        let theirs = &case.expected[&format!("prediction.{kind}")].values;
+        let theirs = &case.expected[&format!("prediction.{sampler}")].values;
         assert_eq!(
             predictions.map(|class| class as f32).collect::<Vec<_>>(),
             *theirs
@@ -135,43 +133,49 @@ struct Differences {
     largest_weight: f32,
 }
 
-/// One step, as the trainer makes it: loss, gradients, optimiser.
-fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) -> Differences {
+/// One step of the trainer on the batch of `case`: its loss, and the weights after it.
+fn trained(case: &Case, config: &TrainConfig) -> (LossValues, Tensors) {
+    let images = case.expected["step.labels"].values.len();
+    let recipe = Recipe {
+        method: case.model.method().clone(),
+        model: case.model.config().clone(),
+        // The step is not on these images; they only have the right size.
+        data: DataConfig {
+            limit: Some(images),
+            validation: 0,
+            ..Default::default()
+        },
+        train: TrainConfig {
+            batch_size: images,
+            ..config.clone()
+        },
+        ..Default::default()
+    };
+    let options = TrainerOptions {
+        start: Start::Weights(weights::parameters(&case.model).unwrap()),
+        ..TrainerOptions::on(Device::flex())
+    };
+    let mut trainer = Trainer::new(recipe, &mnist_subset(1).unwrap(), options).unwrap();
+    trainer.step_on(case.batch(trainer.device())).unwrap();
+    let loss = trainer.read_loss().unwrap().unwrap();
+    (loss, weights::parameters(&trainer.trained()).unwrap())
+}
+
+/// Compares loss and weights of one step.
+fn step(case: &Case, config: &TrainConfig) -> Differences {
     let mut found = Differences {
         loss: 0.0,
         weights: 0.0,
         largest_weight: 0.0,
     };
-    let device = Device::flex().autodiff();
-    let tracked = |name: &str| Tensor::from_inner(case.tensor::<2>(name));
-    let labels: Vec<i64> = case.expected["step.labels"]
-        .values
-        .iter()
-        .map(|&l| l as i64)
-        .collect();
-    let batch = Batch {
-        images: Tensor::from_inner(case.tensor::<4>("step.images")),
-        labels: Tensor::<1, Int>::from_data(labels.as_slice(), &device),
-        draws: Draws {
-            t: tracked("step.t"),
-            noise: tracked("step.noise"),
-            noise_1: tracked("step.noise_1"),
-        },
-        dropout: Dropout::Off,
-        block: 0,
-    };
-    // What was imported is frozen; the trainer's models are not.
-    let fresh = NoProp::new(case.model.config(), 0, &device).unwrap();
-    let model = fresh.load_record(case.model.clone().into_record());
-    let loss = objective.loss(&model, batch);
+    let (loss, after) = trained(case, config);
     for (name, ours) in [
-        ("total", &loss.total),
-        ("ce", &loss.ce),
-        ("kl", &loss.kl),
-        ("denoise", &loss.denoise),
+        ("total", loss.total),
+        ("ce", loss.ce),
+        ("kl", loss.kl),
+        ("denoise", loss.denoise),
     ] {
         let theirs = case.expected[&format!("step.{name}")].values[0];
-        let ours = ours.clone().into_scalar::<f32>();
         println!("{name}: {ours} {theirs}");
         if theirs != 0.0 {
             found.loss = found.loss.max((ours / theirs - 1.0).abs());
@@ -181,11 +185,8 @@ fn step(case: &Case, objective: &ObjectiveConfig, config: &TrainConfig) -> Diffe
             "{name}: {ours}, not {theirs}"
         );
     }
-    let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
-    let after = build_optimizer(config).step(LR, model, gradients).valid();
 
     let before = weights::parameters(&case.model).unwrap();
-    let after = weights::parameters(&after).unwrap();
     let mut theirs = case.under("step.after.");
     as_burn_counts(
         &mut theirs,
@@ -255,6 +256,24 @@ fn as_burn_counts(theirs: &mut Tensors, before: &Tensors, kept: &Tensors, shares
 }
 
 impl Case {
+    /// The batch of the step, on the autodiff device.
+    fn batch(&self, device: &Device) -> Batch {
+        let tracked = |name: &str| Tensor::from_inner(self.tensor::<2>(name));
+        let labels = self.expected["step.labels"].values.iter();
+        let labels: Vec<i64> = labels.map(|&label| label as i64).collect();
+        Batch {
+            images: Tensor::from_inner(self.tensor::<4>("step.images")),
+            labels: Tensor::<1, Int>::from_data(labels.as_slice(), device),
+            draws: Draws {
+                t: tracked("step.t"),
+                noise: tracked("step.noise"),
+                noise_1: tracked("step.noise_1"),
+            },
+            dropout: Dropout::Off,
+            block: None,
+        }
+    }
+
     /// The tensors below `prefix`, under our names; those that are not there as in the model before.
     fn under(&self, prefix: &str) -> Tensors {
         let mut state = self.state.clone();
@@ -274,7 +293,7 @@ fn our_networks_say_what_pytorchs_say() {
         let case = Case::new(&format!("{name}.safetensors"), &expected);
         println!("{name}");
         estimates(&case);
-        walks(&case, &SamplerKind::ALL);
+        walks(&case, Sampler::serving(case.model.method().process()));
     }
 }
 
@@ -288,42 +307,33 @@ fn the_references_networks_say_what_pytorchs_say() {
         let case = Case::new(&format!("{name}.{ending}"), &expected);
         println!("{name}");
         estimates(&case);
-        walks(
-            &case,
-            &[SamplerKind::ReferenceEuler, SamplerKind::ReferenceHeun],
-        );
+        walks(&case, [REFERENCE_EULER, REFERENCE_HEUN]);
     }
 }
 
-/// The objective and the optimiser of `step_of_ours`.
-fn ours() -> (ObjectiveConfig, TrainConfig) {
-    let objective = ObjectiveConfig::Ct {
-        eta: 1.0,
-        max_weight: Some(1.0),
-        time_sampling: TimeSampling::Uniform,
-    };
-    let config = TrainConfig {
+/// The optimiser of `step_of_ours`. The method, with a bound of 1 on SNR′(t), is in the card.
+fn ours() -> TrainConfig {
+    TrainConfig {
+        lr: LR,
         weight_decay: 1e-2,
         ..Default::default()
-    };
-    (objective, config)
+    }
 }
 
-/// Those of `step_of_reference`.
-fn references() -> (ObjectiveConfig, TrainConfig) {
-    let config = TrainConfig {
+/// The optimiser of `step_of_reference`.
+fn references() -> TrainConfig {
+    TrainConfig {
+        lr: LR,
         weight_decay: 1e-3,
         decay_all: true,
         ..Default::default()
-    };
-    (ObjectiveConfig::Reference { eta: 1.0 }, config)
+    }
 }
 
 #[test]
 fn a_training_step_is_pytorchs() {
     let case = Case::new("ours.safetensors", "ours.expected.safetensors");
-    let (objective, config) = ours();
-    step(&case, &objective, &config);
+    step(&case, &ours());
 }
 
 #[test]
@@ -335,8 +345,7 @@ fn a_training_step_of_the_reference_is_pytorchs() {
         let expected = format!("{name}.expected.safetensors");
         let case = Case::new(&format!("{name}.{ending}"), &expected);
         println!("{name}");
-        let (objective, config) = references();
-        step(&case, &objective, &config);
+        step(&case, &references());
     }
 }
 
@@ -349,13 +358,13 @@ fn a_training_step_at_full_size() {
         let bytes = std::fs::read(std::path::Path::new(&folder).join(name)).unwrap();
         StateDict::read(&bytes).unwrap()
     };
-    for (name, ending, (objective, config)) in [
+    for (name, ending, config) in [
         ("ours", "safetensors", ours()),
         ("reference", "pt", references()),
     ] {
         let state = read(&format!("{name}.{ending}"));
         let case = Case::of(state, read(&format!("{name}.step.safetensors")));
-        let found = step(&case, &objective, &config);
+        let found = step(&case, &config);
         for (what, largest, difference) in [
             ("a training step: loss terms, relative", 1.0, found.loss),
             (

@@ -6,21 +6,48 @@ use burn::tensor::Device;
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::{HeadConfig, LabelEncoderConfig};
 use noprop_core::embedding::{ClassEmbeddingConfig, PrototypeSource};
-use noprop_core::sampler::Sampling;
-use noprop_core::schedule::{CosineForm, ScheduleConfig};
-use noprop_core::weights::{self, ModelCard, Precision, Tensors};
-use noprop_core::{ModelConfig, ObjectiveConfig, Readout, SamplerKind};
-use noprop_data::{Dataset, DeviceSplit};
+use noprop_core::method::{Ct, Dt, Fm};
+use noprop_core::sampler::{ANCESTRAL, DDIM, EULER};
+use noprop_core::weights::{self, Precision, Tensors};
+use noprop_core::{Classifier, Method, ModelConfig, Sampler};
 use noprop_tests::mnist_subset;
 use noprop_train::{
-    DataConfig, EvalConfig, Evaluator, Flow, Recipe, TrainConfig, Trainer, Workers,
+    DataConfig, EvalConfig, Evaluator, Flow, Recipe, TrainConfig, TrainEvent, Trainer,
+    TrainerOptions, Workers,
 };
 
 const STEPS: usize = 3;
 
-/// The model and objective of a variant, and a sampler that walks it.
-fn variant(name: &str) -> (ModelConfig, ObjectiveConfig, SamplerKind) {
-    let model = ModelConfig {
+/// The three variants of NoProp, each with a sampler that walks it.
+fn variants() -> [(Method, Sampler); 3] {
+    [
+        // Without a bound a few times near t = 1 are all of the loss, and two epochs say nothing.
+        (
+            Method::Ct(Ct {
+                max_weight: Some(1.0),
+                ..Default::default()
+            }),
+            DDIM,
+        ),
+        (
+            Method::Dt(Dt {
+                steps: STEPS,
+                ..Default::default()
+            }),
+            ANCESTRAL,
+        ),
+        (
+            Method::Fm(Fm {
+                full_rank: true,
+                ..Default::default()
+            }),
+            EULER,
+        ),
+    ]
+}
+
+fn model(method: &Method) -> ModelConfig {
+    ModelConfig {
         embed_dim: 32,
         time_dim: 8,
         backbone: BackboneConfig::Cnn(CnnConfig {
@@ -29,6 +56,7 @@ fn variant(name: &str) -> (ModelConfig, ObjectiveConfig, SamplerKind) {
         }),
         head: HeadConfig {
             hidden: [32, 16],
+            batch_norm: method.blocks().is_some(),
             ..Default::default()
         },
         class_embedding: ClassEmbeddingConfig::Prototype {
@@ -36,51 +64,13 @@ fn variant(name: &str) -> (ModelConfig, ObjectiveConfig, SamplerKind) {
         },
         label_encoder: LabelEncoderConfig::Image,
         ..Default::default()
-    };
-    // Without a bound a few times near t = 1 are all of the loss, and two epochs say nothing.
-    let bounded = ObjectiveConfig::Ct {
-        eta: 1.0,
-        max_weight: Some(1.0),
-        time_sampling: Default::default(),
-    };
-    match name {
-        "ct" => (model, bounded, SamplerKind::Ddim),
-        "dt" => (
-            ModelConfig {
-                schedule: ScheduleConfig::Cosine {
-                    steps: STEPS,
-                    form: CosineForm::Shifted,
-                },
-                head: HeadConfig {
-                    batch_norm: true,
-                    ..model.head
-                },
-                ..model
-            },
-            ObjectiveConfig::Dt { eta: 0.1 },
-            SamplerKind::Ancestral,
-        ),
-        _ => (
-            ModelConfig {
-                schedule: ScheduleConfig::Flow { sigma: 0.0 },
-                readout: Readout::Nearest,
-                head: HeadConfig {
-                    full_rank: true,
-                    ..model.head
-                },
-                ..model
-            },
-            ObjectiveConfig::Fm { anchor: 1.0 },
-            SamplerKind::Euler,
-        ),
     }
 }
 
-fn recipe(name: &str) -> Recipe {
-    let (model, objective, sampler) = variant(name);
+fn recipe(method: Method, sampler: Sampler) -> Recipe {
     Recipe {
-        model,
-        objective,
+        model: model(&method),
+        method,
         data: DataConfig {
             limit: Some(640),
             validation: 0,
@@ -92,32 +82,25 @@ fn recipe(name: &str) -> Recipe {
             ..Default::default()
         },
         eval: EvalConfig {
-            sampler,
-            steps: STEPS,
+            sampler: Some(sampler),
+            steps: Some(STEPS),
             ..Default::default()
         },
     }
-}
-
-fn file(trainer: &Trainer, recipe: &Recipe, dataset: &Dataset) -> Vec<u8> {
-    let card = ModelCard {
-        model: recipe.model.clone(),
-        mean: dataset.normalization.mean.clone(),
-        std: dataset.normalization.std.clone(),
-        classes: dataset.classes.clone(),
-        dataset: "mnist".into(),
-        blocks: None,
-    };
-    weights::to_bytes(&trainer.trained(), &card, Precision::Full).unwrap()
 }
 
 #[test]
 fn every_variant_trains_and_survives_its_file() {
     let device = Device::flex();
     let dataset = mnist_subset(40).unwrap();
-    for name in ["ct", "dt", "fm"] {
-        let recipe = recipe(name);
-        let mut trainer = Trainer::new(recipe.clone(), &dataset, &device, 2, None).unwrap();
+    for (method, sampler) in variants() {
+        let name = method.name();
+        let options = TrainerOptions {
+            threads: 2,
+            ..TrainerOptions::on(device.clone())
+        };
+        let recipe = recipe(method, sampler);
+        let mut trainer = Trainer::new(recipe, &dataset, options).unwrap();
         let before: Tensors = weights::parameters(&trainer.trained()).unwrap();
         let prototypes = before["class_embedding.weight"].values.clone();
         // Normalised pixels of an image: a dark background, and some light.
@@ -142,17 +125,17 @@ fn every_variant_trains_and_survives_its_file() {
         }
         assert!(after.keys().any(|key| key.contains("cnn.conv1")), "{name}");
 
-        let bytes = file(&trainer, &recipe, &dataset);
-        let (model, _) = weights::from_bytes(bytes, &device).unwrap();
-        let split = DeviceSplit::new(&dataset.test.take(20), &dataset.normalization, 1, &device);
+        let classifier = trainer.classifier().unwrap();
+        let (model, card) = (classifier.model(), classifier.card());
+        let bytes = weights::to_bytes(model, card, Precision::Full).unwrap();
+        let read = Classifier::load(bytes, &device).unwrap();
+        let few = dataset.test.take(20);
         let workers = Workers::new(1).unwrap();
-        let sampling = Sampling {
-            kind: recipe.eval.sampler,
-            steps: STEPS,
-            seed: 0,
+        let outcomes = |of: &Classifier| {
+            let evaluator = Evaluator::new(of, &few, &workers).unwrap();
+            evaluator.outcomes(&classifier.walk()).unwrap()
         };
-        let walked = |model| Evaluator::new(model, &split, &workers).outcomes(sampling);
-        assert_eq!(walked(&model), walked(&trainer.trained()), "{name}");
+        assert_eq!(outcomes(&read), outcomes(&classifier), "{name}");
     }
 }
 
@@ -160,8 +143,8 @@ fn every_variant_trains_and_survives_its_file() {
 fn losses(trainer: &mut Trainer) -> Vec<f32> {
     let mut losses = Vec::new();
     let mut listen = |event| {
-        if let noprop_train::TrainEvent::Epoch { loss, .. } = event {
-            losses.push(loss.total);
+        if let TrainEvent::Epoch(report) = event {
+            losses.push(report.loss.total);
         }
         Flow::Continue
     };
@@ -173,17 +156,15 @@ fn losses(trainer: &mut Trainer) -> Vec<f32> {
 fn latents_that_are_no_images_are_refused() {
     let model = ModelConfig {
         class_embedding: ClassEmbeddingConfig::OneHot,
-        ..variant("ct").0
+        ..model(&Method::default())
     };
     let message = model.validate().unwrap_err().to_string();
     assert!(message.contains("prototype"), "{message}");
-    let model = ModelConfig {
-        head: HeadConfig {
-            full_rank: true,
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    let message = model.validate().unwrap_err().to_string();
-    assert!(message.contains("flow"), "{message}");
+}
+
+#[test]
+fn a_velocity_of_full_rank_is_of_flows_alone() {
+    let text = r#"{"kind": "ct", "full_rank": true}"#;
+    let error = serde_json::from_str::<Method>(text).unwrap_err();
+    assert!(error.to_string().contains("full_rank"), "{error}");
 }

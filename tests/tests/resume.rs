@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
+use noprop_core::ModelConfig;
 use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem};
 use noprop_core::config::HeadConfig;
-use noprop_core::weights::{self, ModelCard, Precision};
-use noprop_core::{ModelConfig, SamplerKind};
+use noprop_core::sampler::DDIM;
+use noprop_core::weights;
 use noprop_data::augment::AugmentConfig;
 use noprop_tests::mnist_subset;
 use noprop_train::{
-    Checkpoint, DataConfig, EvalConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer,
+    Checkpoint, DataConfig, EvalConfig, Flow, Recipe, Start, StepReport, TrainConfig, TrainError,
+    TrainEvent, Trainer, TrainerOptions,
 };
 
 fn resnet() -> BackboneConfig {
@@ -46,46 +48,37 @@ fn recipe(backbone: BackboneConfig, epochs: usize) -> Recipe {
             ..Default::default()
         },
         eval: EvalConfig {
-            sampler: SamplerKind::Ddim,
-            steps: 2,
+            sampler: Some(DDIM),
+            steps: Some(2),
             ..Default::default()
         },
         ..Default::default()
     }
 }
 
-fn trainer(recipe: &Recipe, threads: usize, checkpoint: Option<Checkpoint>) -> Trainer {
-    Trainer::new(
-        recipe.clone(),
-        &mnist_subset(20).unwrap(),
-        &Device::flex(),
+fn options(threads: usize, checkpoint: Option<Checkpoint>) -> TrainerOptions {
+    TrainerOptions {
         threads,
-        checkpoint,
-    )
-    .unwrap()
+        start: checkpoint.map_or(Start::Scratch, |checkpoint| {
+            Start::Checkpoint(Box::new(checkpoint))
+        }),
+        ..TrainerOptions::on(Device::flex())
+    }
 }
 
-/// Weights by name. Not the file's bytes: the order of its metadata is not fixed.
+fn trainer(recipe: &Recipe, threads: usize, checkpoint: Option<Checkpoint>) -> Trainer {
+    let dataset = mnist_subset(20).unwrap();
+    Trainer::new(recipe.clone(), &dataset, options(threads, checkpoint)).unwrap()
+}
+
+/// Weights by name.
 type Weights = BTreeMap<String, Vec<f32>>;
 
 fn weights_of(trainer: &Trainer) -> Weights {
-    let model = trainer.trained();
-    let card = ModelCard {
-        model: model.config().clone(),
-        mean: vec![0.0],
-        std: vec![1.0],
-        classes: (0..10).map(|i| i.to_string()).collect(),
-        dataset: "mnist".into(),
-        blocks: None,
-    };
-    let bytes = weights::to_bytes(&model, &card, Precision::Full).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let weights = file.tensors().into_iter().map(|(name, tensor)| {
-        let numbers = tensor.data().chunks_exact(4);
-        let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        (name, numbers.collect())
-    });
-    weights.collect()
+    let weights = weights::parameters(&trainer.trained()).unwrap().into_iter();
+    weights
+        .map(|(name, tensor)| (name, tensor.values))
+        .collect()
 }
 
 fn to_the_end(mut trainer: Trainer) -> Weights {
@@ -98,7 +91,7 @@ fn stopped(recipe: &Recipe, threads: usize) -> Checkpoint {
     let mut checkpoint = None;
     trainer(recipe, threads, None)
         .run(&mut |event| match event {
-            TrainEvent::Step { step: 2, .. } => Flow::Stop,
+            TrainEvent::Step(StepReport { step: 2, .. }) => Flow::Stop,
             TrainEvent::Checkpointed { checkpoint: c, .. } => {
                 checkpoint = Some(*c);
                 Flow::Continue
@@ -171,10 +164,13 @@ fn devices_share_a_batch() {
         1,
     );
     recipe.data.augment.crop_padding = 4;
+    let dataset = mnist_subset(20).unwrap();
     let on = |others: usize| {
-        let others = vec![Device::flex(); others];
-        let trainer = trainer(&recipe, 1, None).with_devices(&others).unwrap();
-        to_the_end(trainer)
+        let options = TrainerOptions {
+            more_devices: vec![Device::flex(); others],
+            ..options(1, None)
+        };
+        to_the_end(Trainer::new(recipe.clone(), &dataset, options).unwrap())
     };
     let threads = |count| to_the_end(trainer(&recipe, count, None));
     // No tolerance: the same operations in the same order.
@@ -194,14 +190,11 @@ fn a_checkpoint_of_another_recipe_is_refused() {
     let checkpoint = stopped(&ours, 1);
     let mut other = ours.clone();
     other.train.lr *= 2.0;
-    let result = Trainer::new(
-        other,
-        &mnist_subset(20).unwrap(),
-        &Device::flex(),
-        1,
-        Some(checkpoint),
-    );
-    let message = result.err().expect("it must be refused").to_string();
+    let dataset = mnist_subset(20).unwrap();
+    let result = Trainer::new(other, &dataset, options(1, Some(checkpoint)));
+    let error = result.err().expect("it must be refused");
+    assert!(matches!(error, TrainError::OtherRecipe), "{error}");
+    let message = error.to_string();
     assert!(message.contains("another configuration"), "{message}");
 }
 
@@ -229,4 +222,62 @@ fn shards_make_the_same_step_as_the_whole_batch() {
         let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-4, "{name} differs by {worst}");
     }
+}
+
+#[test]
+fn a_loop_of_ones_own_is_the_trainers() {
+    let recipe = recipe(resnet(), 2);
+    let mut own = trainer(&recipe, 1, None);
+    let mut checkpoint = None;
+    for epoch in 1..=2 {
+        for batch in own.batches() {
+            let report = own.step(&batch).unwrap();
+            assert_eq!(report.epoch, epoch);
+            if epoch == 1 && report.step == 2 {
+                checkpoint = Some(own.checkpoint().unwrap());
+            }
+        }
+        assert_eq!(own.end_epoch().unwrap().images, 96);
+    }
+    let whole = weights_of(&own);
+    // No tolerance: the same operations in the same order.
+    assert!(whole == to_the_end(trainer(&recipe, 1, None)));
+    // A step in, two batches of the first epoch are done.
+    let mut resumed = trainer(&recipe, 1, checkpoint);
+    assert_eq!(resumed.batches().count(), 1);
+    resumed.run(&mut |_| Flow::Continue).unwrap();
+    assert!(whole == weights_of(&resumed));
+}
+
+#[test]
+fn a_step_on_images_that_are_not_there_is_refused() {
+    let mut trainer = trainer(&recipe(resnet(), 1), 1, None);
+    assert_eq!(trainer.training_images(), 96);
+    for indices in [&[][..], &[0, 96]] {
+        let error = trainer.step(indices).unwrap_err();
+        assert!(matches!(error, TrainError::NoSuchImages { .. }), "{error}");
+    }
+    trainer.step(&[95]).unwrap();
+}
+
+#[test]
+fn a_training_starts_from_the_weights_of_another() {
+    let first = recipe(resnet(), 1);
+    let mut trained = trainer(&first, 1, None);
+    trained.run(&mut |_| Flow::Continue).unwrap();
+    let start = || weights::parameters(&trained.trained()).unwrap();
+    let mut second = first.clone();
+    second.train.seed = 7;
+    let options = |start| TrainerOptions {
+        start: Start::Weights(start),
+        ..options(1, None)
+    };
+    let dataset = mnist_subset(20).unwrap();
+    let tuned = Trainer::new(second.clone(), &dataset, options(start())).unwrap();
+    assert!(weights_of(&tuned) == weights_of(&trained));
+    assert!(to_the_end(tuned) != weights_of(&trained));
+    second.model.embed_dim = 8;
+    second.model.head.hidden = [8, 8];
+    let error = Trainer::new(second, &dataset, options(start())).err();
+    assert!(matches!(error, Some(TrainError::Weights(_))), "{error:?}");
 }

@@ -1,7 +1,7 @@
 //! The stage's pixels on a software adapter, against places and colours worked out here.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use noprop_stage::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
+use noprop_stage::{Arrow, Field, Frame, Plane, RecordedWalks, Renderer, Style, WalkRole};
 use noprop_tests::has_software_vulkan;
 use pollster::block_on;
 
@@ -140,8 +140,8 @@ fn a_walk_is_where_its_latents_say() {
     let left = [-1.5, 0.5];
     let latents = [corners, [left; 3]].concat().concat();
     stage.set_walk(
-        Which::Main,
-        Some(&Walk {
+        WalkRole::Main,
+        Some(&RecordedWalks {
             latents: &latents,
             classes: &[0, 1],
             steps: 2,
@@ -181,7 +181,7 @@ fn a_walk_is_where_its_latents_say() {
     shown.check(place(left), PAPER, "no cloud");
     shown.check(place(corners[2]), INK, "dot at the end");
 
-    stage.set_walk(Which::Main, None);
+    stage.set_walk(WalkRole::Main, None);
     let shown = picture(&device, &queue, &stage, &frame(1.0));
     shown.check(place(corners[2]), PAPER, "no walk");
 }
@@ -193,8 +193,8 @@ fn an_explosion_stays_on_the_disc() {
     };
     let mut stage = renderer(&device, &queue);
     stage.set_walk(
-        Which::Main,
-        Some(&Walk {
+        WalkRole::Main,
+        Some(&RecordedWalks {
             latents: &[0.0, 0.0, 1e30, 0.0],
             classes: &[0],
             steps: 1,

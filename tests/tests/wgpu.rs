@@ -26,7 +26,7 @@ fn config(backbone: BackboneConfig) -> ModelConfig {
         backbone,
         head: HeadConfig {
             hidden: [16, 16],
-            ..Default::default()
+            batch_norm: false,
         },
         ..Default::default()
     }
@@ -79,7 +79,8 @@ fn inference(bytes: &[u8], device: &Device) -> Vec<(String, Vec<f32>)> {
         ("logits".to_owned(), values(logits)),
     ];
     for sampler in [DDIM, HEUN] {
-        let z_1 = model.walk(&features, &Walk::new(sampler, 5), 0).unwrap();
+        let walk = Walk::new(sampler, 5);
+        let z_1 = model.walk(&features, &walk, 0).unwrap();
         out.push((format!("{sampler} z_1"), values(z_1.clone())));
         out.push((
             format!("{sampler} scores"),

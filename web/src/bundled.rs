@@ -22,7 +22,7 @@ pub enum TestFiles {
     Idx {
         /// The images.
         images: &'static str,
-        /// Their labels.
+        /// The images' labels.
         labels: &'static str,
     },
     /// One file in CIFAR-10's binary layout.

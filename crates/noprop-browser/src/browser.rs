@@ -1,4 +1,4 @@
-//! Where a browser of Chromium's kind is, and how to start it without a window.
+//! Finds an installed browser of the Chromium family and starts it without a window.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ const PROGRAMS: [&str; 7] = [
     "msedge",
 ];
 
-/// Where installers put a browser that is not in `PATH`: a variable that names a folder (or nothing), and
-/// the path from there.
+/// The places where installers put a browser that is not in `PATH`: an environment variable that names a folder (or
+/// is empty for the root), and the path from that folder.
 const PLACES: [(&str, &str); 9] = [
     (
         "",
@@ -86,7 +86,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A browser without a window and with an empty profile. It ends when the value is dropped.
+/// A running browser without a window and with an empty profile. The browser ends when this value is dropped.
 #[derive(Debug)]
 pub struct Browser {
     process: Child,
@@ -95,7 +95,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts `program`, which must be of Chromium's kind, and opens `address` in it.
+    /// Starts `program`, which must be of the Chromium family, and opens `address` in it.
     ///
     /// # Errors
     /// When the program cannot be started.
@@ -106,7 +106,7 @@ impl Browser {
         command
             .args([
                 "--headless=new",
-                // Also without a driver: Chromium then computes WebGPU in software.
+                // Without a GPU driver Chromium then computes WebGPU in software.
                 "--enable-unsafe-webgpu",
                 "--no-first-run",
                 "--disable-background-networking",
@@ -134,7 +134,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -14,7 +14,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `port`; 0 takes a free one.
+    /// A server of `folder` that listens on `port` of this machine; port 0 takes a free one.
     ///
     /// # Errors
     /// When the port cannot be used, for example because another program has it.
@@ -73,14 +73,14 @@ impl Request {
         self.0.method().as_str()
     }
 
-    /// What is asked for: the path below the server's address, without a slash in front and without what
-    /// follows a `?` or `#`.
+    /// The path that is asked for, below the address of the server, without the slash in front and without query
+    /// (`?`) and fragment (`#`).
     pub fn path(&self) -> &str {
         let path = self.0.url().split(['?', '#']).next().unwrap_or_default();
         path.strip_prefix('/').unwrap_or(path)
     }
 
-    /// All that was sent along.
+    /// The body of the request.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -95,20 +95,21 @@ impl Request {
         let headers = [("Content-Type", media_type), ("Cache-Control", "no-cache")]
             .map(|(name, value)| Header::from_bytes(name, value));
         let response = headers.into_iter().flatten().fold(
-            // With its length, so that the page can say how much is still to come.
+            // The response has a length, so that the page can show progress.
             Response::from_data(bytes).with_chunked_threshold(usize::MAX),
             |response, header| response.with_header(header),
         );
         let _ = self.0.respond(response);
     }
 
-    /// Answers with a status of HTTP and nothing else.
+    /// Answers with the HTTP `status` and an empty body.
     pub fn send_status(self, status: u16) {
         let _ = self.0.respond(Response::empty(status));
     }
 }
 
-/// The file that a path means; nothing outside of `folder`.
+/// The file in `folder` that `path` names, `index.html` for a folder; `None` for a path outside of `folder` and for a
+/// file that does not exist.
 fn locate(folder: &Path, path: &str) -> Option<PathBuf> {
     let relative = Path::new(path);
     let is_inside = relative
@@ -123,7 +124,7 @@ fn locate(folder: &Path, path: &str) -> Option<PathBuf> {
     found.is_file().then_some(found)
 }
 
-/// The media type by the file's name: browsers start no module and compile no WebAssembly of another type.
+/// The media type of a file by its name. Browsers run modules and WebAssembly of the right type only.
 fn media_type(path: &Path) -> &'static str {
     match path.extension().and_then(|e| e.to_str()).unwrap_or("") {
         "html" => "text/html; charset=utf-8",

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::backbone::{BackboneConfig, CnnConfig};
     use crate::config::HeadConfig;
-    use crate::generator::initialised;
+    use crate::noise::initialised;
     use crate::noise::{NoiseSource, Purpose};
 
     #[test]

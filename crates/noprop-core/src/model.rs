@@ -10,8 +10,6 @@ use crate::config::ModelConfig;
 use crate::dropout::Dropout;
 use crate::embedding::{ClassEmbedding, Estimate};
 use crate::error::{ConfigError, WalkError};
-#[cfg(feature = "train")]
-use crate::method::adjoint_gradients;
 use crate::method::{Batch, Loss, Method, Parts};
 use crate::network::{Features, Network, Process, inner_product_head};
 use crate::sampler::{StepNoise, Walk, WalkContext, probability_flow_velocity};
@@ -103,12 +101,7 @@ impl NoProp {
     /// device.
     #[cfg(feature = "train")]
     pub fn gradients(&self, batch: Batch) -> (GradientsParams, Loss) {
-        if let Parts::Adjoint(adjoint) = &self.parts {
-            return adjoint_gradients::gradients(self, adjoint, &self.class_embedding, batch);
-        }
-        let loss = self.loss(batch);
-        let gradients = GradientsParams::from_grads(loss.total.backward(), self);
-        (gradients, loss)
+        self.parts.gradients(self, &self.class_embedding, batch)
     }
 
     /// Normalised images `[b, c, h, w]` → features, once per image, never per step.

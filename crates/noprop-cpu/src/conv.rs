@@ -1,4 +1,4 @@
-//! 2-D convolution as one matrix product over the whole batch.
+//! 2-D convolution as one matrix product over the whole batch, and as one operation of the autodiff graph.
 //!
 //! Burn's CPU backend multiplies image by image, which for a late layer of a ResNet on small
 //! images (2×2 or 1×1 pixels) is a product with one column. Here the columns of all images stand
@@ -10,8 +10,9 @@
 //! dx               = fold(Wᵀ · dy [k, n])
 //! ```
 //!
-//! On few pixels much of X would be padding: 56 % of a 3×3 kernel's on 2×2 pixels. There the output
-//! pixels whose windows meet the image with the same taps are a [`Group`], with a product of its own.
+//! On small images much of X would be padding, for example 56 % with a 3×3 kernel on 2×2 pixels. There the
+//! output pixels are divided into [`Group`]s: all pixels of a group see the image through the same kernel taps,
+//! and each group has a product of its own.
 
 mod group;
 
@@ -19,15 +20,21 @@ use burn::backend::Flex;
 use burn::backend::ops::FloatTensorOps;
 use rayon::prelude::*;
 
-use crate::cpu_tensor::{FlexTensor, from_vec, values};
-use crate::planes::{self, Planes};
-use group::{Axis, Group};
+use crate::tensor::{CpuTensor, FlexTensor, Planes, TrackedTensor, from_planes, from_vec, values};
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::Conv2d;
+use burn::tensor::Tensor;
+use group::{Axis, Group, groups_of};
 
-/// Values of X at most, a quarter of a gigabyte. Beyond it burn's convolution serves, which works
-/// image by image: on large images it loses little.
+/// The most values that X may hold; as f32 they take a quarter of a gigabyte. For a larger X burn's own
+/// convolution runs, which works image by image and is about as fast on large images.
 const MOST_COLUMNS: usize = 1 << 26;
 
-/// The sizes of a convolution without groups, dilation and bias.
+/// The sizes of a convolution without channel groups, dilation and bias.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution {
     batch: usize,
@@ -37,13 +44,13 @@ pub(crate) struct Convolution {
     output: [usize; 2],
     kernel: [usize; 2],
     padding: [usize; 2],
-    /// Every output pixel is in one.
+    /// The groups of output pixels; every output pixel is in exactly one, unless it sees only padding.
     groups: Vec<Group>,
 }
 
 impl Convolution {
-    /// Images `[b, c_in, h, w]` with a kernel `[c_out, c_in, kh, kw]`; nothing when the kernel is
-    /// larger than the padded image or meets nothing but padding, or X would be too large.
+    /// The convolution of images `[b, c_in, h, w]` with a kernel `[c_out, c_in, kh, kw]`. It is `None` when the
+    /// kernel is larger than the padded image or meets nothing but padding, and when X would be too large.
     pub fn new(
         [batch, channels_in, height, width]: [usize; 4],
         [channels_out, _, kernel_h, kernel_w]: [usize; 4],
@@ -52,9 +59,9 @@ impl Convolution {
     ) -> Option<Self> {
         let vertical = Axis::new(height, kernel_h, stride[0], padding[0])?;
         let horizontal = Axis::new(width, kernel_w, stride[1], padding[1])?;
-        let groups = group::of(&vertical, &horizontal)?;
+        let groups = groups_of(&vertical, &horizontal)?;
         let values: usize = groups.iter().map(Group::len).sum();
-        let plan = Self {
+        let convolution = Self {
             batch,
             channels_in,
             channels_out,
@@ -64,10 +71,10 @@ impl Convolution {
             padding,
             groups,
         };
-        (values * channels_in * batch <= MOST_COLUMNS).then_some(plan)
+        (values * channels_in * batch <= MOST_COLUMNS).then_some(convolution)
     }
 
-    /// `x` `[b, c_in, h, w]`, `weight` `[c_out, c_in, kh, kw]` → `[b, c_out, oh, ow]`.
+    /// The output `[b, c_out, oh, ow]` from `x` `[b, c_in, h, w]` and `weight` `[c_out, c_in, kh, kw]`.
     pub fn forward(&self, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
         let x = Planes::of(x);
         let product =
@@ -75,7 +82,7 @@ impl Convolution {
         self.join(self.groups.iter().map(product).collect())
     }
 
-    /// Gradient of the weight from `x` and that of the output.
+    /// The gradient of the weight, `[c_out, c_in, kh, kw]`, from `x` and the gradient of the output.
     pub fn weight_gradient(&self, x: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
         let (x, gradient) = (Planes::of(x), Planes::of(gradient));
         let product = |group| {
@@ -103,7 +110,7 @@ impl Convolution {
         from_vec(sum, shape)
     }
 
-    /// Gradient of the input from the weight and the gradient of the output.
+    /// The gradient of the input, `[b, c_in, h, w]`, from the weight and the gradient of the output.
     pub fn input_gradient(&self, weight: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
         let gradient = Planes::of(gradient);
         let product = |group| {
@@ -113,7 +120,7 @@ impl Convolution {
         self.fold(self.groups.iter().map(product).collect())
     }
 
-    /// The weight as `[c_out, k]`, with the taps of `group`.
+    /// The weight as a matrix `[c_out, k]` that holds the taps of `group` only.
     fn matrix(&self, weight: &FlexTensor, group: &Group) -> FlexTensor {
         let (taps, size) = (group.taps.len(), self.kernel[0] * self.kernel[1]);
         let shape = [self.channels_out, self.channels_in * taps];
@@ -132,7 +139,7 @@ impl Convolution {
         from_vec(used, shape)
     }
 
-    /// Columns of X: output pixels of all images.
+    /// The number of columns of X: the output pixels of `group` in all images.
     fn columns(&self, group: &Group) -> usize {
         self.batch * group.pixels.len()
     }
@@ -153,7 +160,7 @@ impl Convolution {
         from_vec(part, shape)
     }
 
-    /// The inverse of `part` for all groups: `[c_out, n]` each → `[b, c_out, oh, ow]`.
+    /// The output `[b, c_out, oh, ow]` from the products `[c_out, n]` of all groups: the inverse of `part`.
     fn join(&self, mut parts: Vec<FlexTensor>) -> FlexTensor {
         let shape = [
             self.channels_out,
@@ -162,7 +169,7 @@ impl Convolution {
             self.output[1],
         ];
         if parts.len() == 1 {
-            return planes::tensor(parts.remove(0), shape);
+            return from_planes(parts.remove(0), shape);
         }
         let mut joined = vec![0.0; shape.iter().product()];
         for (group, part) in self.groups.iter().zip(&parts) {
@@ -173,10 +180,10 @@ impl Convolution {
                 }
             }
         }
-        planes::tensor(from_vec(joined, shape), shape)
+        from_planes(from_vec(joined, shape), shape)
     }
 
-    /// Whether X is the image itself.
+    /// Whether X equals the images themselves, as for a 1×1 kernel with stride 1.
     fn is_pointwise(&self) -> bool {
         let [height, width] = self.input;
         let [group] = &self.groups[..] else {
@@ -187,7 +194,7 @@ impl Convolution {
         self.output == [height, width] && tap.offset == centre
     }
 
-    /// X `[k, n]` of `group`: under each of its output pixels those that the window covers.
+    /// X `[k, n]` of `group`: the column of an output pixel holds the input pixels that its window covers.
     fn unfold(&self, x: &Planes, group: &Group) -> FlexTensor {
         let shape = [self.channels_in * group.taps.len(), self.columns(group)];
         if self.is_pointwise() {
@@ -222,11 +229,12 @@ impl Convolution {
         }
     }
 
-    /// The adjoint of `unfold`: `[k, n]` of each group → `[b, c_in, h, w]`.
+    /// The sum `[b, c_in, h, w]` of all columns `[k, n]` of the groups at the input pixels that they came from:
+    /// the adjoint of `unfold`.
     fn fold(&self, mut columns: Vec<FlexTensor>) -> FlexTensor {
         let shape = [self.channels_in, self.batch, self.input[0], self.input[1]];
         if self.is_pointwise() {
-            return planes::tensor(columns.remove(0), shape);
+            return from_planes(columns.remove(0), shape);
         }
         let mut x = vec![0.0; shape.iter().product()];
         x.par_chunks_mut(self.batch * self.pixels())
@@ -235,7 +243,7 @@ impl Convolution {
                 || vec![0.0; self.padded_pixels()],
                 |padded, (channel, images)| self.fold_channel(padded, &columns, channel, images),
             );
-        planes::tensor(from_vec(x, shape), shape)
+        from_planes(from_vec(x, shape), shape)
     }
 
     fn fold_channel(
@@ -278,12 +286,79 @@ impl Convolution {
         (self.input[0] + 2 * self.padding[0]) * (self.input[1] + 2 * self.padding[1])
     }
 
-    /// The rows of the image within a padded one.
+    /// The rows of the image within the padded image `padded`.
     fn inside<'a>(&self, padded: &'a mut [f32]) -> impl Iterator<Item = &'a mut [f32]> {
         let ([height, width], [top, left]) = (self.input, self.padding);
         let rows = padded.chunks_exact_mut(width + 2 * left);
         let rows = rows.skip(top).take(height);
         rows.map(move |row| &mut row[left..left + width])
+    }
+}
+
+/// The sizes of the convolution that `layer` applies to `x`, without its bias; `None` where this module cannot
+/// take the place of burn's convolution.
+pub(crate) fn supported(layer: &Conv2d, x: &Tensor<4>) -> Option<Convolution> {
+    let padding = match layer.padding {
+        PaddingConfig2d::Valid => [0, 0],
+        PaddingConfig2d::Explicit(top, left, bottom, right) if (top, left) == (bottom, right) => {
+            [top, left]
+        }
+        _ => return None,
+    };
+    let plain = layer.groups == 1 && layer.dilation == [1, 1];
+    let weight = layer.weight.shape().dims();
+    (plain && CpuTensor::holds(x))
+        .then(|| Convolution::new(x.dims(), weight, layer.stride, padding))
+        .flatten()
+}
+
+/// The output of `convolution` on `x` with the weight of `layer`.
+pub(crate) fn forward(convolution: Convolution, layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let is_tracked = x.device().is_autodiff();
+    let (x, weight) = (CpuTensor::of(x), CpuTensor::of(layer.weight.val()));
+    let y = if is_tracked {
+        CpuTensor::Tracked(tracked(
+            convolution,
+            x.into_tracked(),
+            weight.into_tracked(),
+        ))
+    } else {
+        CpuTensor::Plain(convolution.forward(&x.into_values(), &weight.into_values()))
+    };
+    y.into_tensor()
+}
+
+/// Runs `convolution` and records it in the autodiff graph.
+fn tracked(convolution: Convolution, x: TrackedTensor, weight: TrackedTensor) -> TrackedTensor {
+    let prepared = Conv2dOp
+        .prepare::<NoCheckpointing>([x.node(), weight.node()])
+        .compute_bound()
+        .stateful();
+    let (x, weight) = (x.into_primitive(), weight.into_primitive());
+    let y = convolution.forward(&x, &weight);
+    match prepared {
+        OpsKind::Tracked(prepared) => prepared.finish((convolution, x, weight), y),
+        OpsKind::UnTracked(prepared) => prepared.finish(y),
+    }
+}
+
+/// The node of a convolution in the graph; its parents are x and the weight.
+#[derive(Debug)]
+struct Conv2dOp;
+
+impl Backward<Flex, 2> for Conv2dOp {
+    type State = (Convolution, FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node);
+        let (convolution, x, weight) = ops.state;
+        let [of_x, of_weight] = ops.parents;
+        if let Some(node) = of_weight {
+            gradients.register::<Flex>(node.id, convolution.weight_gradient(&x, &gradient));
+        }
+        if let Some(node) = of_x {
+            gradients.register::<Flex>(node.id, convolution.input_gradient(&weight, &gradient));
+        }
     }
 }
 

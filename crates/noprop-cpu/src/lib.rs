@@ -1,41 +1,52 @@
-//! What a ResNet spends its time on, for burn's CPU backend: convolution, BatchNorm with what
-//! follows it, and AdamW.
+//! Faster operations for burn's CPU backend: convolution, BatchNorm with the shortcut and ReLU that follow it in
+//! a ResNet, the AdamW step and weighted sums.
 //!
-//! Each is one operation with a backward pass of its own, and equals burn's (`tests/tests/cpu.rs`).
-//! On other devices, and for what is not supported here, burn's own operation runs. Nothing here
-//! knows NoProp: it could live in burn's `burn-flex`.
+//! Each function takes a layer or tensors of burn and gives what burn's own operation gives, up to the rounding
+//! of sums in another order; [`FusedAdamW`] gives the same bits. Each is one node of the autodiff graph with a
+//! backward pass of its own. On other devices, and for settings that this crate does not support (dilation,
+//! channel groups, gradient checkpointing), burn's own operation runs, so callers need not ask where a tensor
+//! lives. Nothing here knows NoProp.
+//!
+//! ```
+//! use burn::nn::PaddingConfig2d;
+//! use burn::nn::conv::Conv2dConfig;
+//! use burn::tensor::{Device, Distribution, Tensor};
+//!
+//! let device = Device::flex();
+//! let layer = Conv2dConfig::new([3, 8], [3, 3])
+//!     .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+//!     .init(&device);
+//! let images = Tensor::<4>::random([2, 3, 16, 16], Distribution::Default, &device);
+//!
+//! let fast = noprop_cpu::conv2d(&layer, images.clone());
+//! assert_eq!(fast.dims(), [2, 8, 16, 16]);
+//! let difference = (fast - layer.forward(images)).abs().max().into_scalar::<f32>();
+//! assert!(difference < 1e-5);
+//! ```
 #![warn(missing_docs)]
 
 #[cfg(not(target_family = "wasm"))]
-mod adamw;
-#[cfg(not(target_family = "wasm"))]
 mod conv;
 #[cfg(not(target_family = "wasm"))]
-mod conv_op;
-#[cfg(not(target_family = "wasm"))]
-mod cpu_tensor;
+mod elementwise;
 #[cfg(not(target_family = "wasm"))]
 mod norm;
 #[cfg(not(target_family = "wasm"))]
-mod norm_op;
-#[cfg(not(target_family = "wasm"))]
-mod planes;
-#[cfg(not(target_family = "wasm"))]
-mod sum;
+mod tensor;
 
 #[cfg(not(target_family = "wasm"))]
-pub use adamw::FusedAdamW;
+pub use elementwise::FusedAdamW;
 
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-/// `layer` on images: `[b, c_in, h, w]` → `[b, c_out, oh, ow]`.
+/// Applies the convolution `layer` to images `[b, c_in, h, w]`, which gives `[b, c_out, oh, ow]`.
 pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
-    if let Some(plan) = conv_op::plan(layer, &x) {
-        let y = conv_op::forward(plan, layer, x);
+    if let Some(convolution) = conv::supported(layer, &x) {
+        let y = conv::forward(convolution, layer, x);
         return match &layer.bias {
             Some(bias) => {
                 let channels = bias.dims()[0];
@@ -47,12 +58,12 @@ pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     layer.forward(x)
 }
 
-/// relu(`layer`(x) + `shortcut`): `[b, c, h, w]` → the same. On the autodiff device the running
-/// statistics move, as burn's do.
+/// Computes relu(`layer`(x) + `shortcut`) for a BatchNorm `layer`; `x`, `shortcut` and the result are
+/// `[b, c, h, w]`. On an autodiff device the layer's running statistics move, as in burn's BatchNorm.
 pub fn norm_relu(layer: &BatchNorm, x: Tensor<4>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
-    if norm_op::supports(layer, &x) {
-        return norm_op::forward(layer, x, shortcut, true);
+    if norm::supports(layer, &x) {
+        return norm::forward(layer, x, shortcut, true);
     }
     let x = layer.forward(x);
     relu(match shortcut {
@@ -61,16 +72,18 @@ pub fn norm_relu(layer: &BatchNorm, x: Tensor<4>, shortcut: Option<Tensor<4>>) -
     })
 }
 
-/// `layer` on images, `[b, c, h, w]` → the same; for the shortcut of a block, which has no ReLU.
+/// Applies the BatchNorm `layer` to `x`; both `x` and the result are `[b, c, h, w]`. The shortcut of a residual
+/// block needs this one, without ReLU.
 pub fn norm(layer: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
-    if norm_op::supports(layer, &x) {
-        return norm_op::forward(layer, x, None, false);
+    if norm::supports(layer, &x) {
+        return norm::forward(layer, x, None, false);
     }
     layer.forward(x)
 }
 
-/// Σ weight · tensor, in this order, or nothing for no tensors.
+/// The sum of weight · tensor over `parts`, added in their order; `None` if there are no parts. All tensors have
+/// the same shape.
 pub fn weighted_sum<const D: usize>(
     parts: impl Iterator<Item = (Tensor<D>, f64)>,
 ) -> Option<Tensor<D>> {
@@ -83,10 +96,11 @@ pub fn weighted_sum<const D: usize>(
     Some(parts.fold(sum, |sum, (tensor, weight)| sum + tensor.mul_scalar(weight)))
 }
 
+/// The sum of weight · tensor of two tensors.
 fn sum_of_two<const D: usize>(tensors: [Tensor<D>; 2], weights: [f64; 2]) -> Tensor<D> {
     #[cfg(not(target_family = "wasm"))]
-    if sum::supports(&tensors) {
-        return sum::of_two(tensors, weights);
+    if elementwise::can_sum(&tensors) {
+        return elementwise::weighted_sum_of_two(tensors, weights);
     }
     let [(a, v), (b, w)] = [0, 1].map(|i| (tensors[i].clone(), weights[i]));
     a.mul_scalar(v) + b.mul_scalar(w)

@@ -1,71 +1,77 @@
-//! What can go wrong on the way to a GPU and back.
+//! The errors of this crate.
 
 use noprop_core::{NoProp, Sampler};
 use thiserror::Error;
 
-/// Why a kernel cannot run.
+/// An error of the fused solver or of the device that it runs on.
 #[derive(Debug, Error)]
 pub enum GpuError {
-    /// No adapter fits.
-    #[error("no {wanted} adapter was found ({reason}); use the plain-tensor sampler")]
+    /// No adapter of the wanted kind was found.
+    #[error(
+        "no {wanted} adapter was found ({reason}); walk by tensor operations instead (NoProp::walk)"
+    )]
     NoAdapter {
-        /// What was looked for.
+        /// The kind of adapter that was looked for.
         wanted: &'static str,
-        /// What the graphics interface says.
+        /// The message of the graphics interface.
         reason: String,
     },
-    /// The adapter gives no device.
-    #[error("adapter {adapter} gives no device ({reason}); use the plain-tensor sampler")]
+    /// The adapter was found, but gives no device.
+    #[error(
+        "adapter {adapter} gives no device ({reason}); walk by tensor operations instead (NoProp::walk)"
+    )]
     NoDevice {
-        /// Its name.
+        /// The name of the adapter.
         adapter: String,
-        /// What the graphics interface says.
+        /// The message of the graphics interface.
         reason: String,
     },
-    /// The problem is larger than the adapter.
+    /// The request or the model needs more than the adapter has.
     #[error(
         "the fused solver needs {needed} {what}, this adapter has {available}; \
-         solve smaller batches or use the plain-tensor sampler"
+         solve smaller batches or walk by tensor operations instead (NoProp::walk)"
     )]
     Limit {
-        /// Which resource.
+        /// The resource, in words.
         what: &'static str,
-        /// How much of it is needed.
+        /// The amount that is needed.
         needed: u64,
-        /// How much there is.
+        /// The amount that the adapter has.
         available: u64,
     },
-    /// A model of another process.
+    /// The process of the model is not diffusion in continuous time.
     #[error(
         "the fused solver walks a diffusion process in continuous time, and this model (method {method}) \
-         was trained on {process}; use the plain-tensor sampler"
+         was trained on {process}; walk by tensor operations instead (NoProp::walk)"
     )]
     Process {
-        /// Name of its method.
+        /// The name of the method of the model.
         method: &'static str,
-        /// What its process is, in words.
+        /// The process of the model, in words.
         process: &'static str,
     },
-    /// z goes through convolutions.
+    /// The model encodes z by convolutions (`label_encoder` "image"), which the kernel does not have.
     #[error(
         "the fused solver multiplies matrices, and in this model z goes through convolutions (label_encoder \
-         \"image\"); use the plain-tensor sampler"
+         \"image\"); walk by tensor operations instead (NoProp::walk)"
     )]
     LatentImage,
-    /// A sampler without a kernel.
-    #[error("the fused solver has no {0}, only ddim, euler and heun; use the plain-tensor sampler")]
+    /// The kernel does not know the sampler.
+    #[error(
+        "the fused solver has no {0}, only ddim, euler and heun; walk by tensor operations instead (NoProp::walk)"
+    )]
     Sampler(Sampler),
-    /// A walk needs at least one step.
+    /// A walk of no steps was asked for.
     #[error("a walk of 0 steps was asked for, expected at least 1")]
     NoSteps,
     /// An input has the wrong number of values.
     #[error("{what} has {found} values, expected {expected}")]
     Shape {
-        /// Which input.
+        /// The name of the input.
         what: &'static str,
-        /// Its values.
+        /// The number of values of the input.
         found: usize,
-        /// Values that were expected, in words.
+        /// The number of values that was expected, in words.
         expected: String,
     },
     /// A tensor could not be read from its device.
@@ -74,13 +80,15 @@ pub enum GpuError {
     /// The kernel does not compile on this adapter.
     #[error("the kernel does not compile on this adapter: {0}")]
     Kernel(String),
-    /// The device failed or is gone.
-    #[error("the GPU did not finish ({0}); open it anew or use the plain-tensor sampler")]
+    /// The device failed or was lost.
+    #[error(
+        "the GPU did not finish ({0}); open it anew or walk by tensor operations instead (NoProp::walk)"
+    )]
     Device(String),
 }
 
 impl GpuError {
-    /// The refusal of a model whose process the kernel does not walk.
+    /// The error for a `model` whose process the kernel does not walk.
     pub(crate) fn of(model: &NoProp) -> Self {
         let method = model.method();
         Self::Process {

@@ -1,11 +1,15 @@
-//! A device and its queue, apart from Burn's.
+//! A wgpu device with its queue, apart from burn's, and the way from its buffers to host memory.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 
 use crate::error::GpuError;
 
-/// Which adapter.
+/// The adapter to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AdapterChoice {
-    /// The one that the system calls fastest.
+    /// The adapter that the system calls the fastest.
     #[default]
     Fastest,
     /// A software adapter (lavapipe, SwiftShader, WARP), for tests.
@@ -24,7 +28,7 @@ impl Gpu {
     /// Opens an adapter: Vulkan, Metal or DX12 natively, WebGPU in a page.
     ///
     /// # Errors
-    /// When there is none, or it gives no device.
+    /// When no such adapter exists, or it gives no device.
     pub async fn open(choice: AdapterChoice) -> Result<Self, GpuError> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::PRIMARY;
@@ -45,10 +49,10 @@ impl Gpu {
         Self::from_adapter(&adapter).await
     }
 
-    /// Opens this adapter, with all that it has of every limit.
+    /// Opens `adapter` with its highest limits.
     ///
     /// # Errors
-    /// When it gives no device.
+    /// When the adapter gives no device.
     pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Self, GpuError> {
         let name = adapter.get_info().name;
         let descriptor = wgpu::DeviceDescriptor {
@@ -69,8 +73,53 @@ impl Gpu {
         }
     }
 
-    /// The adapter's name; browsers may leave it empty.
+    /// The name of the adapter; a browser may leave it empty.
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// The numbers in `buffer` once all submitted work is done. The buffer must have been made for mapping
+/// (`MAP_READ`).
+pub(crate) async fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<f32>, GpuError> {
+    let mapped = Arc::new(Mutex::new(Mapping::default()));
+    let report = mapped.clone();
+    buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+        let mut mapping = report.lock().unwrap_or_else(PoisonError::into_inner);
+        mapping.result = Some(result);
+        if let Some(waker) = mapping.waker.take() {
+            waker.wake();
+        }
+    });
+    // Natively this waits. In a page the browser drives the device, and it returns at once.
+    gpu.device
+        .poll(wgpu::PollType::wait_indefinitely())
+        .map_err(failed)?;
+    let result = poll_fn(|context| {
+        let mut mapping = mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        match mapping.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                mapping.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    });
+    result.await.map_err(failed)?;
+    let view = buffer.get_mapped_range(..).map_err(failed)?;
+    let values = bytemuck::pod_collect_to_vec(&view);
+    drop(view);
+    buffer.unmap();
+    Ok(values)
+}
+
+/// The result that the callback of a mapping has left, and the task that waits for it.
+#[derive(Default)]
+struct Mapping {
+    result: Option<Result<(), wgpu::BufferAsyncError>>,
+    waker: Option<Waker>,
+}
+
+fn failed(error: impl ToString) -> GpuError {
+    GpuError::Device(error.to_string())
 }

@@ -1,16 +1,15 @@
-//! The kernel's text: constants of one model, then `shaders/ode_solve.wgsl`.
+//! The WGSL of the kernel: the constants of one model, then `shaders/ode_solve.wgsl`.
 
 use std::fmt::Write;
 
-use crate::sizes::groups;
-use crate::weights::SolverWeights;
+use crate::model::{SolverWeights, groups};
 
 const BODY: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../shaders/ode_solve.wgsl"
 ));
 
-/// WGSL of the solver for a model, with `threads` invocations per workgroup.
+/// The WGSL of the solver for the model of `weights`, with `threads` invocations per workgroup.
 pub fn solve_source(weights: &SolverWeights, threads: usize) -> String {
     let sizes = weights.sizes();
     let widths = [

@@ -1,17 +1,14 @@
-//! One dispatch for a whole walk, or for the velocity at one time.
+//! The solver: one dispatch for a whole walk, or for the velocity at one time.
 
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
-use crate::batch::{Batch, bytes, within};
 use crate::error::GpuError;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, read};
 use crate::kernel::solve_source;
-use crate::plan::Plan;
-use crate::readback::read;
-use crate::sizes::{Sizes, groups, pad_columns, strip_columns};
-use crate::weights::SolverWeights;
+use crate::model::{Sizes, SolverWeights, StepTables, groups, pad_columns, strip_columns};
+use crate::request::{Batch, bytes, within};
 
-/// The kernel for one model on one device.
+/// The kernel, compiled for one model on one device, with the weights of the model in GPU memory.
 #[derive(Debug)]
 pub struct FusedSolver {
     gpu: Gpu,
@@ -21,33 +18,33 @@ pub struct FusedSolver {
     estimate: wgpu::ComputePipeline,
 }
 
-/// Where a batch starts, row-major.
+/// The input of a request, row-major on the host.
 #[derive(Debug, Clone, Copy)]
-pub struct Start<'a> {
+pub struct SolverInput<'a> {
     /// The features' share of the first layer (`Features::fused`), `[images, hidden]`.
     pub fused: &'a [f32],
-    /// z_0, `[images · seeds, d]`: for each image as many noise seeds in a row as there are
-    /// samples for one.
+    /// The latents to start from, `[images · seeds, d]`: the `seeds` samples of the first image, then those of the
+    /// second, and so on. For [`FusedSolver::estimate`] they are the latents z at which to evaluate.
     pub z_0: &'a [f32],
-    /// Whether a walk records every z_t.
+    /// Whether the result of a walk holds z at every time, not only z_1. [`FusedSolver::estimate`] ignores it.
     pub record: bool,
 }
 
-/// Where the samples went, row-major.
+/// The result of a walk, row-major on the host.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Solution {
-    /// z_1, `[samples, d]`.
+pub struct WalkResult {
+    /// The final latents z_1, `[samples, d]`.
     pub z_1: Vec<f32>,
-    /// z at t_0 … t_T, `[samples, T + 1, d]`, where it was asked for.
-    pub trajectory: Option<Vec<f32>>,
+    /// The latents z at t_0 … t_T, `[samples, T + 1, d]`, if [`SolverInput::record`] asked for them.
+    pub latents: Option<Vec<f32>>,
 }
 
-/// What the denoiser says of a batch at one time, row-major.
+/// The output of the denoiser for a batch at one time, row-major on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimates {
-    /// dz/dλ of the probability-flow ODE, `[samples, d]`.
+    /// The derivative dz/dλ of the probability-flow ODE, `[samples, d]`.
     pub velocity: Vec<f32>,
-    /// Class probabilities of the denoiser, softmax of its logits, `[samples, m]`.
+    /// The class probabilities of the denoiser, the softmax of its logits, `[samples, m]`.
     pub probabilities: Vec<f32>,
 }
 
@@ -84,48 +81,56 @@ impl FusedSolver {
         })
     }
 
-    /// The adapter's name.
+    /// The name of the adapter.
     pub fn adapter(&self) -> &str {
         self.gpu.name()
     }
 
-    /// Walks a batch through all steps of `plan`, which must be of the same model.
+    /// Walks a batch through all steps of `tables`, which must belong to the model of this solver.
     ///
     /// # Errors
     /// When an input has the wrong size, the batch is too large for the adapter, or the device is
     /// lost.
-    pub async fn solve(&self, plan: &Plan, start: Start<'_>) -> Result<Solution, GpuError> {
+    pub async fn solve(
+        &self,
+        tables: &StepTables,
+        input: SolverInput<'_>,
+    ) -> Result<WalkResult, GpuError> {
         let latent = self.weights.sizes().latent;
-        let rows = if start.record { plan.steps + 1 } else { 1 };
+        let rows = if input.record { tables.steps + 1 } else { 1 };
         let values = self
-            .run(&self.solve, plan, start, rows * groups(latent))
+            .run(&self.solve, tables, input, rows * groups(latent))
             .await?;
         let values = strip_columns(&values, latent);
-        if !start.record {
-            return Ok(Solution {
+        if !input.record {
+            return Ok(WalkResult {
                 z_1: values,
-                trajectory: None,
+                latents: None,
             });
         }
         let walks = values.chunks(rows * latent);
         let last = walks.flat_map(|walk| &walk[(rows - 1) * latent..]);
-        Ok(Solution {
+        Ok(WalkResult {
             z_1: last.copied().collect(),
-            trajectory: Some(values),
+            latents: Some(values),
         })
     }
 
-    /// What the denoiser says of `start.z_0` at the first time of `plan`, as for
-    /// [`FusedSolver::solve`].
+    /// Evaluates the denoiser at the latents `input.z_0` and the first time of `tables`, which must belong to the
+    /// model of this solver ([`StepTables::at`] makes tables of one time).
     ///
     /// # Errors
-    /// As [`FusedSolver::solve`].
-    pub async fn estimate(&self, plan: &Plan, start: Start<'_>) -> Result<Estimates, GpuError> {
+    /// When an input has the wrong size, the batch is too large for the adapter, or the device is lost.
+    pub async fn estimate(
+        &self,
+        tables: &StepTables,
+        input: SolverInput<'_>,
+    ) -> Result<Estimates, GpuError> {
         let Sizes {
             latent, classes, ..
         } = self.weights.sizes();
         let stride = groups(latent) + groups(classes);
-        let values = self.run(&self.estimate, plan, start, stride).await?;
+        let values = self.run(&self.estimate, tables, input, stride).await?;
         let (mut velocity, mut probabilities) = (Vec::new(), Vec::new());
         for row in values.chunks(4 * stride) {
             velocity.extend_from_slice(&row[..latent]);
@@ -137,20 +142,20 @@ impl FusedSolver {
         })
     }
 
-    /// Numbers that an entry point of the kernel writes, `stride` groups a sample.
+    /// Runs an entry point of the kernel. The result holds `stride` groups of four for each sample.
     async fn run(
         &self,
         pipeline: &wgpu::ComputePipeline,
-        plan: &Plan,
-        start: Start<'_>,
+        tables: &StepTables,
+        input: SolverInput<'_>,
         stride: usize,
     ) -> Result<Vec<f32>, GpuError> {
         let sizes = self.weights.sizes();
-        let batch = Batch::new(sizes, plan, start.fused, start.z_0, stride)?;
+        let batch = Batch::new(sizes, tables, input.fused, input.z_0, stride)?;
         if batch.samples == 0 {
             return Ok(Vec::new());
         }
-        batch.check(sizes, plan, &self.gpu.device.limits())?;
+        batch.check(sizes, tables, &self.gpu.device.limits())?;
         let memory = self
             .gpu
             .device
@@ -159,7 +164,7 @@ impl FusedSolver {
             .gpu
             .device
             .push_error_scope(wgpu::ErrorFilter::Validation);
-        let result = self.dispatch(pipeline, &batch, plan, start);
+        let result = self.dispatch(pipeline, &batch, tables, input);
         let errors = [validation.pop(), memory.pop()];
         for error in errors {
             if let Some(error) = error.await {
@@ -169,20 +174,20 @@ impl FusedSolver {
         read(&self.gpu, &result).await
     }
 
-    /// Submits the work; the buffer it returns can be mapped.
+    /// Submits the work and returns the buffer of the result, which can be mapped.
     fn dispatch(
         &self,
         pipeline: &wgpu::ComputePipeline,
         batch: &Batch,
-        plan: &Plan,
-        start: Start<'_>,
+        tables: &StepTables,
+        input: SolverInput<'_>,
     ) -> wgpu::Buffer {
         let device = &self.gpu.device;
         let sizes = self.weights.sizes();
         let walk = [
-            plan.steps as u32,
-            plan.sampler,
-            start.record.into(),
+            tables.steps as u32,
+            tables.sampler,
+            input.record.into(),
             batch.seeds as u32,
             batch.samples as u32,
         ];
@@ -211,10 +216,10 @@ impl FusedSolver {
         let buffers = [
             &walk,
             &self.packed,
-            &upload(&self.gpu, "grid", &plan.grid),
-            &upload(&self.gpu, "time share", &plan.time_share),
-            &upload(&self.gpu, "fused", &self.weights.prepare_fused(start.fused)),
-            &upload(&self.gpu, "z_0", &pad_columns(start.z_0, sizes.latent, 0.0)),
+            &upload(&self.gpu, "grid", &tables.grid),
+            &upload(&self.gpu, "time share", &tables.time_share),
+            &upload(&self.gpu, "fused", &self.weights.prepare_fused(input.fused)),
+            &upload(&self.gpu, "z_0", &pad_columns(input.z_0, sizes.latent, 0.0)),
             &result,
         ];
         let mut binding = 0..;
@@ -239,7 +244,7 @@ impl FusedSolver {
     }
 }
 
-/// The kernel's two entry points.
+/// The pipelines of the two entry points `solve` and `estimate` of the kernel.
 async fn compile(gpu: &Gpu, source: String) -> Result<[wgpu::ComputePipeline; 2], GpuError> {
     let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let module = gpu
@@ -265,6 +270,7 @@ async fn compile(gpu: &Gpu, source: String) -> Result<[wgpu::ComputePipeline; 2]
     }
 }
 
+/// A read-only storage buffer with `values`.
 fn upload(gpu: &Gpu, label: &str, values: &[f32]) -> wgpu::Buffer {
     gpu.device.create_buffer_init(&BufferInitDescriptor {
         label: Some(label),

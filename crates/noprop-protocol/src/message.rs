@@ -1,4 +1,5 @@
-//! The messages themselves: of the page to its worker and back, then of `noprop check` to the page and back.
+//! The types of the messages: first those between the page and its worker, then those between `noprop check` and the
+//! page.
 
 use noprop_core::Sampler;
 use serde::{Deserialize, Serialize};
@@ -13,15 +14,15 @@ pub enum Backend {
     WebGpu,
 }
 
-/// How to go from noise to a label.
+/// A walk: how to go from z_0 to z_1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Walk {
     /// The sampler; its name travels.
     pub sampler: Sampler,
-    /// T, 1 … 200.
+    /// The number of steps T, 1 … 200.
     pub steps: u32,
-    /// Seed of z_0: the main walk starts at the noise of image 0 of this seed, member i of the cloud at that
-    /// of image i.
+    /// The seed of the noise. In [`Request::Walk`] the main walk starts from the noise of image 0 of this seed, and
+    /// walk i of the cloud from the noise of image i.
     pub seed: u64,
     /// Factor on z_0, 0 … 1.5; models are trained for 1.
     pub temperature: f32,
@@ -39,7 +40,7 @@ pub enum Request {
         /// Name of the bundled dataset whose test images to fetch; none for `noprop check`, which brings its
         /// own images.
         dataset: Option<String>,
-        /// Why this backend was chosen; it comes back in [`Ready::reason`].
+        /// Why this backend was chosen, in one sentence; it comes back in [`Ready::reason`].
         reason: String,
     },
     /// Replace the model by the one in a user's `model.safetensors`.
@@ -51,7 +52,7 @@ pub enum Request {
     },
     /// Walk one image from noise to a label.
     Walk {
-        /// Comes back in the response; the page drops responses that are out of date.
+        /// A number that comes back in the response; the page drops responses that are out of date.
         id: u32,
         /// The image, `[c, h, w]` of [`Ready::shape`].
         pixels: Vec<u8>,
@@ -62,7 +63,7 @@ pub enum Request {
     },
     /// Compute the velocity field of an image around one state of its walk.
     Field {
-        /// Comes back in the response.
+        /// A number that comes back in the response.
         id: u32,
         /// The image, as in [`Request::Walk`].
         pixels: Vec<u8>,
@@ -77,7 +78,7 @@ pub enum Request {
     },
     /// Measure the accuracy over the bundled test images, and report it as it grows.
     Accuracy {
-        /// Comes back in the reports; a request with another id ends this one.
+        /// A number that comes back in the reports; a request with another id ends this one.
         id: u32,
         /// How to walk; image i starts from the noise of image i, as on the command line.
         walk: Walk,
@@ -136,7 +137,7 @@ pub struct Ready {
     pub classes: Vec<String>,
     /// Shape of an image in a request: channels, height, width. One channel is grey, three are RGB.
     pub shape: [u32; 3],
-    /// d.
+    /// The latent dimension d.
     pub latent_dim: u32,
     /// Class embeddings `[m, d]`.
     pub embeddings: Vec<f32>,
@@ -150,11 +151,11 @@ pub struct Ready {
     pub bundled: bool,
     /// λ = log SNR at the 101 times 0, 0.01, …, 1.
     pub log_snr: Vec<f32>,
-    /// Whether the model is of flow matching, whose walks go along t rather than λ.
+    /// Whether the walks of the model go along t rather than λ, as those of flow matching.
     pub is_flow: bool,
-    /// The samplers that walk the model; their names travel.
+    /// The samplers that serve the model; their names travel.
     pub samplers: Vec<Sampler>,
-    /// T, where the model walks in one number of steps only: the blocks of NoProp-DT.
+    /// The number of steps T, if the model walks in that number only: one step for each block.
     pub steps: Option<u32>,
     /// Comparison of the backend with the CPU on 16 images; none on the CPU itself, and without test images.
     pub self_test: Option<SelfTest>,
@@ -181,16 +182,16 @@ pub struct SelfTest {
     pub passed: bool,
 }
 
-/// An image's walks from noise to labels. Index 0 of S is the main walk.
+/// The walks of one image from noise to labels. Index 0 of S is the main walk.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Walked {
     /// Id of the request.
     pub id: u32,
-    /// z_t, `[S, T + 1, d]`.
+    /// The latents z_t, `[S, T + 1, d]`.
     pub latents: Vec<f32>,
-    /// Class probabilities of the output head at each z_t of the main walk, `[T + 1, m]`.
+    /// Class probabilities that the readout gives at each z_t of the main walk, `[T + 1, m]`.
     pub probabilities: Vec<f32>,
-    /// Class probabilities that the denoiser believes in at each z_t of the main walk, `[T + 1, m]`.
+    /// Class probabilities of the estimate û of the denoiser at each z_t of the main walk, `[T + 1, m]`.
     pub beliefs: Vec<f32>,
     /// Predicted class at the end of each walk, S.
     pub predictions: Vec<u32>,
@@ -207,7 +208,7 @@ pub struct Walked {
 }
 
 impl Walked {
-    /// T.
+    /// The number of steps T.
     pub fn steps(&self) -> usize {
         self.times.len().saturating_sub(1)
     }
@@ -223,9 +224,9 @@ impl Walked {
 pub struct Field {
     /// Id of the request.
     pub id: u32,
-    /// dz/dλ (dz/dt of flow matching) in the plane's coordinates, `[n, 2]`.
+    /// The derivative dz/dλ (dz/dt for flow matching) in the coordinates of the plane, `[n, 2]`.
     pub velocity: Vec<f32>,
-    /// Class that the denoiser believes in at each point, n.
+    /// The class of the largest probability of the denoiser at each point, n.
     pub belief: Vec<u32>,
 }
 
@@ -266,13 +267,13 @@ pub struct CheckNumbers {
 /// The end of one walk, for n images.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct WalkNumbers {
-    /// z_1, `[n, d]`.
+    /// The final latents z_1, `[n, d]`.
     pub latents: Vec<f32>,
-    /// Logits of the output head, `[n, m]`.
+    /// Class logits of the readout at z_1, `[n, m]`.
     pub logits: Vec<f32>,
 }
 
-/// What `noprop check` asks of a page that was opened at `#check`.
+/// The task that `noprop check` gives to a page that was opened at `#check`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckTask {
     /// sha256 of the weights that the server has at [`CheckTask::WEIGHTS`], lowercase hexadecimal.

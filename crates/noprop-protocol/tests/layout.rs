@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use noprop_core::Sampler;
-use noprop_core::sampler::{HEUN, REFERENCE_HEUN};
+use noprop_core::sampler::{DDIM, HEUN, REFERENCE_HEUN};
 use noprop_protocol::{Backend, Request, Response, Walk, decode, encode};
 use serde_reflection::{Tracer, TracerConfig};
 

@@ -5,18 +5,17 @@ use noprop_core::ModelConfig;
 use noprop_core::weights::{self, HostTensor, Tensors};
 
 use crate::error::PytorchError;
-use crate::fit::fit;
-use crate::layout::Layout;
+use crate::layout::{Layout, fit};
 use crate::state_dict::StateDict;
 
-/// Projection to classes there and to features here: it starts anew.
+/// Prefix of the last layer. It leads to classes there and to features here, so it starts anew.
 const PROJECTION: &str = "fc.";
 
-/// The tensors in `state` that a model of `config` can start its backbone from, under the names of
-/// [`weights::load_backbone`]: of a ResNet of torchvision, or of any model that can be imported.
-/// The last layer is left out, as it leads to something else. A first convolution of three channels
-/// becomes one of a grey image by the sum of its channels, which is what it says of an image whose
-/// channels are equal.
+/// The tensors in `state` from which a model of `config` can start its backbone, under the names that
+/// [`weights::load_backbone`] takes. `state` is a ResNet of torchvision, or any model that can be imported.
+/// The last layer is left out, as its outputs are another model's classes or features. Where `config` takes grey
+/// images and the first convolution has three channels, the channels' kernels are added: this computes what the
+/// convolution computes of an image whose three channels are equal.
 ///
 /// # Errors
 /// Names the first parameter that does not fit.

@@ -15,22 +15,32 @@ pub enum PytorchError {
          save model.state_dict() alone"
     )]
     Forbidden(String),
-    /// A dictionary, but of what?
+    /// The file is in order, and what it holds is no state dict of a known model.
     #[error("{0}")]
     Content(String),
+    /// The tensors tell which model they are of, and not its whole configuration.
+    #[error("{0}, so the configuration of the model must be given")]
+    Incomplete(String),
+    /// The tensors are a ResNet of torchvision: a backbone, which is no model to import.
+    #[error("this is a ResNet of torchvision, a backbone without the rest of a model")]
+    BackboneOnly,
     /// The tensors are not those of the model.
     #[error("{0}")]
     Mismatch(String),
-    /// As for our own files.
+    /// The model's weights cannot be made or serialised.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// As for our own models.
+    /// The configuration of the model contradicts itself.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
-impl PytorchError {
-    pub(crate) fn damaged(message: impl Into<String>) -> Self {
-        Self::Damaged(message.into())
+/// The beginning of a text from a file, for a message: without line breaks and other control characters.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut beginning: String = text.chars().take(LONGEST).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
     }
+    beginning.escape_debug().to_string()
 }

@@ -1,26 +1,45 @@
-//! Weights that PyTorch wrote, and weights for it.
+//! Weights that PyTorch wrote, and weights for PyTorch.
 //!
 //! ```text
 //! .pt ─► zip ─► pickle ─┐
 //! .safetensors ─────────┴► StateDict ─► layout: names of another model ─► our names ─► model
 //! ```
 //!
-//! A `.pt` file is a pickle, which in Python may run any program. The interpreter here knows only
-//! what a dictionary of tensors needs, builds numbers and text, and calls nothing. Whatever a file
-//! claims about lengths is checked against its bytes before anything of that size is made.
+//! [`StateDict::read`] reads the tensors of a file, [`import`] makes a model of them, [`backbone_tensors`] takes
+//! a backbone from them, and [`export`] writes a model under the names that PyTorch code expects. All of them work
+//! on bytes; no file is opened.
 //!
-//! Nothing here touches files: it reads and writes bytes.
+//! ```
+//! use noprop_core::weights::{HostTensor, Tensors, serialize};
+//! use noprop_pytorch::StateDict;
+//!
+//! // What `safetensors.torch.save({"module.fc.bias": torch.tensor([0.5, -1.0])})` returns in Python.
+//! let bias = HostTensor { shape: vec![2], values: vec![0.5, -1.0] };
+//! let tensors = Tensors::from([("module.fc.bias".to_owned(), bias.clone())]);
+//! let bytes = serialize(&tensors, &[])?;
+//!
+//! let state = StateDict::read(&bytes)?;
+//! // `module.` is what `DataParallel` puts before every name.
+//! assert_eq!(state.tensors["fc.bias"], bias);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Files of strangers
+//!
+//! A `.pt` file is a pickle, which in Python may run any program. The interpreter here knows only what a dictionary
+//! of tensors needs, and calls nothing. Whatever a file claims about lengths is checked against its bytes before
+//! anything of that size is made, and what it recalls is never copied: reading takes at most some hundred times
+//! the size of the file. The crate `pytorch-reader` 0.22 does not hold that bound: a file of 1 MB that recalls
+//! a long class name 8,000 times makes it ask for more than 4 GB, as does one of 100 kB with a deflated pickle.
 #![warn(missing_docs)]
 
 mod backbone;
 mod error;
-mod fit;
 pub mod layout;
-mod number;
+mod numbers;
 mod pickle;
+mod pt;
 mod state_dict;
-mod torch;
-mod zip;
 
 pub use backbone::backbone_tensors;
 pub use error::PytorchError;

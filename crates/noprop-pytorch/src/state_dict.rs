@@ -1,11 +1,10 @@
-//! Tensors by name, from either kind of file.
+//! Tensors by name, from a `.pt` or a `.safetensors` file.
 
 use noprop_core::weights::{HostTensor, ModelCard, Tensors};
 use safetensors::SafeTensors;
 
-use crate::error::PytorchError;
-use crate::number::Number;
-use crate::torch;
+use crate::error::{PytorchError, shown};
+use crate::{numbers, pt};
 
 /// Key of the card in a safetensors file of ours.
 pub(crate) const CARD_KEY: &str = "noprop.card";
@@ -13,25 +12,26 @@ pub(crate) const CARD_KEY: &str = "noprop.card";
 /// Prefixes of whatever wrapped the model: `DataParallel`, `torch.compile`.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
-/// The weights in a file, as f32, and what our own files say about them.
+/// The tensors in a file by their names, as f32, and the card in the metadata of a file that this project wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateDict {
-    /// Every tensor but the counters of BatchNorm.
+    /// Every tensor but BatchNorm's counters `num_batches_tracked`.
     pub tensors: Tensors,
-    /// The card, where the file is ours.
+    /// What the model is: its configuration, normalisation and classes. Only a file of this project has a card.
     pub card: Option<ModelCard>,
 }
 
 impl StateDict {
-    /// Reads a `.pt` file (torch.save of a state dict, or of a checkpoint that holds one) or a
-    /// `.safetensors` file.
+    /// Reads a `.pt` file (`torch.save` of a state dict, or of a checkpoint that has one under `state_dict`,
+    /// `model_state_dict`, `model` or `net`) or a `.safetensors` file. Nothing in it is executed. A prefix
+    /// `module.` or `_orig_mod.` that all names have is taken off.
     ///
     /// # Errors
-    /// When it is neither, damaged, or holds something else. Nothing in it is executed.
+    /// When the bytes are neither, are damaged, or hold something else than tensors of f16, bf16, f32, f64 or i64.
     pub fn read(bytes: &[u8]) -> Result<Self, PytorchError> {
-        let mut read = if torch::is_one(bytes) {
+        let mut read = if pt::is_one(bytes) {
             Self {
-                tensors: torch::read(bytes)?,
+                tensors: pt::read(bytes)?,
                 card: None,
             }
         } else {
@@ -40,7 +40,10 @@ impl StateDict {
         // A dimension of no size would let a small file ask for a large model.
         let empty = read.tensors.iter().find(|(_, t)| t.values.is_empty());
         if let Some((name, _)) = empty {
-            return Err(PytorchError::Content(format!("the tensor {name} is empty")));
+            return Err(PytorchError::Content(format!(
+                "the tensor {} is empty",
+                shown(name)
+            )));
         }
         for wrapper in WRAPPERS {
             read.unwrap(wrapper);
@@ -75,17 +78,9 @@ fn safetensors(bytes: &[u8]) -> Result<StateDict, PytorchError> {
         if name.ends_with("num_batches_tracked") {
             continue;
         }
-        let number = Number::of_safetensors(view.dtype());
-        let read = |number: Number| {
-            let count = view.data().len() / number.size()?;
-            (0..count).map(|i| number.read(view.data(), i)).collect()
-        };
-        let values = number.and_then(read).ok_or_else(|| {
-            PytorchError::Content(format!(
-                "the tensor {name} is of type {:?}; expected f16, bf16, f32, f64 or i64",
-                view.dtype()
-            ))
-        })?;
+        let values = numbers::read(view.dtype(), view.data());
+        let values = values
+            .map_err(|why| PytorchError::Content(format!("the tensor {} {why}", shown(name))))?;
         let shape = view.shape().to_vec();
         tensors.insert(name.to_owned(), HostTensor { shape, values });
     }

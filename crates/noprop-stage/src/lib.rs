@@ -1,12 +1,26 @@
-//! Draws label space with wgpu: the walk of a label from noise, the cloud of other noise seeds, the
+//! Draws label space with wgpu: the walk of a label from noise, the cloud of walks from other noise seeds, and the
 //! velocity field behind them.
 //!
-//! Latents are uploaded once for each walk, as the sampler left them; projection onto the plane,
-//! interpolation between steps and fading are the vertex shader's (`shaders/trajectory.wgsl`), the
-//! field is one pass over the pixels (`shaders/field.wgsl`). A frame costs the host one uniform.
+//! The latents of a walk are uploaded once. The vertex shader of `shaders/walk.wgsl` projects them onto the plane,
+//! interpolates between steps and fades the trail; `shaders/field.wgsl` draws the field in one pass over the pixels.
+//! So a frame costs the host one small uniform.
 //!
-//! In the page it runs in a worker of its own, apart from the engine's, which may compute for longer
-//! than a frame; page and worker speak in [`message`]s.
+//! In the page the renderer runs in a worker of its own. Page and worker exchange the [`message`]s of this crate:
+//!
+//! ```
+//! use noprop_stage::message::Order;
+//!
+//! // A label space of two dimensions that is its own plane, then a walk of one step from (0, 0) to (1, 0).
+//! let orders = [
+//!     Order::Plane { axes: vec![1.0, 0.0, 0.0, 1.0], centre: vec![0.0, 0.0], half: 1.0 },
+//!     Order::Walk { second: false, latents: vec![0.0, 0.0, 1.0, 0.0], classes: vec![3], steps: 1 },
+//! ];
+//! assert!(matches!(orders[1], Order::Walk { steps: 1, .. }));
+//! ```
+//!
+//! With the feature `render` the crate draws natively, too: a `Renderer` is made for a wgpu device and a texture
+//! format, takes the same things by `set_style`, `set_plane`, `set_walk` and `set_field`, and draws a `Frame` on
+//! a texture.
 
 #![warn(missing_docs)]
 
@@ -26,17 +40,17 @@ pub mod worker;
 #[cfg(feature = "render")]
 pub use renderer::Renderer;
 #[cfg(feature = "render")]
-pub use scene::{Arrow, Field, Frame, Plane, Style, Walk, Which};
+pub use scene::{Arrow, Field, Frame, Plane, RecordedWalks, Style, WalkRole};
 
-/// The disc and the field.
+/// The WGSL of the disc and the field.
 #[cfg(feature = "render")]
 const FIELD: &str = concat!(
     include_str!("../../../shaders/stage.wgsl"),
     include_str!("../../../shaders/field.wgsl")
 );
-/// The walks.
+/// The WGSL of the walks.
 #[cfg(feature = "render")]
-const TRAJECTORY: &str = concat!(
+const WALKS: &str = concat!(
     include_str!("../../../shaders/stage.wgsl"),
-    include_str!("../../../shaders/trajectory.wgsl")
+    include_str!("../../../shaders/walk.wgsl")
 );

@@ -1,67 +1,67 @@
-//! What the page tells the worker that draws its stage, and what it hears back.
+//! The messages between the page and the worker that draws its stage.
 //!
-//! Messages travel as postcard bytes; arrays are flat and row-major. After [`Answer::Ready`] the
-//! page sends orders, and each picture comes back as an `ImageBitmap`.
+//! Messages travel as postcard bytes; arrays are flat and row-major. After [`Answer::Ready`] the page sends
+//! orders, and the worker posts each drawn frame as an `ImageBitmap`.
 
 use serde::{Deserialize, Serialize};
 
-/// Red, green, blue; sRGB, 0 … 1.
+/// A colour: red, green and blue in sRGB, each 0 … 1.
 pub type Colour = [f32; 3];
 
-/// Page → worker. Each order holds until another one of its kind comes; d = latent dimension,
-/// T = steps, S = noise seeds.
+/// A message from the page to the worker. Each order holds until another one of its kind comes. In the shapes d is
+/// the latent dimension, T the number of steps and S the number of noise seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Order {
-    /// The theme.
+    /// Sets the colours of the theme and of the classes.
     Style {
-        /// The main walk.
+        /// The colour of the main walk.
         ink: Colour,
-        /// What matters less.
+        /// The colour of the second walk and of the arrows of the field.
         quiet: Colour,
-        /// Rings.
+        /// The colour of the rings.
         line: Colour,
-        /// The disc.
+        /// The colour of the disc.
         paper: Colour,
-        /// One a class.
+        /// The colours of the classes.
         hues: [Colour; 10],
     },
-    /// The model: how its label space is shown. Takes walks and field away.
+    /// Sets the plane in which the label space of a model is shown, and removes walks and field.
     Plane {
-        /// `[d, 2]`, orthonormal columns.
+        /// The two axes of the plane, orthonormal columns of `[d, 2]`.
         axes: Vec<f32>,
-        /// `[d]`.
+        /// The latent that is shown in the middle, `[d]`.
         centre: Vec<f32>,
-        /// Distance that lands half-way to the rim.
+        /// The distance from the centre that is shown half-way to the rim of the disc.
         half: f32,
     },
-    /// A walk, or none.
+    /// Sets or removes a walk.
     Walk {
-        /// Whether it is the one that the main one is compared with.
+        /// Whether this is the second walk, with which the main one is compared.
         second: bool,
-        /// z_t, `[S, T + 1, d]`; empty for none.
+        /// The latents z_t, `[S, T + 1, d]`; empty to remove the walk.
         latents: Vec<f32>,
         /// The class at which each seed ends, S.
         classes: Vec<u32>,
-        /// T.
+        /// The number of steps T.
         steps: u32,
     },
-    /// The velocity field on a square grid over the disc.
+    /// Sets the velocity field on a square grid over the disc.
     Field {
-        /// Points along the diameter.
+        /// The number of grid points along the diameter.
         grid: u32,
-        /// dz/dλ in the plane's coordinates and the believed class; nothing outside of the disc.
-        /// `[grid, grid]`, rows from the top.
+        /// The derivative dz/dλ in the coordinates of the plane and the class to which the denoiser gives the
+        /// largest probability; `None` outside of the disc. `[grid, grid]`, rows from the top.
         arrows: Vec<Option<([f32; 2], u32)>>,
     },
-    /// Draw. A newer one replaces one that waits.
+    /// Draws a frame. A newer order replaces one that still waits.
     Frame {
-        /// Canvas size, device pixels.
+        /// The size of the canvas in device pixels: width, height.
         size: [u32; 2],
-        /// Radius of the disc, device pixels.
+        /// The radius of the disc in device pixels.
         radius: f32,
-        /// Device pixels per CSS pixel.
+        /// The number of device pixels per CSS pixel.
         ratio: f32,
-        /// Part of the walk that is done, 0 … 1.
+        /// The part of the walk that is done, 0 … 1.
         share: f32,
         /// Whether the cloud is shown.
         cloud: bool,
@@ -70,11 +70,12 @@ pub enum Order {
     },
 }
 
-/// Worker → page.
+/// A message from the worker to the page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// It waits for orders.
+    /// The worker waits for orders.
     Ready,
-    /// It draws no more, and why. The page draws by itself.
+    /// The worker cannot draw any more, for the reason given in one sentence. The page then draws by itself on
+    /// Canvas 2D.
     Failed(String),
 }

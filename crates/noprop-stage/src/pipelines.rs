@@ -5,18 +5,21 @@ use wgpu::{
     RenderPipeline, ShaderModule, ShaderStages, TextureFormat,
 };
 
-use crate::{FIELD, TRAJECTORY};
+use crate::{FIELD, WALKS};
 
-/// Pipelines, and the layouts of what they read.
+/// The pipelines, and the layouts of the buffers that they read.
 pub struct Pipelines {
+    /// Draws the disc with its rings and the field.
     pub disc: RenderPipeline,
+    /// Draws the walks from other noise seeds.
     pub cloud: RenderPipeline,
+    /// Draws the trail of a walk and its dot.
     pub trail: RenderPipeline,
-    /// Group 0 of all: the frame and the plane.
+    /// The layout of group 0 of all pipelines: the frame and the plane.
     pub frame: BindGroupLayout,
-    /// Group 1 of the disc: arrows.
+    /// The layout of group 1 of the disc: the arrows of the field.
     pub field: BindGroupLayout,
-    /// Group 1 of cloud and trail: the walk, its latents, its classes.
+    /// The layout of group 1 of cloud and trail: the walk's sizes, its latents, its classes.
     pub walk: BindGroupLayout,
 }
 
@@ -32,7 +35,7 @@ impl Pipelines {
                 source: wgpu::ShaderSource::Wgsl(source.into()),
             })
         };
-        let (disc, strokes) = (module(FIELD), module(TRAJECTORY));
+        let (disc, strokes) = (module(FIELD), module(WALKS));
         let both = ShaderStages::VERTEX_FRAGMENT;
         let frame = layout(device, both, &[UNIFORM, STORAGE]);
         let field = layout(device, ShaderStages::FRAGMENT, &[STORAGE]);
@@ -125,7 +128,7 @@ fn pipeline(
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             targets: &[Some(wgpu::ColorTargetState {
                 format,
-                // The shaders' edges are soft by themselves, in premultiplied alpha.
+                // The shaders smooth their edges themselves and write premultiplied alpha.
                 blend: Some(BlendState::PREMULTIPLIED_ALPHA_BLENDING),
                 write_mask: wgpu::ColorWrites::ALL,
             })],

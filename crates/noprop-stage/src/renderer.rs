@@ -1,12 +1,12 @@
-//! The renderer: what was uploaded, and one pass that draws it.
+//! The renderer: the uploaded plane, field and walks, and one render pass that draws them.
 
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu::{BindGroup, BindGroupLayout, Buffer, BufferUsages, Device, Queue, TextureView};
 
 use crate::pipelines::Pipelines;
-use crate::scene::{Arrow, Field, Frame, Plane, Style, Walk, Which, walk_bytes};
+use crate::scene::{Arrow, Field, Frame, Plane, RecordedWalks, Style, WalkRole, walk_bytes};
 
-/// Most pieces of a trail.
+/// The most pieces that a trail is drawn in.
 const PIECES: f32 = 160.0;
 
 /// Draws label space on textures of one format.
@@ -15,28 +15,28 @@ pub struct Renderer {
     queue: Queue,
     pipelines: Pipelines,
     style: Style,
-    plane: Option<Shown>,
-    field: Grid,
-    main: Option<Walked>,
-    second: Option<Walked>,
+    plane: Option<UploadedPlane>,
+    field: UploadedField,
+    main: Option<UploadedWalks>,
+    second: Option<UploadedWalks>,
 }
 
-/// The plane as uploaded, beside the frame's uniform.
-struct Shown {
+/// The plane in GPU memory, with the uniform of the frame.
+struct UploadedPlane {
     uniform: Buffer,
     group: BindGroup,
     half: f32,
     dims: u32,
 }
 
-/// The field as uploaded.
-struct Grid {
+/// The field in GPU memory.
+struct UploadedField {
     group: BindGroup,
     grid: u32,
 }
 
-/// Walks as uploaded.
-struct Walked {
+/// Walks in GPU memory.
+struct UploadedWalks {
     uniform: Buffer,
     group: BindGroup,
     seeds: u32,
@@ -44,15 +44,15 @@ struct Walked {
 }
 
 impl Renderer {
-    /// A renderer for textures of `format`, which should not be an sRGB one: colours are blended as
-    /// a canvas blends them.
+    /// A renderer for textures of `format`. The format should not be an sRGB one: colours are blended as a Canvas 2D
+    /// blends them, in sRGB.
     pub fn new(device: Device, queue: Queue, format: wgpu::TextureFormat, style: Style) -> Self {
         let pipelines = Pipelines::new(&device, format);
         let nowhere = Arrow {
             velocity: [0.0; 2],
             class: None,
         };
-        let field = Grid::new(&device, &pipelines.field, 0, &[nowhere]);
+        let field = UploadedField::new(&device, &pipelines.field, 0, &[nowhere]);
         Self {
             device,
             queue,
@@ -65,12 +65,12 @@ impl Renderer {
         }
     }
 
-    /// Colours from now on.
+    /// Draws with the colours of `style` from now on.
     pub fn set_style(&mut self, style: Style) {
         self.style = style;
     }
 
-    /// Another model: its plane, and no walk yet.
+    /// Shows the label space of another model from now on. Walks and field are removed.
     pub fn set_plane(&mut self, plane: &Plane<'_>) {
         let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("frame"),
@@ -79,7 +79,7 @@ impl Renderer {
             mapped_at_creation: false,
         });
         let rows = storage(&self.device, "plane", &plane.bytes());
-        self.plane = Some(Shown {
+        self.plane = Some(UploadedPlane {
             group: bind(&self.device, &self.pipelines.frame, &[&uniform, &rows]),
             uniform,
             half: plane.half,
@@ -89,18 +89,18 @@ impl Renderer {
         self.field.grid = 0;
     }
 
-    /// Shows `walk`, or none.
-    pub fn set_walk(&mut self, which: Which, walk: Option<&Walk<'_>>) {
-        let walked = walk.map(|walk| Walked::new(&self.device, &self.pipelines.walk, walk));
-        match which {
-            Which::Main => self.main = walked,
-            Which::Second => self.second = walked,
+    /// Shows `walk` in the role `role` from now on, or no walk if it is `None`.
+    pub fn set_walk(&mut self, role: WalkRole, walk: Option<&RecordedWalks<'_>>) {
+        let walked = walk.map(|walk| UploadedWalks::new(&self.device, &self.pipelines.walk, walk));
+        match role {
+            WalkRole::Main => self.main = walked,
+            WalkRole::Second => self.second = walked,
         }
     }
 
-    /// Shows this field from now on, where the frame asks for it.
+    /// Shows `field` from now on, in frames whose `field` is true.
     pub fn set_field(&mut self, field: &Field<'_>) {
-        self.field = Grid::new(
+        self.field = UploadedField::new(
             &self.device,
             &self.pipelines.field,
             field.grid,
@@ -108,7 +108,7 @@ impl Renderer {
         );
     }
 
-    /// Draws on `view`; nothing but transparency before there is a plane.
+    /// Draws `frame` on `view`. Before the first [`Self::set_plane`] the result is transparent.
     pub fn draw(&self, view: &TextureView, frame: &Frame) {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
@@ -139,15 +139,18 @@ impl Renderer {
                 pass.draw(0..4, 0..2 * (main.seeds - 1));
             }
             pass.set_pipeline(&self.pipelines.trail);
-            let walks = [(Which::Second, &self.second), (Which::Main, &self.main)];
-            for (which, walked) in walks {
+            let walks = [
+                (WalkRole::Second, &self.second),
+                (WalkRole::Main, &self.main),
+            ];
+            for (role, walked) in walks {
                 let Some(walked) = walked else { continue };
                 let position = frame.share * walked.steps as f32;
                 let pieces = (4.0 * position).ceil().clamp(1.0, PIECES) as u32;
-                let bytes = walk_bytes(walked.seeds, walked.steps, pieces, which);
+                let bytes = walk_bytes(walked.seeds, walked.steps, pieces, role);
                 self.queue.write_buffer(&walked.uniform, 0, &bytes);
                 pass.set_bind_group(1, &walked.group, &[]);
-                // The last one is the dot.
+                // The last instance is the dot.
                 pass.draw(0..4, 0..pieces + 1);
             }
         }
@@ -156,7 +159,7 @@ impl Renderer {
     }
 }
 
-impl Grid {
+impl UploadedField {
     fn new(device: &Device, layout: &BindGroupLayout, grid: u32, arrows: &[Arrow]) -> Self {
         let words: Vec<[u32; 4]> = arrows.iter().map(|arrow| arrow.words()).collect();
         let arrows = storage(device, "field", bytemuck::cast_slice(&words));
@@ -167,8 +170,8 @@ impl Grid {
     }
 }
 
-impl Walked {
-    fn new(device: &Device, layout: &BindGroupLayout, walk: &Walk<'_>) -> Self {
+impl UploadedWalks {
+    fn new(device: &Device, layout: &BindGroupLayout, walk: &RecordedWalks<'_>) -> Self {
         let uniform = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("walk"),
             size: 16,

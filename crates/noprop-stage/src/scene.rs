@@ -1,35 +1,35 @@
-//! What is drawn, and how it lies in the memory that the shaders read.
+//! The things that are drawn, and their layout in the memory that the shaders read.
 
 use bytemuck::{cast, cast_slice};
 
-/// Colours of the theme and of the classes; sRGB, each channel 0 … 1.
+/// The colours of the theme and of the classes, in sRGB with each channel in 0 … 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Style {
-    /// The main walk.
+    /// The colour of the main walk.
     pub ink: [f32; 3],
-    /// The walk that it is compared with, and the field's arrows.
+    /// The colour of the second walk and of the arrows of the field.
     pub quiet: [f32; 3],
-    /// The rings.
+    /// The colour of the rings.
     pub line: [f32; 3],
-    /// The disc.
+    /// The colour of the disc.
     pub paper: [f32; 3],
-    /// One a class; from the eleventh class on they repeat.
+    /// The colours of the classes; they repeat from the eleventh class on.
     pub hues: [[f32; 3]; 10],
 }
 
 /// The plane of label space that is shown, and the compression r ↦ r/(r + half) onto a disc.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plane<'a> {
-    /// `[d, 2]`, orthonormal columns.
+    /// The two axes of the plane, orthonormal columns of `[d, 2]`.
     pub axes: &'a [f32],
-    /// `[d]`, what is shown in the middle.
+    /// The latent that is shown in the middle, `[d]`.
     pub centre: &'a [f32],
-    /// Distance that lands half-way to the rim.
+    /// The distance from the centre that is shown half-way to the rim of the disc.
     pub half: f32,
 }
 
 impl Plane<'_> {
-    /// `[d, 4]`: both axes, the centre, nothing.
+    /// The bytes of `[d, 4]`: the two axes, the centre and zero for each dimension.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let rows = self.axes.chunks(2).zip(self.centre);
         let rows: Vec<[f32; 4]> = rows.map(|(axes, &c)| [axes[0], axes[1], c, 0.0]).collect();
@@ -37,62 +37,63 @@ impl Plane<'_> {
     }
 }
 
-/// Which of the two walks.
+/// The role of a walk in the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The one with a cloud.
+pub enum WalkRole {
+    /// The main walk, which has a cloud.
     Main,
-    /// The one that it is compared with.
+    /// The second walk, with which the main one is compared.
     Second,
 }
 
-/// Walks of several noise seeds; the first one has a trail, the others are the cloud.
+/// The latents of walks of one image from several noise seeds. The first walk is drawn with a trail, the others are
+/// the cloud.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Walk<'a> {
-    /// z_t, `[seeds, steps + 1, d]`.
+pub struct RecordedWalks<'a> {
+    /// The latents z_t, `[seeds, steps + 1, d]`.
     pub latents: &'a [f32],
     /// The class at which each seed ends, `[seeds]`.
     pub classes: &'a [u32],
-    /// T.
+    /// The number of steps T.
     pub steps: u32,
 }
 
 /// The velocity field, sampled on a square grid over the disc.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Field<'a> {
-    /// Points along the diameter.
+    /// The number of grid points along the diameter of the disc.
     pub grid: u32,
-    /// `[grid, grid]`, rows from the top.
+    /// The arrows at the grid points, `[grid, grid]`, rows from the top.
     pub arrows: &'a [Arrow],
 }
 
 /// The field at one point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Arrow {
-    /// dz/dλ in the plane's coordinates.
+    /// The derivative dz/dλ in the coordinates of the plane.
     pub velocity: [f32; 2],
-    /// The class that the denoiser believes there; nothing outside of the disc.
+    /// The class to which the denoiser gives the largest probability at this point; `None` outside of the disc.
     pub class: Option<u32>,
 }
 
 impl Arrow {
-    /// As field.wgsl reads it.
+    /// The words of the struct `Arrow` of field.wgsl.
     pub(crate) fn words(self) -> [u32; 4] {
         let [x, y] = self.velocity.map(f32::to_bits);
         [x, y, self.class.unwrap_or(u32::MAX), 0]
     }
 }
 
-/// What changes from frame to frame.
+/// The values that change from frame to frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frame {
-    /// Canvas size, device pixels.
+    /// The size of the canvas in device pixels: width, height.
     pub size: [f32; 2],
-    /// Radius of the disc, device pixels.
+    /// The radius of the disc in device pixels.
     pub radius: f32,
-    /// Device pixels per CSS pixel.
+    /// The number of device pixels per CSS pixel.
     pub ratio: f32,
-    /// Part of the walk that is done, 0 … 1.
+    /// The part of the walk that is done, 0 … 1.
     pub share: f32,
     /// Whether the cloud is shown.
     pub cloud: bool,
@@ -101,7 +102,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Bytes of the uniform: eight words and fourteen colours.
+    /// The size of the uniform in bytes: eight words and fourteen colours.
     pub(crate) const BYTES: u64 = 4 * (8 + 4 * 14);
 
     /// The uniform `Frame` of stage.wgsl.
@@ -119,7 +120,7 @@ impl Frame {
     }
 }
 
-/// The uniform `Walk` of trajectory.wgsl.
-pub(crate) fn walk_bytes(seeds: u32, steps: u32, pieces: u32, which: Which) -> [u8; 16] {
-    cast([seeds, steps, pieces, u32::from(which == Which::Second)])
+/// The uniform `Walk` of walk.wgsl.
+pub(crate) fn walk_bytes(seeds: u32, steps: u32, pieces: u32, role: WalkRole) -> [u8; 16] {
+    cast([seeds, steps, pieces, u32::from(role == WalkRole::Second)])
 }

@@ -1,9 +1,9 @@
-//! The shaders are valid WGSL, and what they read lies where the host writes it.
+//! Tests that the shaders are valid WGSL and that the host writes their buffers in the layout that they read.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use crate::scene::Frame;
-use crate::{FIELD, TRAJECTORY};
+use crate::{FIELD, WALKS};
 
 fn module(source: &str) -> naga::Module {
     let module = naga::front::wgsl::parse_str(source)
@@ -21,15 +21,15 @@ fn size(module: &naga::Module, name: &str) -> u64 {
 }
 
 #[test]
-fn the_field_is_valid_and_its_buffers_fit() {
+fn the_field_shader_is_valid_and_its_buffers_fit() {
     let module = module(FIELD);
     assert_eq!(size(&module, "Frame"), Frame::BYTES);
     assert_eq!(size(&module, "Arrow"), 16);
 }
 
 #[test]
-fn the_trajectory_is_valid_and_its_buffers_fit() {
-    let module = module(TRAJECTORY);
+fn the_walks_shader_is_valid_and_its_buffers_fit() {
+    let module = module(WALKS);
     assert_eq!(size(&module, "Frame"), Frame::BYTES);
     assert_eq!(size(&module, "Walk"), 16);
 }

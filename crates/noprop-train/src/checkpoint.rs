@@ -1,24 +1,34 @@
-//! The complete state of training, as bytes; where they are kept is the caller's business.
+//! The complete state of training, in memory and as bytes; where the bytes are kept is the caller's business.
 
+use core::fmt::Display;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::store::ModuleRecord;
+use burn::tensor::Bytes;
+use noprop_core::NoProp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Recipe;
-use crate::event::LossValues;
+use crate::error::TrainError;
+use crate::optimizer;
+use crate::recipe::{Recipe, TrainConfig};
+use crate::report::LossValues;
 
-/// How far training has come. Orders and noise are functions of the seed and these counters, so
-/// no generator state needs to be kept.
+/// How far training has come. The order of the images and all noise are functions of the seed and of these
+/// counters, so the state of no random generator needs to be kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Epochs completed.
+    /// Epochs that are completed.
     pub epoch: usize,
-    /// Steps done in the current epoch.
+    /// Steps that were done in the current epoch.
     pub step_in_epoch: usize,
-    /// Steps done in all.
+    /// Images that those steps saw.
+    pub images_in_epoch: usize,
+    /// Steps that were done in all.
     pub step: usize,
-    /// Sum of the losses of the current epoch, weighted by steps.
+    /// The sum over the steps of the current epoch of their losses.
     pub loss_sum: LossValues,
-    /// Steps whose losses are in that sum: in NoProp-DT those that train a block of this run.
-    #[serde(default)]
+    /// The number of steps whose losses are in that sum: in NoProp-DT those that train a block of this run.
     pub loss_steps: usize,
     /// The recipe, to refuse a checkpoint of another run.
     pub recipe: Recipe,
@@ -35,4 +45,112 @@ pub struct Checkpoint {
     pub optimizer: Vec<u8>,
     /// Averaged weights (burnpack), when the recipe asks for them.
     pub ema: Option<Vec<u8>>,
+}
+
+/// What a step changes, and a [`Checkpoint`] keeps.
+pub(crate) struct State {
+    /// The network, on the autodiff device.
+    pub model: NoProp,
+    pub optimizer: ModuleOptimizer,
+    /// The moving average of the weights, off the autodiff device, when the recipe asks for it.
+    pub average: Option<NoProp>,
+    pub progress: Progress,
+}
+
+impl State {
+    /// The state before the first step of `recipe`, which starts from the weights of `model`, on the autodiff
+    /// device.
+    pub fn new(recipe: &Recipe, model: NoProp) -> Self {
+        Self {
+            optimizer: optimizer_of(recipe),
+            average: recipe.train.ema_decay.map(|_| model.valid()),
+            model,
+            progress: Progress {
+                epoch: 0,
+                step_in_epoch: 0,
+                images_in_epoch: 0,
+                step: 0,
+                loss_sum: LossValues::default(),
+                loss_steps: 0,
+                recipe: recipe.clone(),
+            },
+        }
+    }
+
+    /// The state that `checkpoint` holds, for a run by `recipe`. `model` is a network of that recipe on the
+    /// autodiff device; its weights are replaced.
+    ///
+    /// # Errors
+    /// When the checkpoint is of another recipe or damaged.
+    pub fn resume(
+        recipe: &Recipe,
+        model: NoProp,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, TrainError> {
+        if !can_continue(recipe, &checkpoint.progress.recipe) {
+            return Err(TrainError::OtherRecipe);
+        }
+        let load = |model: NoProp, bytes: Vec<u8>| {
+            let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+            let model = model.try_load_record(record.map_err(damaged)?);
+            model.map_err(damaged)
+        };
+        let average = checkpoint.ema.map(|bytes| load(model.valid(), bytes));
+        let state = Bytes::from_bytes_vec(checkpoint.optimizer);
+        Ok(Self {
+            average: average.transpose()?,
+            model: load(model, checkpoint.model)?,
+            optimizer: optimizer_of(recipe).from_bytes(state).map_err(damaged)?,
+            progress: Progress {
+                recipe: recipe.clone(),
+                ..checkpoint.progress
+            },
+        })
+    }
+
+    /// This state as bytes.
+    ///
+    /// # Errors
+    /// When it cannot be serialised.
+    pub fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let bytes = |model: NoProp| {
+            let bytes = model.into_record().into_bytes();
+            bytes.map(|bytes| bytes.to_vec()).map_err(damaged)
+        };
+        Ok(Checkpoint {
+            progress: self.progress.clone(),
+            model: bytes(self.model.valid())?,
+            optimizer: self.optimizer.into_bytes().map_err(damaged)?.to_vec(),
+            ema: self.average.clone().map(bytes).transpose()?,
+        })
+    }
+
+    /// The model to use: the averaged one when the recipe asks for it, off the autodiff device.
+    pub fn trained(&self) -> NoProp {
+        self.average.clone().unwrap_or_else(|| self.model.valid())
+    }
+}
+
+fn optimizer_of(recipe: &Recipe) -> ModuleOptimizer {
+    let train = &recipe.train;
+    optimizer::build(train.optimizer, train.weight_decay, train.decay_all)
+}
+
+fn damaged(error: impl Display) -> TrainError {
+    TrainError::Checkpoint(error.to_string())
+}
+
+/// Whether a run by the recipe `theirs` may go on by the recipe `ours`: only the last epoch, the number of
+/// threads and the evaluation may change.
+fn can_continue(ours: &Recipe, theirs: &Recipe) -> bool {
+    let comparable = Recipe {
+        train: TrainConfig {
+            epochs: ours.train.epochs,
+            threads: ours.train.threads,
+            ..theirs.train.clone()
+        },
+        eval: ours.eval.clone(),
+        ..theirs.clone()
+    };
+    *ours == comparable
 }

@@ -1,95 +1,74 @@
-//! What the trainer tells those who listen.
+//! What [`Trainer::run`](crate::Trainer::run) tells its listener, and what the listener answers.
 
 use noprop_core::{Accuracy, Sampler};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
+use crate::report::{EpochReport, StepReport};
 
-/// Loss terms, means over the images since the last report.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct LossValues {
-    /// Sum of the terms.
-    pub total: f32,
-    /// Cross-entropy.
-    pub ce: f32,
-    /// Kullback–Leibler divergence of z_0.
-    pub kl: f32,
-    /// Denoising term.
-    pub denoise: f32,
-}
-
-/// A thing that happened.
+/// Something that happened while [`Trainer::run`](crate::Trainer::run) was training. Serialised, an event is
+/// one object whose `event` names the variant.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
     /// Training starts, or resumes after `step` steps.
     Started {
-        /// Steps done before.
+        /// Steps that were done before.
         step: usize,
         /// Steps of an epoch.
         steps_per_epoch: usize,
         /// Epochs in all.
         epochs: usize,
-        /// Trainable parameters and BatchNorm statistics.
+        /// Number of trainable parameters and BatchNorm statistics.
         parameters: usize,
-        /// Shards of a batch.
+        /// Threads over which a batch is sharded.
         threads: usize,
     },
     /// A step is done.
-    Step {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Step within the epoch, from 1.
-        step: usize,
-        /// The block of NoProp-DT that it is about, from 1, where it is one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        block: Option<usize>,
-        /// Learning rate of the step.
-        lr: f64,
-        /// Loss since the last report; read from the device now and then only.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        loss: Option<LossValues>,
-    },
+    Step(StepReport),
     /// An epoch of training is done.
-    Epoch {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Loss over the epoch.
-        loss: LossValues,
-        /// Images seen in the epoch.
-        images: usize,
-    },
+    Epoch(EpochReport),
     /// An evaluation is done.
     Evaluated {
-        /// Epoch, from 1.
+        /// The epoch after which it was made, from 1.
         epoch: usize,
-        /// `validation` or `test`.
-        split: &'static str,
-        /// The sampler.
+        /// The images that were classified.
+        split: HeldOut,
+        /// The sampler of the walks.
         sampler: Sampler,
-        /// T.
+        /// T, the number of steps of a walk.
         steps: usize,
-        /// The result.
+        /// The share of images that were classified rightly.
         accuracy: Accuracy,
     },
-    /// A state from which training can go on.
+    /// Here is a state from which training can go on.
     Checkpointed {
         /// The state.
         #[serde(skip)]
         checkpoint: Box<Checkpoint>,
-        /// Epochs completed.
+        /// Epochs that are completed.
         epoch: usize,
-        /// Steps done in all.
+        /// Steps that were done in all.
         step: usize,
     },
     /// Training is complete.
     Finished {
-        /// Epochs done.
+        /// Epochs that were trained.
         epochs: usize,
     },
 }
 
-/// What the listener wants.
+/// The images that are not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldOut {
+    /// Training images that are held out, to choose by.
+    Validation,
+    /// The test images.
+    Test,
+}
+
+/// The listener's answer to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// Go on.

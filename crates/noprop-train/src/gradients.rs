@@ -1,186 +1,179 @@
-//! Gradients and BatchNorm statistics of the shards of a batch, brought together.
+//! Gradients and loss of a part of a step, and how the parts come together.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use noprop_core::NoProp;
-use noprop_core::network::Network;
+use noprop_core::method::Batch;
 
-/// What one shard contributes.
-pub(crate) struct Shard {
-    pub gradients: GradientsParams,
-    /// BatchNorm's running statistics after the shard.
-    pub statistics: Statistics,
-    /// Share of the batch, in 0 … 1.
-    pub weight: f64,
+/// The gradients of a loss, and the loss itself.
+pub(crate) struct Gradients {
+    /// The gradient of each parameter that the loss reaches.
+    pub parameters: GradientsParams,
+    /// The terms of the loss in the order of [`LossValues`](crate::LossValues), `[4]`, off the autodiff device;
+    /// nothing where a step of NoProp-DT trains the output head alone.
+    pub loss: Option<Tensor<1>>,
 }
 
-impl Shard {
-    /// The same on another device; `model` tells the parameters.
-    pub fn moved_to(mut self, model: &NoProp, device: &Device) -> Self {
+impl Gradients {
+    /// The gradients of `batch`'s loss. `model` and the batch must be on the autodiff device.
+    pub fn of(model: &NoProp, batch: Batch) -> Self {
+        let has_blocks = model.method().independent_blocks().is_some();
+        let is_of_the_head_alone = has_blocks && batch.block.is_none();
+        let (parameters, loss) = model.gradients(batch);
+        // One tensor, so that one read fetches all terms.
+        let terms =
+            || Tensor::cat(vec![loss.total.detach(), loss.ce, loss.kl, loss.denoise], 0).inner();
         Self {
-            gradients: moved(model, &mut self.gradients, device),
-            statistics: Statistics(moved(model, &mut self.statistics.0, device)),
-            weight: self.weight,
+            parameters,
+            loss: (!is_of_the_head_alone).then(terms),
         }
+    }
+
+    /// Gradients and loss on another device; `model` tells the parameters.
+    pub fn moved_to(self, device: &Device, model: &NoProp) -> Self {
+        Self {
+            parameters: self.parameters.to_device(device, model),
+            loss: self.loss.map(|loss| loss.to_device(device)),
+        }
+    }
+
+    /// Several losses on the same images: the sum of their gradients, in their order, and the mean loss.
+    pub fn of_losses(model: &NoProp, parts: Vec<Self>) -> Self {
+        let (parameters, losses): (Vec<_>, Vec<_>) = parts.into_iter().map(Self::split).unzip();
+        let losses: Vec<_> = losses.into_iter().flatten().collect();
+        let count = losses.len() as f64;
+        let loss = match losses.len() {
+            0 | 1 => losses.into_iter().next(),
+            _ => Some(sum_of_losses(losses).div_scalar(count)),
+        };
+        Self {
+            parameters: sum(model, parameters),
+            loss,
+        }
+    }
+
+    /// The shards of a batch, each with its share of the batch (in 0 … 1) as weight: the weighted means of
+    /// gradients and losses.
+    pub fn of_shards(model: &NoProp, shards: Vec<(Self, f64)>) -> Self {
+        let (mut parts, mut losses) = (Vec::new(), Vec::new());
+        for (shard, weight) in shards {
+            parts.push((shard.parameters, weight));
+            losses.extend(shard.loss.map(|loss| loss.mul_scalar(weight)));
+        }
+        Self {
+            parameters: mean(model, parts),
+            loss: (!losses.is_empty()).then(|| sum_of_losses(losses)),
+        }
+    }
+
+    fn split(self) -> (GradientsParams, Option<Tensor<1>>) {
+        (self.parameters, self.loss)
     }
 }
 
-fn moved(model: &NoProp, from: &mut GradientsParams, device: &Device) -> GradientsParams {
-    struct Move<'a>(&'a mut GradientsParams, &'a Device, GradientsParams);
-    impl ModuleVisitor for Move<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(tensor) = self.0.remove::<D>(param.id) {
-                self.2.register::<D>(param.id, tensor.to_device(self.1));
-            }
-        }
-    }
-    let mut visitor = Move(from, device, GradientsParams::new());
-    model.visit(&mut visitor);
-    visitor.2
+/// The sum of loss terms, each `[4]`; there must be one at least.
+fn sum_of_losses(losses: Vec<Tensor<1>>) -> Tensor<1> {
+    Tensor::stack::<2>(losses, 0).sum_dim(0).flatten::<1>(0, 1)
 }
 
-/// Weighted mean of the gradients.
-pub(crate) fn average(model: &NoProp, shards: &mut [Shard]) -> GradientsParams {
-    struct Average<'a> {
-        shards: &'a mut [Shard],
-        out: GradientsParams,
+/// The sum of gradients, in their order; each part holds what its loss reaches.
+fn sum(model: &NoProp, mut parts: Vec<GradientsParams>) -> GradientsParams {
+    struct Sum {
+        parts: Vec<GradientsParams>,
+        sum: GradientsParams,
     }
-    impl ModuleVisitor for Average<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let parts = self
-                .shards
-                .iter_mut()
-                .filter_map(|shard| Some((shard.gradients.remove::<D>(param.id)?, shard.weight)));
-            if let Some(sum) = noprop_cpu::weighted_sum(parts) {
-                self.out.register::<D>(param.id, sum);
-            }
-        }
-    }
-    let mut visitor = Average {
-        shards,
-        out: GradientsParams::new(),
-    };
-    model.visit(&mut visitor);
-    visitor.out
-}
-
-/// Sum of gradients of several losses, in their order; each holds what its loss reaches.
-pub(crate) fn sum(model: &NoProp, mut parts: Vec<GradientsParams>) -> GradientsParams {
-    struct Sum(Vec<GradientsParams>, GradientsParams);
     impl ModuleVisitor for Sum {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let found = self
-                .0
-                .iter_mut()
-                .filter_map(|part| part.remove::<D>(param.id));
+            let parts = self.parts.iter_mut();
+            let found = parts.filter_map(|part| part.remove::<D>(param.id));
             if let Some(sum) = found.reduce(|sum, gradient| sum + gradient) {
-                self.1.register::<D>(param.id, sum);
+                self.sum.register::<D>(param.id, sum);
             }
         }
     }
     if parts.len() == 1 {
         return parts.swap_remove(0);
     }
-    let mut sum = Sum(parts, GradientsParams::new());
-    model.visit(&mut sum);
-    sum.1
+    let mut visitor = Sum {
+        parts,
+        sum: GradientsParams::new(),
+    };
+    model.visit(&mut visitor);
+    visitor.sum
 }
 
-/// Scales all gradients together so that their norm is at most `limit`, without reading back.
+/// The weighted mean of gradients.
+fn mean(model: &NoProp, parts: Vec<(GradientsParams, f64)>) -> GradientsParams {
+    struct Mean {
+        parts: Vec<(GradientsParams, f64)>,
+        mean: GradientsParams,
+    }
+    impl ModuleVisitor for Mean {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let parts = self.parts.iter_mut();
+            let parts = parts.filter_map(|(part, weight)| {
+                let gradient = part.remove::<D>(param.id)?;
+                Some((gradient, *weight))
+            });
+            if let Some(mean) = noprop_cpu::weighted_sum(parts) {
+                self.mean.register::<D>(param.id, mean);
+            }
+        }
+    }
+    let mut visitor = Mean {
+        parts,
+        mean: GradientsParams::new(),
+    };
+    model.visit(&mut visitor);
+    visitor.mean
+}
+
+/// The gradients scaled together so that their common norm is at most `limit`. Nothing is read back from the
+/// device.
 pub(crate) fn clip(model: &NoProp, gradients: GradientsParams, limit: f64) -> GradientsParams {
-    struct SquaredNorm<'a>(&'a GradientsParams, Option<Tensor<1>>);
+    struct SquaredNorm<'a> {
+        gradients: &'a GradientsParams,
+        sum: Option<Tensor<1>>,
+    }
     impl ModuleVisitor for SquaredNorm<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.get::<D>(param.id) {
+            if let Some(gradient) = self.gradients.get::<D>(param.id) {
                 let squares = gradient.square().sum();
-                self.1 = Some(match self.1.take() {
+                self.sum = Some(match self.sum.take() {
                     Some(sum) => sum + squares,
                     None => squares,
                 });
             }
         }
     }
-    struct Scale(GradientsParams, GradientsParams, Tensor<1>);
+    struct Scale {
+        gradients: GradientsParams,
+        factor: Tensor<1>,
+        scaled: GradientsParams,
+    }
     impl ModuleVisitor for Scale {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.remove::<D>(param.id) {
-                let factor = self.2.clone().reshape([1; D]);
-                self.1.register::<D>(param.id, gradient * factor);
+            if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+                let factor = self.factor.clone().reshape([1; D]);
+                self.scaled.register::<D>(param.id, gradient * factor);
             }
         }
     }
-    let mut norm = SquaredNorm(&gradients, None);
+    let mut norm = SquaredNorm {
+        gradients: &gradients,
+        sum: None,
+    };
     model.visit(&mut norm);
-    let Some(squared) = norm.1 else {
+    let Some(squared) = norm.sum else {
         return gradients;
     };
-    let factor = squared
-        .sqrt()
-        .add_scalar(1e-6)
-        .recip()
-        .mul_scalar(limit)
-        .clamp_max(1.0);
-    let mut scale = Scale(gradients, GradientsParams::new(), factor);
+    let factor = squared.sqrt().add_scalar(1e-6).recip();
+    let mut scale = Scale {
+        gradients,
+        factor: factor.mul_scalar(limit).clamp_max(1.0),
+        scaled: GradientsParams::new(),
+    };
     model.visit(&mut scale);
-    scale.1
-}
-
-/// BatchNorm's running means and variances, by parameter.
-#[derive(Default)]
-pub(crate) struct Statistics(GradientsParams);
-
-impl Statistics {
-    /// Those of `model`, which must be off the autodiff device; where it has blocks, those of `blocks`
-    /// (from 0) alone: the others have not moved, and a mean of equals would round.
-    pub fn of(model: &NoProp, blocks: &[usize]) -> Self {
-        struct Collect(GradientsParams, bool);
-        impl ModuleVisitor for Collect {
-            fn enter_module(&mut self, name: &str, _: &str) {
-                self.1 = name.starts_with("running_");
-            }
-            fn exit_module(&mut self, _: &str, _: &str) {
-                self.1 = false;
-            }
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                if self.1 {
-                    self.0.register::<D>(param.id, param.val());
-                }
-            }
-        }
-        let mut collect = Collect(GradientsParams::new(), false);
-        match model.network() {
-            Network::Shared(_) => model.visit(&mut collect),
-            Network::Blocks(all) => blocks
-                .iter()
-                .for_each(|&block| all[block].visit(&mut collect)),
-        }
-        Self(collect.0)
-    }
-}
-
-/// `model` with the weighted mean of the shards' running statistics.
-pub(crate) fn merge_statistics(model: NoProp, shards: &mut [Shard]) -> NoProp {
-    struct Merge<'a>(&'a mut [Shard]);
-    impl ModuleMapper for Merge<'_> {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let parts = self.0.iter_mut().filter_map(|shard| {
-                Some((shard.statistics.0.remove::<D>(param.id)?, shard.weight))
-            });
-            match noprop_cpu::weighted_sum(parts) {
-                Some(mean) => {
-                    let tracked = param.val().device().is_autodiff();
-                    param.map(|_| {
-                        if tracked {
-                            Tensor::from_inner(mean)
-                        } else {
-                            mean
-                        }
-                    })
-                }
-                None => param,
-            }
-        }
-    }
-    model.map(&mut Merge(shards))
+    scale.scaled
 }

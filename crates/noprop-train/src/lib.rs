@@ -1,32 +1,100 @@
-//! The NoProp trainer.
+//! The NoProp trainer: a loop over optimiser steps, and the accuracy of what it makes.
 //!
-//! [`Trainer::run`] is the loop: shuffle, step, evaluate, hand out a checkpoint. It touches no
-//! files and no clock: it emits [`TrainEvent`]s, and the command line's progress line, the log
-//! and the tests are consumers of those.
+//! A [`Recipe`] says what is trained and how, a [`Dataset`](noprop_data::Dataset) holds the images, and a
+//! [`Trainer`] takes the steps. [`Trainer::run`] is the whole loop: it tells a listener what happens in
+//! [`TrainEvent`]s, evaluates, and hands out checkpoints. A loop of one's own is as short:
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use noprop_core::ModelConfig;
+//! use noprop_core::backbone::{BackboneConfig, CnnConfig};
+//! # use noprop_data::{Dataset, DatasetName, Source, Split};
+//! # use noprop_core::Normalization;
+//! use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Grey images of 8×8 pixels. Which half is bright, the upper or the lower?
+//! let images = |count: usize| {
+//!     let image = |i: usize| (0..64).map(move |pixel| if (pixel < 32) == (i % 2 == 0) { 200 + (i % 50) as u8 } else { 10 });
+//!     let labels = (0..count).map(|i| (i % 2) as u16).collect();
+//!     Split::new((0..count).flat_map(image).collect(), labels, [1, 8, 8], 2)
+//! };
+//! # let train = images(64)?;
+//! # let dataset = Dataset {
+//! #     name: DatasetName::Folder,
+//! #     classes: vec!["upper".into(), "lower".into()],
+//! #     normalization: Normalization::of(&train.images, train.shape),
+//! #     train,
+//! #     test: images(20)?,
+//! #     source: Source::Embedded,
+//! # };
+//!
+//! let recipe = Recipe {
+//!     model: ModelConfig {
+//!         classes: 2,
+//!         input: [1, 8, 8],
+//!         embed_dim: 8,
+//!         backbone: BackboneConfig::Cnn(CnnConfig { width: 4, dropout: 0.0 }),
+//!         ..Default::default()
+//!     },
+//!     data: DataConfig { validation: 0, ..Default::default() },
+//!     train: TrainConfig { batch_size: 16, lr: 1e-2, ..Default::default() },
+//!     ..Default::default()
+//! };
+//! let mut trainer = Trainer::new(recipe, &dataset, TrainerOptions::on(Device::flex()))?;
+//! for _ in 0..5 {
+//!     for batch in trainer.batches() {
+//!         trainer.step(&batch)?;
+//!     }
+//!     println!("{:?}", trainer.end_epoch()?.loss);
+//! }
+//! let accuracy = trainer.evaluate(trainer.test())?;
+//! println!("{} %", accuracy.percent());
+//! # assert!(accuracy.percent() > 90.0, "{accuracy:?}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Trainer::classifier`] gives the trained network as a [`Classifier`](noprop_core::Classifier), and an
+//! [`Evaluator`] measures the accuracy of any classifier for any number of walks.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `trainer.rs` | the loop and its step |
+//! | `setup.rs` | options, training images and initial weights |
+//! | `blocks.rs` | the losses of a step: in NoProp-DT those of one block or of all |
+//! | `sharding.rs`, `gradients.rs`, `batch_norm.rs` | one batch on several threads and devices |
+//! | `optimizer.rs` | optimiser, learning rate, moving average |
+//! | `checkpoint.rs` | interruption and resumption |
+//!
+//! Nothing here touches files or clocks. The same recipe, seed, number of threads and kind of device give the same
+//! weights, to the bit on the CPU, however often a run is interrupted.
 #![warn(missing_docs)]
 
-mod block_order;
+mod batch_norm;
+mod blocks;
 mod checkpoint;
-mod config;
-mod ema;
 mod error;
-mod evaluation;
+mod evaluator;
 mod event;
 mod gradients;
-mod learning_rate;
 mod optimizer;
 mod prototypes;
+mod recipe;
+mod report;
+mod setup;
+mod sharding;
 mod trainer;
 mod workers;
 
-pub use block_order::BlockOrder;
 pub use checkpoint::{Checkpoint, Progress};
-pub use config::{DataConfig, EvalConfig, OptimizerKind, Recipe, TrainConfig};
 pub use error::TrainError;
-pub use evaluation::{Evaluator, Outcome};
-pub use event::{Flow, LossValues, TrainEvent};
-pub use learning_rate::LrSchedule;
+pub use evaluator::{Evaluator, Outcome};
+pub use event::{Flow, HeldOut, TrainEvent};
 pub use noprop_core::Accuracy;
-pub use optimizer::build as build_optimizer;
+pub use optimizer::{LrSchedule, OptimizerKind};
+pub use recipe::{BlockOrder, DataConfig, EvalConfig, Recipe, TrainConfig};
+pub use report::{EpochReport, LossValues, StepReport};
+pub use setup::{Start, TrainerOptions};
 pub use trainer::{LOG_INTERVAL, Trainer};
 pub use workers::Workers;

@@ -1,10 +1,13 @@
-//! AdamW or Adam, with weight decay only where it belongs.
+//! How gradients move the weights: AdamW or Adam, the course of the learning rate, and the moving average.
 
-use burn::module::ParamGroup;
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer};
-
-use crate::config::{OptimizerKind, TrainConfig};
+use burn::tensor::Tensor;
+use noprop_core::NoProp;
+use serde::{Deserialize, Serialize};
 
 const EPSILON: f32 = 1e-8;
 
@@ -12,14 +15,26 @@ const EPSILON: f32 = 1e-8;
 /// shift, the schedule, the class embeddings.
 const NOT_DECAYED: [&str; 5] = ["bias", "gamma", "beta", "schedule", "class_embedding"];
 
-/// The optimiser of a recipe, with no state yet. Its `step` takes the learning rate.
-pub fn build(config: &TrainConfig) -> ModuleOptimizer {
-    let decay = config.weight_decay as f32;
+/// The optimiser, with β = (0.9, 0.999) and ε = 1e-8, which are PyTorch's defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// AdamW: weight decay is apart from the gradient.
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// Adam: weight decay is part of the gradient.
+    Adam,
+}
+
+/// The optimiser of a training, with no state yet; its `step` takes the learning rate. `decay_all` decays the
+/// parameters of [`NOT_DECAYED`], too.
+pub(crate) fn build(kind: OptimizerKind, weight_decay: f64, decay_all: bool) -> ModuleOptimizer {
+    let decay = weight_decay as f32;
     let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
-    match config.optimizer {
+    match kind {
         OptimizerKind::AdamW => {
             let optimizer = ModuleOptimizer::from(adamw(decay));
-            if config.decay_all {
+            if decay_all {
                 optimizer
             } else {
                 optimizer.with_group(plain(), adamw(0.0), None)
@@ -30,7 +45,7 @@ pub fn build(config: &TrainConfig) -> ModuleOptimizer {
             let optimizer = without()
                 .with_weight_decay(Some(WeightDecayConfig::new(decay)))
                 .init();
-            if config.decay_all {
+            if decay_all {
                 optimizer
             } else {
                 optimizer.with_group(plain(), without().build(), None)
@@ -50,4 +65,90 @@ fn adamw(decay: f32) -> burn::optim::AdamW {
         .with_epsilon(EPSILON)
         .with_weight_decay(decay)
         .build()
+}
+
+/// The course of the learning rate after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrSchedule {
+    /// The peak throughout.
+    #[default]
+    Constant,
+    /// From the peak to zero along half a cosine.
+    Cosine,
+    /// Linear from 1/25 of the peak to the peak over the first 30 %, then half a cosine to zero
+    /// (Smith & Topin, arXiv:1708.07120).
+    OneCycle,
+}
+
+impl LrSchedule {
+    /// The learning rate of step `step` (from 0) of `total`, with the peak `peak` and `warmup` steps of
+    /// linear warm-up.
+    pub fn at(self, step: usize, total: usize, warmup: usize, peak: f64) -> f64 {
+        const RISE: f64 = 0.3;
+        const START: f64 = 1.0 / 25.0;
+        if step < warmup {
+            return peak * (step + 1) as f64 / warmup as f64;
+        }
+        let position = (step - warmup) as f64 / (total.saturating_sub(warmup)).max(1) as f64;
+        let half_cosine = |x: f64| 0.5 * (1.0 + (core::f64::consts::PI * x.min(1.0)).cos());
+        match self {
+            Self::Constant => peak,
+            Self::Cosine => peak * half_cosine(position),
+            Self::OneCycle if position < RISE => peak * (START + (1.0 - START) * position / RISE),
+            Self::OneCycle => peak * half_cosine((position - RISE) / (1.0 - RISE)),
+        }
+    }
+}
+
+/// The exponential moving average of weights and BatchNorm statistics after a step to `model`:
+/// decay · `average` + (1 − decay) · `model`. Both networks must be off the autodiff device.
+pub(crate) fn moving_average(average: NoProp, model: &NoProp, decay: f64) -> NoProp {
+    /// The values of each parameter in a row.
+    struct Collect(HashMap<ParamId, Tensor<1>>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.insert(param.id, param.val().reshape([-1]));
+        }
+    }
+    struct Blend {
+        new: HashMap<ParamId, Tensor<1>>,
+        decay: f64,
+    }
+    impl ModuleMapper for Blend {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let Some(new) = self.new.remove(&param.id) else {
+                return param;
+            };
+            let decay = self.decay;
+            param.map(|old| {
+                let new = new.reshape(old.dims());
+                old.mul_scalar(decay) + new.mul_scalar(1.0 - decay)
+            })
+        }
+    }
+    let mut collect = Collect(HashMap::new());
+    model.visit(&mut collect);
+    average.map(&mut Blend {
+        new: collect.0,
+        decay,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn courses_have_their_ends() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} against {b}");
+        close(LrSchedule::Constant.at(7, 10, 0, 0.5), 0.5);
+        close(LrSchedule::Cosine.at(0, 100, 0, 2.0), 2.0);
+        close(LrSchedule::Cosine.at(50, 100, 0, 2.0), 1.0);
+        close(LrSchedule::OneCycle.at(0, 100, 0, 1.0), 0.04);
+        close(LrSchedule::OneCycle.at(30, 100, 0, 1.0), 1.0);
+        close(LrSchedule::OneCycle.at(65, 100, 0, 1.0), 0.5);
+        close(LrSchedule::Cosine.at(4, 100, 10, 1.0), 0.5);
+        assert!(LrSchedule::Cosine.at(99, 100, 10, 1.0) < 1e-3);
+    }
 }

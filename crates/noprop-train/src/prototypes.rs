@@ -1,4 +1,4 @@
-//! Class prototypes: initial embeddings taken from the training images.
+//! Class prototypes: initial class embeddings that are taken from the training images (paper §2.2.1).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -12,8 +12,8 @@ const CANDIDATES: usize = 10;
 /// Images that go through the backbone together.
 const BATCH: usize = 500;
 
-/// `model` with its prototype embeddings set, when its configuration asks for them. Both splits
-/// hold the same images; `on_device` lives on the autodiff device.
+/// `model` with class embeddings that are prototypes, when its configuration asks for them. `split` holds the
+/// training images, and `on_device` the same images on the autodiff device.
 pub(crate) fn initialise(
     model: NoProp,
     split: &Split,
@@ -49,6 +49,7 @@ pub(crate) fn initialise(
     model.with_class_embeddings(values)
 }
 
+/// What `embed` gives for the images `indices`, `[n, d]`.
 fn rows(indices: &[usize], embed: impl Fn(&[usize]) -> Tensor<2>) -> Tensor<2> {
     Tensor::cat(indices.chunks(BATCH).map(embed).collect(), 0)
 }

@@ -1,18 +1,18 @@
-//! Work on several threads of the CPU, each with a pool of its own, so that the shards of a
-//! batch do not wait for each other inside the tensor operations.
+//! Work on several threads of the CPU. Each has a pool of its own for the tensor operations, so that the shards of
+//! a batch do not wait for each other inside them.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::TrainError;
 
-/// Some threads; one means the caller's own.
+/// Threads that share work. Where there is one, it is the caller's own.
 #[derive(Debug)]
 pub struct Workers {
     pools: Vec<ThreadPool>,
 }
 
 impl Workers {
-    /// `count` workers, at least one.
+    /// Starts `count` workers; 0 is taken for 1.
     ///
     /// # Errors
     /// When the system starts no more threads.

@@ -1,5 +1,9 @@
 //! `noprop`: train, evaluate and use NoProp classifiers.
 
+// First, as its macros are for all modules below.
+#[macro_use]
+mod pipe;
+
 mod catalogue;
 mod commands;
 mod contact_sheet;
@@ -11,7 +15,6 @@ mod flags;
 mod hints;
 mod job;
 mod picture;
-mod pipe;
 mod progress;
 mod recipes;
 mod resolved_recipe;
@@ -135,7 +138,6 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    pipe::end_quietly();
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("NOPROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off"));

@@ -1,45 +1,58 @@
-//! `noprop … | head`: who reads standard output may stop before it is complete.
+//! What the program prints, and who may have stopped reading: `noprop … | head`.
+//!
+//! The macros here take the place of the standard library's in every module of the program. Those panic where
+//! they cannot write; these end the program as other programs of a pipeline end, or, once [`go_on_unread`] was
+//! called, drop the text: a training does not die with the pipe that its log went to. (A signal that ends the
+//! process, SIGPIPE, could not tell the two apart, and would come for closed sockets and children, too.)
 
-use std::panic;
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What a shell reports for a program that the signal SIGPIPE (13) has ended: 128 + 13.
 const BROKEN_PIPE: i32 = 141;
 
-/// From now on a broken pipe ends the program quietly, as it ends other programs of a pipeline.
-///
-/// `println!` panics where it cannot write, so this looks at panics; all others are reported as before.
-pub fn end_quietly() {
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        if panic.payload_as_str().is_some_and(is_broken_pipe) {
-            process::exit(BROKEN_PIPE);
-        }
-        report(panic);
-    }));
+/// Whether the program goes on when nobody reads what it prints.
+static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+/// From now on the program does its work to the end, whether or not what it prints can be written.
+pub fn go_on_unread() {
+    GOES_ON.store(true, Relaxed);
 }
 
-/// The panic of `print!` and its kind, with the system's error for a pipe that nobody reads.
-fn is_broken_pipe(message: &str) -> bool {
-    let codes: &[u32] = if cfg!(windows) { &[109, 232] } else { &[32] };
-    message.starts_with("failed printing to ")
-        && codes
-            .iter()
-            .any(|code| message.ends_with(&format!("(os error {code})")))
+/// Writes to standard output, as `print!` does.
+pub fn print(text: Arguments<'_>) {
+    look_at(io::stdout().write_fmt(text), "standard output");
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Writes to standard error, as `eprint!` does.
+pub fn eprint(text: Arguments<'_>) {
+    look_at(io::stderr().write_fmt(text), "standard error");
+}
 
-    #[test]
-    fn other_failures_are_reported() {
-        for message in [
-            "failed printing to stdout: No space left on device (os error 28)",
-            "Broken pipe (os error 32)",
-            "index out of bounds",
-        ] {
-            assert!(!is_broken_pipe(message), "{message}");
-        }
+/// Ends the program where nothing more can be written to `stream`, unless it goes on unread.
+fn look_at(written: io::Result<()>, stream: &str) {
+    let Err(error) = written else { return };
+    if GOES_ON.load(Relaxed) {
+        return;
     }
+    if error.kind() == ErrorKind::BrokenPipe {
+        process::exit(BROKEN_PIPE);
+    }
+    // Standard error may be the stream that failed, and there is nowhere else to say so.
+    let _ = writeln!(io::stderr(), "error: {stream} cannot be written: {error}");
+    process::exit(1);
+}
+
+macro_rules! print {
+    ($($text:tt)*) => { $crate::pipe::print(format_args!($($text)*)) };
+}
+
+macro_rules! println {
+    ($($text:tt)*) => { $crate::pipe::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::pipe::eprint(format_args!("{}\n", format_args!($($text)*))) };
 }

@@ -1,26 +1,26 @@
-//! Accuracy over labelled images, in pieces, so that the worker can listen in between.
+//! The accuracy over labelled images, computed in pieces so that the worker can handle messages in between.
 
 use noprop_core::{Accuracy, predicted_class};
 
-use super::device_walk::Start;
-use super::{Engine, Failure, Parts};
+use super::walk::WalkInput;
+use super::{Engine, Failure, JoinedRead};
 use noprop_protocol::{AccuracyProgress, Walk};
 
-/// Images per piece.
+/// The number of images of a piece.
 const PIECE: usize = 100;
 
-/// An evaluation under way.
+/// An evaluation in progress.
 pub struct AccuracyRun {
     id: u32,
     walk: Walk,
     done: usize,
     correct: usize,
-    /// `[m, m]`, rows are true classes.
+    /// The confusion matrix `[m, m]`; its rows are the true classes.
     confusion: Vec<u32>,
 }
 
 impl AccuracyRun {
-    /// An evaluation that starts.
+    /// A new evaluation by `walk` for a request with this `id`.
     pub fn new(id: u32, walk: Walk, classes: usize) -> Self {
         Self {
             id,
@@ -31,8 +31,8 @@ impl AccuracyRun {
         }
     }
 
-    /// Evaluates the next images of `images` `[n, c, h, w]`, `labels` `[n]`. Image i starts from the
-    /// noise of image i, as on the command line.
+    /// Evaluates the next piece of `images` `[n, c, h, w]` with `labels` `[n]`. Image i starts from the noise of
+    /// image i, as in `noprop eval`.
     ///
     /// # Errors
     /// When the device fails.
@@ -49,7 +49,7 @@ impl AccuracyRun {
             let size = engine.image_size();
             let pixels = &images[first * size..(first + count) * size];
             let features = engine.features(pixels)?;
-            let start = Start {
+            let start = WalkInput {
                 features: &features,
                 walk: &self.walk,
                 first,
@@ -58,9 +58,9 @@ impl AccuracyRun {
             };
             let walked = engine.walk(start).await?;
             let z_1 = walked.latents.flatten::<2>(0, 1);
-            let mut parts = Parts::default();
-            parts.add(walked.model.readout(&walked.features, z_1));
-            let [logits] = parts.read().await?;
+            let mut joined = JoinedRead::default();
+            joined.add(walked.model.readout(&walked.features, z_1));
+            let [logits] = joined.read().await?;
             for (row, &label) in logits.chunks(classes).zip(&labels[first..]) {
                 let (predicted, label) = (predicted_class(row), usize::from(label));
                 self.correct += usize::from(predicted == label);

@@ -1,16 +1,16 @@
 //! The numbers that `noprop check` compares.
 
-use super::{Engine, Failure, Parts, asked};
+use super::{Engine, Failure, JoinedRead, requested};
 use noprop_protocol::{CheckNumbers, Walk, WalkNumbers};
 
-/// Images that go through the network together.
+/// The number of images that go through the network together.
 const BATCH: usize = 250;
 
 impl Engine {
-    /// Features of `pixels` `[n, c, h, w]`, and where each walk ends.
+    /// Computes the features of `pixels` `[n, c, h, w]`, and z_1 and the logits of each of `walks`.
     ///
     /// # Errors
-    /// When a sampler does not walk this model, or the device fails.
+    /// When a walk does not suit this model, or the device fails.
     pub async fn check(&self, pixels: &[u8], walks: &[Walk]) -> Result<CheckNumbers, Failure> {
         let mut numbers = CheckNumbers {
             backend: self.backend,
@@ -20,18 +20,18 @@ impl Engine {
         };
         for (i, pixels) in pixels.chunks(BATCH * self.image_size()).enumerate() {
             let features = self.features(pixels)?;
-            let mut parts = Parts::default();
-            parts.add(features.values.clone());
-            let [values] = parts.read().await?;
+            let mut joined = JoinedRead::default();
+            joined.add(features.values.clone());
+            let [values] = joined.read().await?;
             numbers.features.extend(values);
             for (walk, all) in walks.iter().zip(&mut numbers.walks) {
                 let first = i * BATCH;
-                let z_1 = self.model().walk(&features, &asked(walk), first);
+                let z_1 = self.model().walk(&features, &requested(walk), first);
                 let z_1 = z_1.map_err(|e| e.to_string())?;
-                let mut parts = Parts::default();
-                parts.add(z_1.clone());
-                parts.add(self.model().readout(&features, z_1));
-                let [latents, logits] = parts.read().await?;
+                let mut joined = JoinedRead::default();
+                joined.add(z_1.clone());
+                joined.add(self.model().readout(&features, z_1));
+                let [latents, logits] = joined.read().await?;
                 all.latents.extend(latents);
                 all.logits.extend(logits);
             }

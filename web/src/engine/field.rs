@@ -3,27 +3,28 @@
 use burn::tensor::{Tensor, TensorData};
 use noprop_core::predicted_class;
 
-use super::{Engine, Failure, Parts};
+use super::{Engine, Failure, JoinedRead};
 use noprop_protocol::Field;
 
-/// Points of one request.
+/// The most points of one request.
 const MOST: usize = 4096;
 
 /// Points in a plane of latent space.
 pub struct Plane<'a> {
-    /// `[d, 2]`, orthonormal columns.
+    /// The axes of the plane, orthonormal columns of `[d, 2]`.
     pub axes: &'a [f32],
-    /// `[d]`, the point at its origin.
+    /// The point of latent space at the origin of the plane, `[d]`.
     pub origin: &'a [f32],
-    /// `[n, 2]`, coordinates in the plane.
+    /// The coordinates of the points in the plane, `[n, 2]`.
     pub points: &'a [f32],
 }
 
 impl Engine {
-    /// dz/dλ (of flow matching dz/dt) at `t` in `plane`, for the image `pixels` `[c, h, w]`.
+    /// Computes dz/dλ (dz/dt for flow matching) at time `t` at the points of `plane`, for the image `pixels`
+    /// `[c, h, w]`.
     ///
     /// # Errors
-    /// When shapes do not fit, or the device fails.
+    /// When the shapes do not fit the model, or the device fails.
     pub async fn field(
         &mut self,
         id: u32,
@@ -53,7 +54,7 @@ impl Engine {
         }
         let t = t.clamp(0.0, 1.0);
         let [velocity, scores] = self.estimate(pixels, z, t).await?;
-        // Onto the plane.
+        // The velocity in the coordinates of the plane.
         let velocity = velocity.chunks(d).flat_map(|slope| {
             let along = |k: usize| {
                 let axis = plane.axes.iter().skip(k).step_by(2);
@@ -69,8 +70,9 @@ impl Engine {
         })
     }
 
-    /// The slope `[n, d]` and the classes' scores `[n, m]` for one image at points `z` `[n, d]`: in one
-    /// dispatch where the fused solver was opened, else by the model's tensor operations.
+    /// The velocity `[n, d]` and the class scores `[n, m]` (logits or probabilities) for one image at latents `z`
+    /// `[n, d]` and time `t`. The fused solver computes them in one dispatch where it was opened, the model's tensor
+    /// operations otherwise.
     async fn estimate(
         &mut self,
         pixels: &[u8],
@@ -86,9 +88,9 @@ impl Engine {
         let n = z.len() / d;
         let z = Tensor::<2>::from_data(TensorData::new(z, [n, d]), &self.device);
         let (velocity, estimate) = self.model().velocity(&features.repeat(n), z, t);
-        let mut parts = Parts::default();
-        parts.add(velocity);
-        parts.add(estimate.logits);
-        parts.read().await
+        let mut joined = JoinedRead::default();
+        joined.add(velocity);
+        joined.add(estimate.logits);
+        joined.read().await
     }
 }

@@ -1,33 +1,33 @@
-//! The fused solver behind the engine. It has a device of its own, so features come over through
-//! the host, a few hundred bytes an image, and the walk is read where the CPU can.
+//! The fused solver of `noprop-gpu` behind the engine. It has a device of its own, so the features go to it through
+//! the host, a few hundred bytes an image, and its walks are read out by a copy of the model on the CPU.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::noise::initial_latents;
 use noprop_core::{Features, NoProp, Sampler, weights};
-use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, Plan, SolverWeights, Start};
+use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, SolverInput, SolverWeights, StepTables};
 
-use super::device_walk::{self, DeviceWalk};
-use super::{Failure, Parts};
+use super::walk::{DeviceWalk, WalkInput};
+use super::{Failure, JoinedRead};
 
-/// Whether the solver has this sampler.
-pub fn solves(sampler: Sampler) -> bool {
-    Plan::solves(sampler)
-}
-
-/// A solver with what it needs of the model.
+/// The fused solver of a model.
 pub struct Fused {
-    /// The model on the CPU, for tables and for reading walks.
+    /// The model on the CPU. It makes the step tables and reads classes off the walks.
     model: NoProp,
     solver: FusedSolver,
-    /// The last tables, by sampler and T.
-    plan: Option<(Sampler, usize, Plan)>,
+    /// The step tables of the last walk, with its sampler and T.
+    tables: Option<(Sampler, usize, StepTables)>,
 }
 
 impl Fused {
-    /// A solver for the model in the bytes of a weights file.
+    /// Whether the fused solver makes walks by `sampler`.
+    pub fn solves(&self, sampler: Sampler) -> bool {
+        StepTables::solves(sampler)
+    }
+
+    /// Opens a device and a solver for the model in the bytes of a weights file.
     ///
     /// # Errors
-    /// When the adapter cannot do it.
+    /// When there is no adapter, or the model does not fit it or is not one that the solver serves.
     pub async fn open(bytes: Vec<u8>) -> Result<Self, Failure> {
         let failed = |error: noprop_gpu::GpuError| error.to_string();
         let (model, _) = weights::from_bytes(bytes, &Device::flex()).map_err(|e| e.to_string())?;
@@ -37,16 +37,16 @@ impl Fused {
         Ok(Self {
             model,
             solver,
-            plan: None,
+            tables: None,
         })
     }
 
-    /// As [`super::Engine::walk`].
+    /// Does what [`super::Engine::walk`] does, in one dispatch.
     ///
     /// # Errors
     /// When the device fails.
-    pub async fn walk(&mut self, start: device_walk::Start<'_>) -> Result<DeviceWalk, Failure> {
-        let device_walk::Start {
+    pub async fn walk(&mut self, start: WalkInput<'_>) -> Result<DeviceWalk, Failure> {
+        let WalkInput {
             features,
             walk,
             first,
@@ -54,38 +54,38 @@ impl Fused {
             record,
         } = start;
         let [images, width] = features.fused.dims();
-        let mut parts = Parts::default();
-        parts.add(features.fused.clone());
-        parts.add(features.values.clone());
-        let [fused, values] = parts.read().await?;
+        let mut joined = JoinedRead::default();
+        joined.add(features.fused.clone());
+        joined.add(features.values.clone());
+        let [fused, values] = joined.read().await?;
 
         let d = self.model.config().latent_dim();
         let samples = images * seeds;
         let mut z_0 = initial_latents(walk.seed, first, samples, d);
         z_0.iter_mut().for_each(|z| *z *= walk.temperature);
         let steps = walk.steps.max(1) as usize;
-        let plan = match self.plan.take() {
-            Some((kind, t, plan)) if (kind, t) == (walk.sampler, steps) => plan,
-            _ => Plan::new(&self.model, walk.sampler, steps)
+        let tables = match self.tables.take() {
+            Some((kind, t, tables)) if (kind, t) == (walk.sampler, steps) => tables,
+            _ => StepTables::new(&self.model, walk.sampler, steps)
                 .await
                 .map_err(|e| e.to_string())?,
         };
-        let start = Start {
+        let start = SolverInput {
             fused: &fused,
             z_0: &z_0,
             record,
         };
-        let solution = self.solver.solve(&plan, start).await;
-        self.plan = Some((walk.sampler, steps, plan));
-        let solution = solution.map_err(|e| e.to_string())?;
+        let result = self.solver.solve(&tables, start).await;
+        self.tables = Some((walk.sampler, steps, tables));
+        let result = result.map_err(|e| e.to_string())?;
 
         let device = Device::flex();
         let matrix = |values: Vec<f32>, columns: usize| {
             Tensor::from_data(TensorData::new(values, [images, columns]), &device)
         };
-        let (latents, states) = match solution.trajectory {
-            Some(trajectory) => (trajectory, steps + 1),
-            None => (solution.z_1, 1),
+        let (latents, states) = match result.latents {
+            Some(latents) => (latents, steps + 1),
+            None => (result.z_1, 1),
         };
         let embed_dim = values.len() / images;
         Ok(DeviceWalk {
@@ -97,7 +97,8 @@ impl Fused {
             latents: Tensor::from_data(TensorData::new(latents, [samples, states, d]), &device),
         })
     }
-    /// dz/dλ `[n, d]` and class probabilities `[n, m]` for one image at points `z` `[n, d]`.
+
+    /// The derivative dz/dλ `[n, d]` and the class probabilities `[n, m]` for one image at points `z` `[n, d]`.
     ///
     /// # Errors
     /// When the device fails.
@@ -107,16 +108,18 @@ impl Fused {
         z: &[f32],
         t: f32,
     ) -> Result<[Vec<f32>; 2], Failure> {
-        let mut parts = Parts::default();
-        parts.add(features.fused.clone());
-        let [fused] = parts.read().await?;
-        let plan = Plan::at(&self.model, t).await.map_err(|e| e.to_string())?;
-        let start = Start {
+        let mut joined = JoinedRead::default();
+        joined.add(features.fused.clone());
+        let [fused] = joined.read().await?;
+        let tables = StepTables::at(&self.model, t)
+            .await
+            .map_err(|e| e.to_string())?;
+        let start = SolverInput {
             fused: &fused,
             z_0: z,
             record: false,
         };
-        let estimates = self.solver.estimate(&plan, start).await;
+        let estimates = self.solver.estimate(&tables, start).await;
         let estimates = estimates.map_err(|e| e.to_string())?;
         Ok([estimates.velocity, estimates.probabilities])
     }

@@ -1,17 +1,17 @@
-//! The model behind the page: requests in, answers out, no browser in sight.
+//! The engine: the model behind the page. It answers the requests of `noprop-protocol` and uses nothing of the
+//! browser.
 //!
-//! Every answer reads from the device once: its parts are joined before. The fused solver reads
-//! twice, the features and then its own result, since it has a device of its own.
+//! The tensors of an answer are read from the device together ([`JoinedRead`]). With the fused solver there are two
+//! reads, first the features and then the result of the solver, since the solver has a device of its own.
 
 mod accuracy;
 mod check;
-mod device_walk;
 mod field;
 #[cfg(feature = "gpu")]
 mod fused;
-mod image_walk;
-mod parts;
+mod joined_read;
 mod self_test;
+mod walk;
 
 use burn::tensor::{Device, Tensor};
 use noprop_core::schedule::even_times;
@@ -21,49 +21,49 @@ pub use accuracy::AccuracyRun;
 pub use field::Plane;
 pub use self_test::self_test;
 
+use joined_read::JoinedRead;
 use noprop_protocol::{self as protocol, Backend};
-use parts::Parts;
 
-/// Sentence for people.
+/// A failure as a sentence for the user.
 pub type Failure = String;
 
-/// A model on a device.
+/// A classifier on a device, with the fused solver where one was opened.
 pub struct Engine {
     backend: Backend,
     classifier: Classifier,
     device: Device,
-    /// Whole walks in one dispatch, where the device can.
+    /// The fused solver, if it was opened.
     #[cfg(feature = "gpu")]
     fused: Option<fused::Fused>,
-    /// Features of the last image, by its pixels: dragging a slider changes the walk, not the image.
+    /// The pixels and features of the last image. Most requests change the walk, not the image.
     last: Option<(Vec<u8>, Features)>,
 }
 
-/// What [`noprop_protocol::Ready`] says of the model.
+/// The description of the model for [`noprop_protocol::Ready`].
 pub struct Description {
-    /// Class embeddings `[m, d]`.
+    /// The class embeddings `[m, d]`.
     pub embeddings: Vec<f32>,
-    /// Whether they are the unit vectors.
+    /// Whether the class embeddings are the unit vectors.
     pub one_hot: bool,
-    /// d.
+    /// The latent dimension d.
     pub latent_dim: usize,
-    /// Number of parameters.
+    /// The number of parameters.
     pub parameters: usize,
-    /// λ at 101 times.
+    /// λ = log SNR at the 101 times 0, 0.01, …, 1; empty where the method has no noise schedule.
     pub log_snr: Vec<f32>,
-    /// Whether it is flow matching's, whose walks go along t rather than λ.
+    /// Whether the walks of the model go along t rather than λ, as those of flow matching.
     pub is_flow: bool,
-    /// The samplers that walk it.
+    /// The samplers that serve the model.
     pub samplers: Vec<Sampler>,
-    /// T, where it walks in that many steps only.
+    /// The number of steps T, if the model walks in that number only: one step for each block.
     pub steps: Option<u32>,
 }
 
 impl Engine {
-    /// The model in the bytes of a weights file.
+    /// An engine for the model in the bytes of a weights file.
     ///
     /// # Errors
-    /// When they are not weights of ours, or lack blocks.
+    /// When the bytes are not weights of NoProp, are damaged, or lack trained blocks.
     pub fn new(bytes: Vec<u8>, backend: Backend, device: Device) -> Result<Self, Failure> {
         let classifier = Classifier::load(bytes, &device).map_err(|e| e.to_string())?;
         Ok(Self {
@@ -76,27 +76,28 @@ impl Engine {
         })
     }
 
-    /// Opens the fused solver, which then does the walks that it can.
+    /// Opens the fused solver, which from then on makes the walks that it serves.
     ///
     /// # Errors
-    /// When the adapter cannot do it; the engine walks by tensor operations then.
+    /// When the fused solver cannot be opened; the engine then goes on walking by tensor operations.
     #[cfg(feature = "gpu")]
     pub async fn fuse(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
         self.fused = Some(fused::Fused::open(bytes).await?);
         Ok(())
     }
 
-    /// What computes.
+    /// The backend that computes.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// Names of the classes.
+    /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         self.classifier.classes()
     }
 
-    /// Shape of an image: channels, height, width. Grey images stay grey for a model of three channels.
+    /// The shape of an image: channels, height, width. It has one channel for a model that repeats grey images in
+    /// three channels.
     pub fn shape(&self) -> [usize; 3] {
         self.classifier.image_shape()
     }
@@ -105,12 +106,12 @@ impl Engine {
         self.classifier.model()
     }
 
-    /// Numbers of an image.
+    /// The number of values of an image.
     fn image_size(&self) -> usize {
         self.shape().iter().product()
     }
 
-    /// What the page shows of the model.
+    /// Describes the model to the page.
     ///
     /// # Errors
     /// When the device fails.
@@ -120,10 +121,10 @@ impl Engine {
         let [m, d] = embeddings.dims();
         let times = even_times(100, &self.device);
         let log_snr = model.schedule_at(times).map(|at| at.log_snr);
-        let mut parts = Parts::default();
-        parts.add(embeddings);
-        parts.add_if_any(log_snr);
-        let [embeddings, log_snr] = parts.read().await?;
+        let mut joined = JoinedRead::default();
+        joined.add(embeddings);
+        joined.add_if_any(log_snr);
+        let [embeddings, log_snr] = joined.read().await?;
         let unit = |i: usize, j: usize| f32::from(u8::from(i == j));
         let one_hot = m == d && (0..m * d).all(|k| embeddings[k] == unit(k / d, k % d));
         Ok(Description {
@@ -138,12 +139,12 @@ impl Engine {
         })
     }
 
-    /// Features of `pixels`, one image or several `[n, c, h, w]`.
+    /// The features of `pixels`, one image or several `[n, c, h, w]`.
     fn features(&self, pixels: &[u8]) -> Result<Features, Failure> {
         self.classifier.features(pixels).map_err(|e| e.to_string())
     }
 
-    /// Features of one image, from memory if it is the last one.
+    /// The features of one image `[c, h, w]`. They are remembered for the next call with the same pixels.
     fn features_of(&mut self, pixels: &[u8]) -> Result<Features, Failure> {
         if pixels.len() != self.image_size() {
             let [channels, height, width] = self.shape();
@@ -164,8 +165,8 @@ impl Engine {
     }
 }
 
-/// The walk that a request asks for.
-fn asked(walk: &protocol::Walk) -> Walk {
+/// The walk that a request asks for, as a walk of `noprop-core`.
+fn requested(walk: &protocol::Walk) -> Walk {
     Walk {
         sampler: walk.sampler,
         steps: walk.steps.max(1) as usize,

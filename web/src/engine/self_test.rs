@@ -1,26 +1,26 @@
-//! A device against the CPU, before anything of it is shown: an invalid shader gives wrong
-//! numbers in a browser, and no error.
+//! The self-test: a device is compared with the CPU before the page shows anything that it computed. In a browser an
+//! invalid shader gives wrong numbers and no error.
 
 use burn::tensor::Device;
 use burn::tensor::activation::softmax;
 use noprop_core::predicted_class;
 use noprop_core::sampler::Sampler;
 
-use super::device_walk::Start;
-use super::{Engine, Failure, Parts};
+use super::walk::WalkInput;
+use super::{Engine, Failure, JoinedRead};
 use noprop_protocol::{Backend, SelfTest, Walk};
 
-/// Images compared.
+/// The number of images that are compared.
 const IMAGES: usize = 16;
 
-/// Probabilities after ten steps differ by 1e-5 where kernels sum in another order, and by 0.1
-/// and more where one is wrong.
+/// The largest difference of class probabilities that passes. After ten steps they differ by about 1e-5 if kernels
+/// only sum in another order, and by 0.1 or more if a kernel is wrong.
 const TOLERANCE: f32 = 1e-3;
 
 /// Compares `engine` with the CPU on the first images of `images` `[n, c, h, w]`.
 ///
 /// # Errors
-/// When either fails.
+/// When the device or the CPU fails.
 pub async fn self_test(
     engine: &mut Engine,
     weights: Vec<u8>,
@@ -28,7 +28,7 @@ pub async fn self_test(
 ) -> Result<SelfTest, Failure> {
     let mut cpu = Engine::new(weights, Backend::Cpu, Device::flex())?;
     let pixels = &images[..images.len().min(IMAGES * engine.image_size())];
-    // The first sampler of the table that serves the model, in ten steps: DDIM on diffusion.
+    // Ten steps of the first sampler of the table that serves the model, which is DDIM for diffusion.
     let method = cpu.model().method();
     let usual = method.default_walk().sampler;
     let walk = Walk {
@@ -55,14 +55,14 @@ pub async fn self_test(
     })
 }
 
-/// Class probabilities `[n, m]` at the end of a walk, computed in the way that the page is served.
+/// The class probabilities `[n, m]` at the end of a walk, computed on the path that requests of the page take.
 async fn probabilities(
     engine: &mut Engine,
     pixels: &[u8],
     walk: &Walk,
 ) -> Result<Vec<f32>, Failure> {
     let features = engine.features(pixels)?;
-    let start = Start {
+    let start = WalkInput {
         features: &features,
         walk,
         first: 0,
@@ -71,8 +71,8 @@ async fn probabilities(
     };
     let walked = engine.walk(start).await?;
     let z_1 = walked.latents.flatten::<2>(0, 1);
-    let mut parts = Parts::default();
-    parts.add(softmax(walked.model.readout(&walked.features, z_1), 1));
-    let [probabilities] = parts.read().await?;
+    let mut joined = JoinedRead::default();
+    joined.add(softmax(walked.model.readout(&walked.features, z_1), 1));
+    let [probabilities] = joined.read().await?;
     Ok(probabilities)
 }

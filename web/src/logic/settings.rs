@@ -282,6 +282,19 @@ mod tests {
     }
 
     #[test]
+    fn a_control_keeps_numbers_in_their_range() {
+        let mut settings = Settings::default();
+        for (given, kept) in [(0, 1), (40, 40), (999, 200)] {
+            settings.set(Setting::Steps(given));
+            assert_eq!(settings.walk.steps, kept);
+        }
+        for (given, kept) in [(-1.0, 0.0), (0.5, 0.5), (9.0, 1.5)] {
+            settings.set(Setting::Temperature(given));
+            assert_eq!(settings.walk.temperature, kept);
+        }
+    }
+
+    #[test]
     fn a_picture_that_is_none_of_the_dataset_is_left_out() {
         let drawing = format!("drawing={}", pixels::write_drawing(&[0; 28 * 28]));
         let drawn = |hash: &str| Settings::from_hash(hash).picture != Picture::Test(0);

@@ -115,7 +115,7 @@ mod tests {
         // Image branch of figure 6 with padding 1: 1,698,560 parameters on MNIST.
         let device = Device::flex();
         let init = || CnnConfig::default().init([1, 28, 28], 256, &device);
-        let network = crate::generator::initialised(&device, 0, init);
+        let network = crate::noise::initialised(&device, 0, init);
         assert_eq!(network.num_params(), 1_698_560);
     }
 }

@@ -305,7 +305,7 @@ fn project(downsample: &Option<(Conv2d, BatchNorm)>, x: Tensor<4>) -> Tensor<4> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generator::initialised;
+    use crate::noise::initialised;
 
     fn parameters(depth: Depth, stem: Stem) -> usize {
         let device = Device::flex();

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::config::{HeadConfig, LabelEncoderConfig, ModelConfig};
     use crate::embedding::ClassEmbeddingConfig;
-    use crate::generator::initialised;
+    use crate::noise::initialised;
     use crate::noise::{NoiseSource, Purpose};
 
     const WIDTH: usize = 8;

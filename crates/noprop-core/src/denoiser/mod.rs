@@ -9,17 +9,17 @@
 //! the time encoding is computed once per step for the whole batch.
 
 mod folded;
-mod latent_image;
 
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::backbone::{BackboneConfig, Cnn, CnnConfig};
 use crate::config::{LabelEncoderConfig, ModelConfig};
+use crate::dropout::Dropout;
 
 pub use folded::FoldedDenoiser;
-pub(crate) use latent_image::LatentImage;
 
 /// What meets in the first layer of the head: features, label and time.
 const ENCODINGS: usize = 3;
@@ -191,10 +191,48 @@ fn normalise(norm: &Option<BatchNorm>, x: Tensor<2>) -> Tensor<2> {
     }
 }
 
+/// z `[b, c·h·w]` → its encoding `[b, embed_dim]`.
+#[derive(Module, Debug)]
+pub(crate) struct LatentImage {
+    cnn: Cnn,
+    #[module(skip)]
+    input: [usize; 3],
+}
+
+impl LatentImage {
+    pub(crate) fn new(config: &ModelConfig, device: &Device) -> Self {
+        let cnn = match &config.backbone {
+            BackboneConfig::Cnn(config) => config.clone(),
+            BackboneConfig::Resnet(_) => CnnConfig::default(),
+        };
+        Self {
+            cnn: cnn.init(config.input, config.embed_dim, device),
+            input: config.input,
+        }
+    }
+
+    /// With the last ReLU.
+    pub(crate) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        self.cnn.forward(self.image(z), &mut Dropout::Off)
+    }
+
+    /// Without it, for the BatchNorm of a block.
+    pub(crate) fn project(&self, z: Tensor<2>) -> Tensor<2> {
+        self.cnn.project(self.image(z), &mut Dropout::Off)
+    }
+
+    // No dropout: unlike an image, z comes with noise of its own in every step.
+    fn image(&self, z: Tensor<2>) -> Tensor<4> {
+        let [c, h, w] = self.input;
+        let b = z.dims()[0];
+        z.reshape([b, c, h, w])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generator::initialised;
+    use crate::noise::initialised;
     use crate::noise::{NoiseSource, Purpose};
 
     #[test]

@@ -11,16 +11,18 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
+#[cfg(feature = "train")]
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::Initialisation;
 use super::batch::{Batch, Loss, cross_entropy};
 use crate::config::ModelConfig;
 use crate::embedding::ClassEmbedding;
 use crate::error::ConfigError;
-use crate::generator::initialised;
 use crate::network::{Features, FlowField, Shared, inner_product_head};
+use crate::noise::initialised;
 use crate::schedule::FlowPath;
 
 /// The settings of the neural ODE.
@@ -77,8 +79,8 @@ pub struct AdjointParts {
 }
 
 impl AdjointParts {
-    pub(super) fn new(settings: &Adjoint, start: Start<'_>) -> Self {
-        let Start {
+    pub(super) fn new(settings: &Adjoint, start: Initialisation<'_>) -> Self {
+        let Initialisation {
             config,
             embeddings,
             seed,
@@ -113,6 +115,58 @@ impl AdjointParts {
         Loss::cross_entropy_alone(cross_entropy(self.output_head.forward(z), batch.labels))
     }
 
+    /// The gradients of the loss of `batch` with respect to all parameters of `model`, and the loss. These are the
+    /// parts of `model`, and `class_embedding` is its W_Embed. The adjoint equation is solved backwards in time.
+    #[cfg(feature = "train")]
+    pub(super) fn gradients<M: Module>(
+        &self,
+        model: &M,
+        class_embedding: &ClassEmbedding,
+        batch: Batch,
+    ) -> (GradientsParams, Loss) {
+        let Batch {
+            images,
+            labels,
+            draws,
+            mut dropout,
+            ..
+        } = batch;
+        let steps = self.settings.steps;
+        let h = 1.0 / steps as f64;
+        let features = self.network.features(images, &mut dropout);
+        let fused = features.fused.clone().inner();
+        let z_0 = draws.noise.inner();
+        let mut z = self.valid().solve(&class_embedding.valid(), &fused, z_0);
+
+        // The gradients of the classifier, and a(1).
+        let end = Tensor::from_inner(z.clone()).require_grad();
+        let ce = cross_entropy(self.output_head.forward(end.clone()), labels);
+        let mut gradients = ce.backward();
+        let mut a = taken(&end, end.grad_remove(&mut gradients));
+        let mut sum = GradientsAccumulator::new();
+        sum.accumulate(model, GradientsParams::from_grads(gradients, model));
+
+        let mut of_features = fused.zeros_like();
+        for k in (0..steps).rev() {
+            let (z_leaf, fused_leaf) = (leaf(&z), leaf(&fused));
+            let t = (k + 1) as f64 * h;
+            let velocity = self.velocity(class_embedding, &fused_leaf, z_leaf.clone(), t);
+            z = z - velocity.clone().inner().mul_scalar(h);
+            // The gradients of h·aᵀv are the vector–Jacobian products h·(∂v/∂z)ᵀa, h·(∂v/∂θ)ᵀa of this step.
+            let product = (velocity * Tensor::from_inner(a.clone()))
+                .sum()
+                .mul_scalar(h);
+            let mut gradients = product.backward();
+            a = a + taken(&z_leaf, z_leaf.grad_remove(&mut gradients));
+            of_features = of_features + taken(&fused_leaf, fused_leaf.grad_remove(&mut gradients));
+            sum.accumulate(model, GradientsParams::from_grads(gradients, model));
+        }
+        let through_backbone = (features.fused * Tensor::from_inner(of_features)).sum();
+        let gradients = GradientsParams::from_grads(through_backbone.backward(), model);
+        sum.accumulate(model, gradients);
+        (sum.grads(), Loss::cross_entropy_alone(ce))
+    }
+
     /// z(1) from `z` = z(0), by Euler's method; `fused` `[b, hidden]` is all that it needs of the image.
     pub(super) fn solve(
         &self,
@@ -144,6 +198,18 @@ impl AdjointParts {
         let t = Tensor::full([1, 1], t, &z.device());
         self.field(class_embedding).velocity(&features, z, t)
     }
+}
+
+/// A leaf of a new graph with the values of `value`.
+#[cfg(feature = "train")]
+fn leaf(value: &Tensor<2>) -> Tensor<2> {
+    Tensor::from_inner(value.clone()).require_grad()
+}
+
+/// The gradient of `leaf`, or zero if the result does not depend on `leaf`.
+#[cfg(feature = "train")]
+fn taken(leaf: &Tensor<2>, gradient: Option<Tensor<2>>) -> Tensor<2> {
+    gradient.unwrap_or_else(|| leaf.clone().inner().zeros_like())
 }
 
 #[cfg(all(test, feature = "train"))]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, cross_entropy};
 use super::dt::BlockReadout;
-use super::{Start, check_blocks, default_steps, new_blocks};
+use super::{Initialisation, check_blocks, default_steps, new_blocks};
 use crate::block::Block;
 use crate::config::ModelConfig;
 use crate::embedding::ClassEmbedding;
@@ -59,7 +59,7 @@ pub struct BackpropParts {
 }
 
 impl BackpropParts {
-    pub(super) fn new(settings: &Backprop, start: Start<'_>) -> Self {
+    pub(super) fn new(settings: &Backprop, start: Initialisation<'_>) -> Self {
         let classes = start.config.classes;
         Self {
             blocks: new_blocks(settings.steps, start),

@@ -9,11 +9,11 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, TimeSampling, cross_entropy};
-use super::{Start, one};
+use super::{Initialisation, one};
 use crate::embedding::ClassEmbedding;
 use crate::error::ConfigError;
-use crate::generator::initialised;
 use crate::network::{Shared, inner_product_head};
+use crate::noise::initialised;
 use crate::schedule::{NoiseSchedule, ScheduleConfig, kl_to_standard_normal};
 
 /// The settings of NoProp-CT.
@@ -71,8 +71,8 @@ pub struct CtParts {
 }
 
 impl CtParts {
-    pub(super) fn new(settings: &Ct, start: Start<'_>) -> Self {
-        let Start {
+    pub(super) fn new(settings: &Ct, start: Initialisation<'_>) -> Self {
+        let Initialisation {
             config,
             embeddings,
             seed,

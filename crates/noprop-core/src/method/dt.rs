@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, cross_entropy};
-use super::{Start, check_blocks, default_steps, new_blocks};
+use super::{Initialisation, check_blocks, default_steps, new_blocks};
 use crate::block::Block;
 use crate::config::ModelConfig;
 use crate::embedding::ClassEmbedding;
@@ -106,7 +106,7 @@ pub struct DtParts {
 }
 
 impl DtParts {
-    pub(super) fn new(settings: &Dt, start: Start<'_>) -> Self {
+    pub(super) fn new(settings: &Dt, start: Initialisation<'_>) -> Self {
         let classes = start.config.classes;
         Self {
             blocks: new_blocks(settings.steps, start),

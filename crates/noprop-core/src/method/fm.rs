@@ -12,11 +12,11 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, cross_entropy};
-use super::{Start, one};
+use super::{Initialisation, one};
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
-use crate::generator::initialised;
 use crate::network::{FlowField, Shared, inner_product_head};
+use crate::noise::initialised;
 use crate::schedule::FlowPath;
 
 /// The settings of NoProp-FM. Its walk ends at the class embedding nearest to z_1.
@@ -75,8 +75,8 @@ pub struct FmParts {
 }
 
 impl FmParts {
-    pub(super) fn new(settings: &Fm, start: Start<'_>) -> Self {
-        let Start {
+    pub(super) fn new(settings: &Fm, start: Initialisation<'_>) -> Self {
+        let Initialisation {
             config,
             embeddings,
             seed,

@@ -13,8 +13,6 @@
 //! | the two scripts of yhgon/NoProp | `reference.rs` | – |
 
 mod adjoint;
-#[cfg(feature = "train")]
-pub(crate) mod adjoint_gradients;
 mod backprop;
 mod batch;
 mod ct;
@@ -24,6 +22,8 @@ mod reference;
 
 use burn::module::Module;
 use burn::nn::Linear;
+#[cfg(feature = "train")]
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +40,8 @@ use crate::block::Block;
 use crate::config::{LabelEncoderConfig, ModelConfig};
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig, PrototypeSource};
 use crate::error::{ConfigError, WalkError};
-use crate::generator::initialised;
 use crate::network::{Features, Process, ProcessKind};
+use crate::noise::initialised;
 use crate::sampler::{ANCESTRAL, EULER, GATED, HEUN, REFERENCE_HEUN, Walk};
 
 /// How a network is trained, and how it walks: the `[method]` of a recipe.
@@ -209,7 +209,7 @@ impl Parts {
         seed: u64,
         device: &Device,
     ) -> Self {
-        let start = Start {
+        let start = Initialisation {
             config,
             embeddings,
             seed,
@@ -256,7 +256,24 @@ impl Parts {
         }
     }
 
-    /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
+    /// The gradients of the loss of `batch` with respect to all parameters of `model`, whose parts these are, and the
+    /// loss.
+    #[cfg(feature = "train")]
+    pub(crate) fn gradients<M: Module>(
+        &self,
+        model: &M,
+        class_embedding: &ClassEmbedding,
+        batch: Batch,
+    ) -> (GradientsParams, Loss) {
+        if let Self::Adjoint(adjoint) = self {
+            return adjoint.gradients(model, class_embedding, batch);
+        }
+        let loss = self.loss(class_embedding, batch);
+        let gradients = GradientsParams::from_grads(loss.total.backward(), model);
+        (gradients, loss)
+    }
+
+    /// The class logits `[b, m]` that the readout gives for final latents `z_1` `[b, d]`.
     pub(crate) fn readout(
         &self,
         class_embedding: &ClassEmbedding,
@@ -311,7 +328,7 @@ impl Parts {
 
 /// What initial weights depend on.
 #[derive(Clone, Copy)]
-struct Start<'a> {
+struct Initialisation<'a> {
     config: &'a ModelConfig,
     /// W_Embed's initial values, `[classes, d]` row-major.
     embeddings: &'a [f32],
@@ -320,8 +337,8 @@ struct Start<'a> {
 }
 
 /// `steps` blocks. The weights of a block are a function of the seed and its place alone.
-fn new_blocks(steps: usize, start: Start<'_>) -> Vec<Block> {
-    let Start { config, device, .. } = start;
+fn new_blocks(steps: usize, start: Initialisation<'_>) -> Vec<Block> {
+    let Initialisation { config, device, .. } = start;
     let block = |t: usize| {
         let seed = start.seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         initialised(device, seed, || Block::new(config, device))

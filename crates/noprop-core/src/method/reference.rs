@@ -13,12 +13,12 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, cross_entropy};
-use super::{Start, one};
+use super::{Initialisation, one};
 use crate::config::ModelConfig;
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
-use crate::generator::initialised;
 use crate::network::{Features, Shared};
+use crate::noise::initialised;
 use crate::schedule::{
     NoiseSchedule, ReferenceSchedule, SchedulePoint, check_ends, default_hidden,
 };
@@ -82,23 +82,23 @@ enum Readout {
 
 impl ReferenceParts {
     /// `nopropct_mnist.py`: ᾱ = σ(−γ), clamped to [10⁻⁵, 1 − 10⁻⁵].
-    pub(super) fn mnist(settings: &Reference, start: Start<'_>) -> Self {
+    pub(super) fn mnist(settings: &Reference, start: Initialisation<'_>) -> Self {
         Self::new(settings, start, 1.0, 1e-5, Readout::ArgmaxZ)
     }
 
     /// `noprop_simple.py`: ᾱ = σ(−γ/2), clamped to [0.01, 0.99].
-    pub(super) fn simple(settings: &Reference, start: Start<'_>) -> Self {
+    pub(super) fn simple(settings: &Reference, start: Initialisation<'_>) -> Self {
         Self::new(settings, start, 0.5, 0.01, Readout::Denoiser)
     }
 
     fn new(
         settings: &Reference,
-        start: Start<'_>,
+        start: Initialisation<'_>,
         scale: f64,
         clamp: f64,
         readout: Readout,
     ) -> Self {
-        let Start {
+        let Initialisation {
             config,
             seed,
             device,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::generator::initialised;
+use crate::noise::initialised;
 
 fn times(n: usize) -> Vec<f32> {
     (0..=n).map(|i| i as f32 / n as f32).collect()

@@ -118,7 +118,7 @@ pub fn load_backbone(mut backbone: Backbone, tensors: &Tensors) -> Result<Backbo
 mod tests {
     use super::*;
     use crate::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
-    use crate::generator::initialised;
+    use crate::noise::initialised;
 
     fn backbone(seed: u64) -> Backbone {
         let config = ResNetConfig {

@@ -1,23 +1,21 @@
-//! Models whose parameter names are known. A new one is one file with a table of names and, where
-//! its shapes tell the configuration, a function that reads it off; and one arm in [`Layout`].
+//! Models whose parameter names are known. Another one is a file with a table of names and, where its shapes tell
+//! the configuration, a function that reads the configuration off them; and a variant of [`Layout`].
 
 mod mnist;
-mod names;
 mod reference;
-mod resnet;
 mod simple;
 
 use core::fmt;
 use core::str::FromStr;
+use std::collections::BTreeSet;
 
 use burn::tensor::Device;
 use noprop_core::weights::{self, ModelCard, Precision, Tensors};
 use noprop_core::{Method, ModelConfig, NoProp, Normalization};
 
-use crate::error::PytorchError;
-use crate::fit::fit;
+use crate::error::{PytorchError, shown};
 use crate::state_dict::{CARD_KEY, StateDict};
-use names::Names;
+use reference::Names;
 
 /// Whose parameter names a state dict has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +35,12 @@ pub enum Layout {
 pub struct Imported {
     /// The model, on the CPU.
     pub model: NoProp,
-    /// Whose names it had.
+    /// Whose names the parameters had.
     pub layout: Layout,
 }
 
 impl Layout {
-    /// All of them.
+    /// All layouts.
     pub const ALL: [Self; 4] = [
         Self::Ours,
         Self::ReferenceMnist,
@@ -69,22 +67,23 @@ impl Layout {
         }
     }
 
-    /// The model that `tensors` are of, by their names.
+    /// Whose names `tensors` have.
     ///
     /// # Errors
-    /// When they are of none that is known.
+    /// When no known model has such names.
     pub fn detect(tensors: &Tensors) -> Result<Self, PytorchError> {
         let is_there = |layout: &Self| tensors.contains_key(layout.mark());
         Self::ALL.into_iter().find(is_there).ok_or_else(|| {
-            let first: Vec<&str> = tensors.keys().take(3).map(String::as_str).collect();
+            let first: Vec<String> = tensors.keys().take(3).map(|name| shown(name)).collect();
             PytorchError::Content(format!(
-                "the tensors {first:?}, … are of no model that is known: neither ours, nor \
-                 yhgon/NoProp's two, nor a ResNet of torchvision"
+                "the tensors {}, … are of no model that is known: neither ours, nor \
+                 yhgon/NoProp's two, nor a ResNet of torchvision",
+                first.join(", ")
             ))
         })
     }
 
-    /// Names of others by names of ours; nothing where they are the same.
+    /// The table of our names and theirs; empty where they are ours.
     fn names(self) -> Names {
         match self {
             Self::Ours => Names(&[]),
@@ -122,15 +121,10 @@ impl Layout {
         match self {
             Self::ReferenceMnist => mnist::config(tensors, size),
             Self::ReferenceSimple => simple::config(tensors, size),
-            Self::Ours => Err(PytorchError::Content(
-                "shapes alone do not tell the configuration of our models; name the recipe that they were trained by"
-                    .into(),
+            Self::Ours => Err(PytorchError::Incomplete(
+                "the shapes of our tensors do not tell the noise schedule and the objective".into(),
             )),
-            Self::Torchvision => Err(PytorchError::Content(
-                "this is a ResNet of torchvision, a backbone without the rest of a model; start a \
-                 training from it instead of importing it"
-                    .into(),
-            )),
+            Self::Torchvision => Err(PytorchError::BackboneOnly),
         }
     }
 }
@@ -153,11 +147,11 @@ impl FromStr for Layout {
     }
 }
 
-/// The model in `state`, on the CPU. `layout` is told by the names where it is not given, and the
-/// configuration by the shapes, which do not know the images' `size`, height and width.
+/// Makes a model of the tensors in `state`, on the CPU. Where `layout` is not given, the names tell it; where
+/// `config` is not given, the shapes tell it, but for the images' `size`, their height and width in pixels.
 ///
 /// # Errors
-/// When the tensors are of no model that is known, or do not fit the configuration.
+/// When the tensors are of no model that is known, do not tell the configuration, or do not fit it.
 pub fn import(
     state: StateDict,
     layout: Option<Layout>,
@@ -185,6 +179,30 @@ pub fn import(
         model: weights::from_tensors(&tensors, &card, &device)?,
         layout,
     })
+}
+
+/// Checks that `tensors` have the names and shapes of `expected`, those of `whose`.
+///
+/// # Errors
+/// Names the first one that does not fit, in alphabetical order.
+pub(crate) fn fit(tensors: &Tensors, expected: &Tensors, whose: &str) -> Result<(), PytorchError> {
+    let names: BTreeSet<&String> = tensors.keys().chain(expected.keys()).collect();
+    for name in names {
+        let shown = shown(name);
+        let message = match (tensors.get(name), expected.get(name)) {
+            (Some(found), Some(wanted)) if found.shape == wanted.shape => continue,
+            (Some(found), Some(wanted)) => format!(
+                "{shown} has the shape {:?} in the file and {:?} in {whose}",
+                found.shape, wanted.shape
+            ),
+            (Some(_), None) => format!("{shown} is in the file and not in {whose}"),
+            (None, _) => format!("{shown} is in {whose} and not in the file"),
+        };
+        return Err(PytorchError::Mismatch(format!(
+            "the weights do not fit: {message}; is it another depth, width or kind of network?"
+        )));
+    }
+    Ok(())
 }
 
 /// A card of a model of which no more is known.

@@ -1,12 +1,35 @@
-//! What the shapes of yhgon/NoProp's two models tell, under our names.
+//! What yhgon/NoProp's two models have in common: how their names become ours, and what their shapes tell.
 
 use noprop_core::ModelConfig;
-use noprop_core::backbone::BackboneConfig;
+use noprop_core::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
 use noprop_core::config::HeadConfig;
 use noprop_core::weights::Tensors;
 
-use super::resnet;
 use crate::error::PytorchError;
+
+/// Pairs of beginnings of names, ours and theirs. A beginning that ends in no dot is a whole name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names(pub &'static [(&'static str, &'static str)]);
+
+impl Names {
+    /// Our name of theirs, where they have it.
+    pub(super) fn ours(self, name: &str) -> Option<String> {
+        let change = |&(ours, theirs): &_| replaced(name, theirs, ours);
+        self.0.iter().find_map(change)
+    }
+
+    /// Their name of ours, where they have it.
+    pub(super) fn theirs(self, name: &str) -> Option<String> {
+        let change = |&(ours, theirs): &_| replaced(name, ours, theirs);
+        self.0.iter().find_map(change)
+    }
+}
+
+fn replaced(name: &str, from: &str, to: &str) -> Option<String> {
+    let rest = name.strip_prefix(from)?;
+    let is_whole = rest.is_empty() || from.is_empty() || from.ends_with('.');
+    is_whole.then(|| format!("{to}{rest}"))
+}
 
 /// More classes than any dataset here has.
 pub(super) const MOST_CLASSES: usize = 10_000;
@@ -33,7 +56,7 @@ pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig,
         embed_dim: of("backbone.fc.weight", 0)?,
         time_dim: of("denoiser.time_encoder.linear.weight", 1)?,
         time_scale: 1.0,
-        backbone: BackboneConfig::Resnet(resnet::config(tensors)?),
+        backbone: BackboneConfig::Resnet(resnet(tensors)?),
         head: HeadConfig {
             hidden: [
                 of("denoiser.head.fc1.weight", 0)?,
@@ -42,6 +65,39 @@ pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig,
             batch_norm: true,
         },
         ..Default::default()
+    })
+}
+
+/// Depth, stem and width of the ResNet among `tensors`, under our names. A 7×7 stem is ImageNet's.
+fn resnet(tensors: &Tensors) -> Result<ResNetConfig, PytorchError> {
+    let blocks = [1, 2, 3, 4].map(|stage| {
+        let block = |index: &usize| {
+            tensors.contains_key(&format!("backbone.layer{stage}.{index}.conv1.weight"))
+        };
+        (0..).take_while(block).count()
+    });
+    let is_bottleneck = tensors.contains_key("backbone.layer1.0.conv3.weight");
+    let depth = match (blocks, is_bottleneck) {
+        ([1, 1, 1, 1], false) => Depth::ResNet10,
+        ([2, 2, 2, 2], false) => Depth::ResNet18,
+        ([3, 4, 6, 3], true) => Depth::ResNet50,
+        ([3, 8, 36, 3], true) => Depth::ResNet152,
+        (blocks, _) => {
+            return Err(PytorchError::Content(format!(
+                "a ResNet with {blocks:?} blocks is not known; expected depth 10, 18, 50 or 152"
+            )));
+        }
+    };
+    let kernel = size_of(tensors, "backbone.conv1.weight", 2)?;
+    if kernel != 7 {
+        return Err(PytorchError::Incomplete(format!(
+            "the stem's {kernel}×{kernel} kernel does not tell its stride"
+        )));
+    }
+    Ok(ResNetConfig {
+        depth,
+        stem: Stem::Imagenet,
+        width: size_of(tensors, "backbone.conv1.weight", 0)?,
     })
 }
 

@@ -6,8 +6,7 @@ use noprop_core::method::Reference;
 use noprop_core::weights::Tensors;
 use noprop_core::{Method, ModelConfig};
 
-use super::names::Names;
-use super::reference;
+use super::reference::{self, Names};
 use crate::error::PytorchError;
 
 pub(super) const NAMES: Names = Names(&[

@@ -1,24 +1,23 @@
-//! Enough of Python's pickle machine (PEP 307, PEP 3154) for dictionaries of tensors as torch.save
-//! writes them, and no more: it refers to six kinds of names, and calls none of them.
+//! Enough of Python's pickle machine (PEP 307, PEP 3154) for dictionaries of tensors as `torch.save` writes them,
+//! and no more: a pickle may refer to the names in [`Global`], and none of them is called.
 
-mod input;
-mod value;
+mod objects;
 
 use std::collections::HashMap;
 
-pub(crate) use value::{Objects, Storage, Tensor, Value};
+use objects::{Global, Storage, Tensor, as_size};
+pub(crate) use objects::{Objects, Value};
 
-use crate::error::PytorchError;
-use input::Input;
-use value::{Global, as_size};
+use crate::error::{PytorchError, shown};
 
-/// Runs the pickle in `bytes`: what it leaves, and everything that it built.
+/// Runs the pickle in `bytes`: the value that it leaves, and everything that it built. What is built takes at
+/// most some hundred bytes for each byte of the pickle.
 ///
 /// # Errors
-/// When it is damaged or needs anything else.
+/// When the pickle is damaged, or needs an operation or a name that a dictionary of tensors does not.
 pub(crate) fn run(bytes: &[u8]) -> Result<(Value, Objects), PytorchError> {
     let mut machine = Machine {
-        input: Input::new(bytes),
+        input: Input { bytes },
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
@@ -35,9 +34,10 @@ pub(crate) fn run(bytes: &[u8]) -> Result<(Value, Objects), PytorchError> {
 }
 
 fn damaged() -> PytorchError {
-    PytorchError::damaged("the pickle in it is truncated or damaged")
+    PytorchError::Damaged("the pickle in it is truncated or damaged".to_owned())
 }
 
+/// A stack machine.
 struct Machine<'a> {
     input: Input<'a>,
     stack: Vec<Value>,
@@ -93,18 +93,14 @@ impl Machine<'_> {
             b's' | b'u' | b'a' | b'e' => self.fill(opcode)?,
             b'c' => {
                 let [module, name] = [self.input.line(), self.input.line()];
-                let (Some(module), Some(name)) = (module, name) else {
-                    return Err(damaged());
-                };
-                self.push_global(&module, &name)?;
+                let global = global(module.ok_or_else(damaged)?, name.ok_or_else(damaged)?)?;
+                self.stack.push(Value::Global(global));
             }
             0x93 => {
                 let [name, module] = [self.pop()?, self.pop()?];
-                let text = |value| self.objects.as_text(value).map(str::to_owned);
-                let (Some(module), Some(name)) = (text(module), text(name)) else {
-                    return Err(damaged());
-                };
-                self.push_global(&module, &name)?;
+                let text = |value| self.objects.as_text(value).ok_or_else(damaged);
+                let global = global(text(module)?, text(name)?)?;
+                self.stack.push(Value::Global(global));
             }
             b'Q' => self.refer_to_storage()?,
             b'R' => self.rebuild()?,
@@ -147,13 +143,6 @@ impl Machine<'_> {
         self.stack.push(sequence);
     }
 
-    fn push_global(&mut self, module: &str, name: &str) -> Result<(), PytorchError> {
-        let global = Global::find(module, name)
-            .ok_or_else(|| PytorchError::Forbidden(format!("{module}.{name}")))?;
-        self.stack.push(Value::Global(global));
-        Ok(())
-    }
-
     fn remember(&mut self, opcode: u8) -> Result<(), PytorchError> {
         let index = match opcode {
             // MEMOIZE takes the next free place.
@@ -183,16 +172,20 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// `("storage", torch.FloatStorage, key, location, count)`.
+    /// The storage that `("storage", torch.FloatStorage, key, location, count)` refers to.
     fn refer_to_storage(&mut self) -> Result<(), PytorchError> {
         let id = self.pop()?;
         let storage = match self.objects.as_sequence(id) {
-            Some(&[tag, Value::Global(Global::Storage(number)), key, _, len])
-                if self.objects.as_text(tag) == Some("storage") =>
-            {
-                let key = self.objects.as_text(key).map(str::to_owned);
-                key.zip(as_size(len))
-                    .map(|(key, len)| Storage { number, key, len })
+            Some(
+                &[
+                    tag,
+                    Value::Global(Global::Storage(dtype)),
+                    Value::Text(key),
+                    _,
+                    len,
+                ],
+            ) if self.objects.as_text(tag) == Some("storage") => {
+                as_size(len).map(|len| Storage { dtype, key, len })
             }
             _ => None,
         };
@@ -204,7 +197,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// A call: of OrderedDict(), or of one of the functions that make tensors.
+    /// What a call makes: of `OrderedDict()`, or of one of the functions that make tensors.
     fn rebuild(&mut self) -> Result<(), PytorchError> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Value::Global(function) = function else {
@@ -214,22 +207,112 @@ impl Machine<'_> {
         let value = match (function, arguments) {
             (Global::OrderedDict, []) => self.objects.dict(),
             (Global::RebuildParameter, &[Value::Tensor(id), ..]) => Value::Tensor(id),
-            (Global::RebuildTensor, &[Value::Storage(storage), offset, shape, strides, ..]) => {
-                let tensor = || {
-                    Some(Tensor {
-                        storage,
-                        offset: as_size(offset)?,
-                        shape: self.objects.as_sizes(shape)?,
-                        strides: self.objects.as_sizes(strides)?,
-                    })
-                };
-                let tensor = tensor().ok_or_else(damaged)?;
-                self.objects.tensor(tensor)
+            (
+                Global::RebuildTensor,
+                &[
+                    Value::Storage(storage),
+                    offset,
+                    Value::Sequence(shape),
+                    Value::Sequence(strides),
+                    ..,
+                ],
+            ) => {
+                let offset = as_size(offset).ok_or_else(damaged)?;
+                self.objects.tensor(Tensor {
+                    storage,
+                    offset,
+                    shape,
+                    strides,
+                })
             }
             _ => return Err(damaged()),
         };
         self.stack.push(value);
         Ok(())
+    }
+}
+
+/// The name `module.name`, where a dictionary of tensors needs it.
+fn global(module: &str, name: &str) -> Result<Global, PytorchError> {
+    Global::find(module, name)
+        .ok_or_else(|| PytorchError::Forbidden(format!("{}.{}", shown(module), shown(name))))
+}
+
+/// The bytes of a pickle that are still to be read. Nothing is returned where they end too early.
+struct Input<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    fn skip(&mut self, count: usize) -> Option<()> {
+        self.take(count).map(|_| ())
+    }
+
+    /// BININT, BININT1, BININT2 or LONG1, of at most 64 bits.
+    fn int(&mut self, opcode: u8) -> Option<i64> {
+        match opcode {
+            b'J' => self.array().map(|bytes| i32::from_le_bytes(bytes).into()),
+            b'K' => self.byte().map(i64::from),
+            b'M' => self.array().map(|bytes| u16::from_le_bytes(bytes).into()),
+            _ => {
+                let length = usize::from(self.byte()?);
+                let bytes = self.take(length)?;
+                let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) {
+                    0xff
+                } else {
+                    0
+                };
+                let mut wide = [sign; 8];
+                wide.get_mut(..length)?.copy_from_slice(bytes);
+                Some(i64::from_le_bytes(wide))
+            }
+        }
+    }
+
+    /// BINFLOAT; big-endian, unlike all others.
+    fn float(&mut self) -> Option<f64> {
+        self.array().map(f64::from_be_bytes)
+    }
+
+    /// BINUNICODE or SHORT_BINUNICODE.
+    fn text(&mut self, opcode: u8) -> Option<String> {
+        let length = if opcode == b'X' {
+            u32::from_le_bytes(self.array()?) as usize
+        } else {
+            usize::from(self.byte()?)
+        };
+        String::from_utf8(self.take(length)?.to_vec()).ok()
+    }
+
+    /// The index of a BINPUT or BINGET, or of its long form.
+    fn index(&mut self, opcode: u8) -> Option<u32> {
+        if matches!(opcode, b'q' | b'h') {
+            self.byte().map(u32::from)
+        } else {
+            self.array().map(u32::from_le_bytes)
+        }
+    }
+
+    /// A line, without its end.
+    fn line(&mut self) -> Option<&'a str> {
+        let length = self.bytes.iter().position(|&byte| byte == b'\n')?;
+        let line = str::from_utf8(self.take(length)?).ok();
+        self.skip(1)?;
+        line
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(count)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
     }
 }
 

@@ -1,9 +1,9 @@
-//! A texture that WebGPU draws on, and its way to the host.
+//! A texture that WebGPU draws frames on, and its way to the host.
 
 use crate::message::Order;
-use crate::{Arrow, Field, Frame, Plane, Renderer, Style, Walk, Which};
+use crate::{Arrow, Field, Frame, Plane, RecordedWalks, Renderer, Style, WalkRole};
 
-/// Device, renderer and the picture.
+/// The device, the renderer and the picture: the last drawn frame.
 pub struct Canvas {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -11,21 +11,21 @@ pub struct Canvas {
     picture: Option<Picture>,
     /// Whether a picture is on its way to the host.
     busy: bool,
-    /// The newest frame that was asked for meanwhile.
+    /// The newest frame that was asked for while a picture was on its way.
     waiting: Option<([u32; 2], Frame)>,
 }
 
-/// A texture, and the buffer that carries it to the host.
+/// A drawn frame: a texture, and the buffer that carries it to the host.
 struct Picture {
     size: [u32; 2],
     texture: wgpu::Texture,
     buffer: wgpu::Buffer,
 }
 
-/// Colours are blended as Canvas 2D blends them: in sRGB, not in light.
+/// The format of the texture. Colours are blended as Canvas 2D blends them: in sRGB, not in linear light.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
-/// Until the page says its theme.
+/// The style until the page sends its theme.
 const NO_STYLE: Style = Style {
     ink: [0.0; 3],
     quiet: [0.0; 3],
@@ -35,7 +35,7 @@ const NO_STYLE: Style = Style {
 };
 
 impl Canvas {
-    /// Opens a device; `lost` hears when it goes.
+    /// Opens a device. `lost` is called with a message if the device is lost.
     pub async fn open(lost: fn(String)) -> Result<Self, String> {
         let adapter = wgpu::Instance::default()
             .request_adapter(&wgpu::RequestAdapterOptions::default())
@@ -57,7 +57,7 @@ impl Canvas {
         })
     }
 
-    /// Takes an order; a frame waits for [`Self::draw`].
+    /// Carries out an order; a frame waits for [`Self::draw`].
     pub fn obey(&mut self, order: Order) {
         match order {
             Order::Style {
@@ -84,14 +84,18 @@ impl Canvas {
                 classes,
                 steps,
             } => {
-                let which = if second { Which::Second } else { Which::Main };
-                let walk = Walk {
+                let role = if second {
+                    WalkRole::Second
+                } else {
+                    WalkRole::Main
+                };
+                let walk = RecordedWalks {
                     latents: &latents,
                     classes: &classes,
                     steps,
                 };
                 let walk = (!latents.is_empty()).then_some(&walk);
-                self.renderer.set_walk(which, walk);
+                self.renderer.set_walk(role, walk);
             }
             Order::Field { grid, arrows } => {
                 let arrows: Vec<Arrow> = arrows
@@ -127,8 +131,8 @@ impl Canvas {
         }
     }
 
-    /// Draws the frame that waits, if the last picture has arrived; `drawn` is called when this one
-    /// has.
+    /// Draws the frame that waits, unless the last picture is still on its way to the host. `drawn` is called when
+    /// the new picture has arrived.
     pub fn draw(&mut self, drawn: fn()) {
         if self.busy {
             return;
@@ -151,7 +155,7 @@ impl Canvas {
         self.picture = Some(picture);
     }
 
-    /// Width and pixels `[height, width, 4]` of the picture that has arrived.
+    /// The width and the pixels `[height, width, 4]` of the picture that has arrived.
     pub fn picture(&mut self) -> Result<(u32, Vec<u8>), String> {
         self.busy = false;
         let picture = self.picture.as_ref().ok_or("nothing was drawn")?;
@@ -200,7 +204,7 @@ impl Picture {
         }
     }
 
-    /// Bytes from one row of the buffer to the next.
+    /// The number of bytes from one row of the buffer to the next.
     fn stride(&self) -> u32 {
         stride(self.size[0])
     }
@@ -226,7 +230,7 @@ fn stride(width: u32) -> u32 {
     (4 * width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT)
 }
 
-/// `ImageData` wants colours that are not multiplied by their coverage; only edges have a share.
+/// Turns premultiplied alpha into straight alpha, as `ImageData` expects it. Only pixels at edges change.
 fn unmultiply(pixels: &mut [u8]) {
     for pixel in pixels.chunks_exact_mut(4) {
         let alpha = u32::from(pixel[3]);

@@ -1,9 +1,9 @@
-//! The worker that draws the stage on WebGPU. It is apart from the engine's worker, which may
-//! compute for longer than a frame, and from the page, which should not carry wgpu.
+//! The worker that draws the stage on WebGPU. It is separate from the engine's worker, which may compute for longer
+//! than a frame, and from the page, whose bundle should not contain wgpu.
 //!
-//! It draws into a texture and posts each picture as an `ImageBitmap`, for the page to put on its
-//! canvas. A WebGPU canvas would spare the way over the host, but Chromium without a GPU process
-//! loses the device that owns one; pictures arrive wherever WebGPU computes.
+//! The worker draws into a texture and posts each picture (drawn frame) as an `ImageBitmap`, which the page puts on
+//! its canvas. A WebGPU canvas would avoid the way over the host, but Chromium without a GPU process loses the
+//! device that owns one; a texture works wherever WebGPU computes.
 
 mod canvas;
 
@@ -37,7 +37,7 @@ pub fn listen() {
         }
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    // It listens as long as the worker lives.
+    // The closure must live as long as the worker.
     on_message.forget();
     spawn_local(async {
         match Canvas::open(|message| post(&Answer::Failed(message))).await {
@@ -57,7 +57,7 @@ fn obey(order: Order) {
     });
 }
 
-/// A picture is on the host: sends it to the page, and draws what came meanwhile.
+/// Sends the picture that has arrived on the host to the page, and draws the frame that was asked for meanwhile.
 fn drawn() {
     with_canvas(|canvas| {
         match canvas.picture() {
@@ -72,7 +72,7 @@ fn drawn() {
     });
 }
 
-/// Posts `pixels`, `[height, width, 4]`.
+/// Posts `pixels`, `[height, width, 4]`, as an `ImageBitmap`.
 async fn show(width: u32, pixels: &[u8]) -> Result<(), JsValue> {
     let data = ImageData::new_with_u8_clamped_array(Clamped(pixels), width)?;
     let bitmap = JsFuture::from(scope().create_image_bitmap_with_image_data(&data)?).await?;

@@ -80,6 +80,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         print!("{}", toml::to_string_pretty(&job.recipe.recipe)?);
         return Ok(());
     }
+    crate::pipe::go_on_unread();
     let recipe = &job.recipe.recipe;
     let mut console = Console::new(recipe.train.batch_size, recipe.part());
     let trained = job.run(&mut |event| console.on(event))?;

@@ -22,8 +22,8 @@ pub fn picture(pixels: &[u8], shape: [usize; 3]) {
     dom::paint(&dom::get("picture"), pixels, shape, theme::is_light());
 }
 
-/// Shows the present step of the walk: verdict, bars, all steps, numbers; beside it the compared walk, when it has
-/// gone the same part of its way. Nothing changes where there is no walk.
+/// Shows the present step of the walk: verdict, bars, all steps, numbers. The compared walk is shown where it has
+/// gone as large a part of its way. Without a walk nothing changes.
 pub fn step(state: &State) {
     let (Some(walked), Some(model)) = (&state.walked, &state.model) else {
         return;
@@ -34,9 +34,8 @@ pub fn step(state: &State) {
     let best = predicted_class(row);
     caption(walked, model, k);
     verdict(state, k, row);
-    let share = |compared: &Walked| k * compared.steps() / walked.steps().max(1);
     let compared = state.compared.as_ref().map(|compared| {
-        let k = share(compared);
+        let k = k * compared.steps() / walked.steps().max(1);
         &compared.probabilities[k * m..(k + 1) * m]
     });
     comparison(compared, best, model, &state.settings);

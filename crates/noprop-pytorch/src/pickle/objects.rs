@@ -1,9 +1,11 @@
-//! What a pickle builds. Values are handles into lists, so that a deep or circular structure
-//! neither overflows the stack nor leaks.
+//! What a pickle builds. Values are handles into lists, so that a deep or circular structure neither overflows
+//! the stack nor leaks, and so that a value that is recalled a million times is held once.
 
-use crate::number::Number;
+use safetensors::Dtype;
 
-/// A handle.
+use crate::numbers::{MOST_DIMENSIONS, View, dtype_of_storage};
+
+/// Which of the texts, sequences, … of [`Objects`].
 pub(crate) type Id = usize;
 
 /// Anything that may lie on the stack.
@@ -28,7 +30,7 @@ pub(crate) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
-    Storage(Number),
+    Storage(Dtype),
 }
 
 impl Global {
@@ -37,29 +39,31 @@ impl Global {
             ("collections", "OrderedDict") => Some(Self::OrderedDict),
             ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
-            ("torch", name) => Number::of_storage(name).map(Self::Storage),
+            ("torch", name) => dtype_of_storage(name).map(Self::Storage),
             _ => None,
         }
     }
 }
 
 /// Numbers in an entry of the archive.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Storage {
-    pub(crate) number: Number,
-    /// Name of the entry below `data/`.
-    pub(crate) key: String,
+    pub(crate) dtype: Dtype,
+    /// The text that names the entry below `data/`.
+    pub(crate) key: Id,
     /// Count of numbers.
     pub(crate) len: usize,
 }
 
 /// A view of a storage.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tensor {
     pub(crate) storage: Id,
     pub(crate) offset: usize,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) strides: Vec<usize>,
+    /// The sequence of its sizes.
+    pub(crate) shape: Id,
+    /// The sequence of its strides.
+    pub(crate) strides: Id,
 }
 
 /// Everything that a pickle built.
@@ -119,12 +123,20 @@ impl Objects {
         }
     }
 
-    /// A tuple of sizes, none negative.
-    pub(crate) fn as_sizes(&self, value: Value) -> Option<Vec<usize>> {
-        self.as_sequence(value)?
-            .iter()
-            .map(|&v| as_size(v))
-            .collect()
+    /// The view that `tensor` is, or nothing where its sizes or strides are no sizes, or too many.
+    pub(crate) fn view(&self, tensor: &Tensor) -> Option<View> {
+        let sizes = |id: Id| {
+            let items = self.sequences.get(id)?;
+            if items.len() > MOST_DIMENSIONS {
+                return None;
+            }
+            items.iter().map(|&item| as_size(item)).collect()
+        };
+        Some(View {
+            offset: tensor.offset,
+            shape: sizes(tensor.shape)?,
+            strides: sizes(tensor.strides)?,
+        })
     }
 }
 

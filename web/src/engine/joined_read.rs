@@ -1,23 +1,23 @@
-//! Several tensors, one read from the device.
+//! Several tensors in one read from the device: in a browser each read is slow, however small.
 
 use burn::tensor::Tensor;
 
 use super::Failure;
 
-/// Tensors that wait to be read together.
+/// Tensors that are read from the device together.
 #[derive(Default)]
-pub struct Parts {
+pub struct JoinedRead {
     flat: Vec<Option<Tensor<1>>>,
 }
 
-impl Parts {
-    /// Adds a tensor of any shape; it comes back row-major.
+impl JoinedRead {
+    /// Adds a tensor of any shape; its values come back row-major.
     pub fn add<const D: usize>(&mut self, tensor: Tensor<D>) {
         let n = tensor.dims().iter().product::<usize>();
         self.flat.push(Some(tensor.reshape([n])));
     }
 
-    /// Adds a tensor, or nothing, which comes back as no numbers.
+    /// Adds a tensor, or an empty place for `None`, which comes back as an empty list.
     pub fn add_if_any<const D: usize>(&mut self, tensor: Option<Tensor<D>>) {
         match tensor {
             Some(tensor) => self.add(tensor),
@@ -25,7 +25,10 @@ impl Parts {
         }
     }
 
-    /// Reads all of them. `N` is how many were added.
+    /// Reads all tensors, in the order in which they were added. `N` must be their number.
+    ///
+    /// # Errors
+    /// When the device fails, or a value is NaN.
     pub async fn read<const N: usize>(self) -> Result<[Vec<f32>; N], Failure> {
         let length = |part: &Option<Tensor<1>>| part.as_ref().map_or(0, |part| part.dims()[0]);
         let lengths: Vec<usize> = self.flat.iter().map(length).collect();

@@ -1,35 +1,35 @@
-// Walks of z_t through label space: a trail that fades and a dot at its end, and the cloud of other
-// noise seeds. Latents stay in memory as the sampler left them; projection, interpolation between
-// steps and fading happen here, so a frame costs the host one number. After stage.wgsl.
+// Draws walks of z_t through label space: a trail that fades with a dot at its end, and the cloud of walks from
+// other noise seeds. The latents stay in memory as the sampler left them; this shader projects them, interpolates
+// between steps and fades the trail. The text of stage.wgsl stands before this one.
 
 struct Walk {
     seeds: u32,
-    // T.
+    // The number of steps T.
     steps: u32,
-    // Pieces of the trail.
+    // The number of pieces that the trail is drawn in.
     pieces: u32,
-    // 1 for the walk that the main one is compared with.
+    // 1 for the second walk, with which the main one is compared.
     second: u32,
 }
 
 @group(1) @binding(0) var<uniform> walk: Walk;
-// z_t, [seeds, steps + 1, d].
+// The latents z_t, [seeds, steps + 1, d].
 @group(1) @binding(1) var<storage, read> latents: array<f32>;
 // The class at which each seed ends.
 @group(1) @binding(2) var<storage, read> classes: array<u32>;
 
-// A line with round ends; a dot where both ends are one.
+// A line with round ends; it is a dot if both ends are the same point.
 struct Stroke {
     @builtin(position) position: vec4f,
     @location(0) @interpolate(flat) ends: vec4f,
     @location(1) @interpolate(flat) colour: vec4f,
-    // Half of the width, and of the outline beyond it.
+    // Half of the width of the line, and half of the width of its outline.
     @location(2) @interpolate(flat) widths: vec2f,
-    // 1 where the ends are cut off: pieces of a trail must not overlap.
+    // 1 if the ends are cut off, so that the pieces of a trail do not overlap.
     @location(3) @interpolate(flat) butt: f32,
 }
 
-// Device pixels of z of seed `s` at `position`, between steps on the straight line.
+// The place in device pixels of z of seed `s` at `position` in steps; between steps z is interpolated linearly.
 fn at(s: u32, position: f32) -> vec2f {
     let clamped = clamp(position, 0.0, f32(walk.steps));
     let k = min(u32(clamped), max(walk.steps, 1u) - 1u);
@@ -44,7 +44,7 @@ fn at(s: u32, position: f32) -> vec2f {
     return place(compress(point));
 }
 
-// The corner of the quad that holds the stroke.
+// The stroke at one corner of the quad that contains it.
 fn stroke(corner: u32, ends: vec4f, width: f32, outline: f32, colour: vec4f, butt: f32) -> Stroke {
     let along = ends.zw - ends.xy;
     let size = length(along);
@@ -57,7 +57,7 @@ fn stroke(corner: u32, ends: vec4f, width: f32, outline: f32, colour: vec4f, but
     return Stroke(clip(pixel), ends, colour, vec2f(0.5 * width, outline), butt);
 }
 
-// Instances 2k and 2k + 1: tail and dot of seed k + 1.
+// Draws the cloud: instances 2k and 2k + 1 are the tail and the dot of seed k + 1.
 @vertex
 fn cloud(@builtin(vertex_index) corner: u32, @builtin(instance_index) instance: u32) -> Stroke {
     let s = 1u + instance / 2u;
@@ -71,7 +71,7 @@ fn cloud(@builtin(vertex_index) corner: u32, @builtin(instance_index) instance: 
     return stroke(corner, vec4f(here, here), 4.8 * frame.ratio, 0.0, vec4f(colour, 0.6), 0.0);
 }
 
-// Instances 0 ... pieces - 1: the trail of seed 0; the last one: its dot.
+// Draws the walk of seed 0: instances 0 ... pieces - 1 are its trail, the last instance is its dot.
 @vertex
 fn trail(@builtin(vertex_index) corner: u32, @builtin(instance_index) instance: u32) -> Stroke {
     let second = walk.second == 1u;
@@ -101,7 +101,7 @@ fn ink(in: Stroke) -> @location(0) vec4f {
         let ahead = dot(pixel - in.ends.xy, along) / size;
         alpha *= coverage(-ahead) * coverage(ahead - size);
     }
-    // The outline lies half over the dot, as a pen's would.
+    // Half of the outline's width lies over the dot.
     let edge = select(0.0, coverage(abs(distance - in.widths.x) - in.widths.y), in.widths.y > 0.0);
     let colour = mix(in.colour.rgb * alpha, frame.paper.rgb, edge);
     return vec4f(colour, mix(alpha, 1.0, edge));

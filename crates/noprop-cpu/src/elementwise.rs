@@ -1,19 +1,20 @@
-//! AdamW in one pass over a parameter, its gradient and its moments.
+//! Elementwise operations in one parallel pass: the AdamW step and the weighted sum of two tensors.
 
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::cpu_tensor::{CpuTensor, values, values_mut};
+use crate::tensor::{CpuTensor, values, values_mut};
 
-/// Values that one task updates: large enough to outweigh its start.
+/// The number of values that one parallel task updates: large enough to outweigh the start of a task.
 const CHUNK: usize = 1 << 15;
 
-/// Burn's AdamW (Loshchilov & Hutter, arXiv:1711.05101), to the bit: the same operations on every
-/// value in the same order, but all of them in one pass. Its state is burn's.
+/// AdamW (Loshchilov & Hutter, arXiv:1711.05101) with the results of burn's [`AdamW`] to the bit. It applies the
+/// same operations to every value in the same order, but in one pass over the parameter, its gradient and its
+/// moments. Its state is that of burn's optimiser. On devices other than the CPU it runs burn's optimiser.
 #[derive(Clone)]
 pub struct FusedAdamW {
-    /// Serves the other devices.
+    /// Burn's optimiser, for the first step and for devices other than the CPU.
     plain: AdamW,
     beta_1: f32,
     beta_2: f32,
@@ -22,7 +23,8 @@ pub struct FusedAdamW {
 }
 
 impl FusedAdamW {
-    /// AdamW with β = (0.9, 0.999).
+    /// AdamW with β₁ = 0.9, β₂ = 0.999, `epsilon` added to the root of the second moment, and decoupled
+    /// `weight_decay`.
     pub fn new(epsilon: f32, weight_decay: f32) -> Self {
         let (beta_1, beta_2) = (0.9, 0.999);
         Self {
@@ -54,7 +56,7 @@ impl Optimizer for FusedAdamW {
             return self.plain.step(lr, tensor, gradient, state);
         }
         let Some(AdamWState { momentum }) = state else {
-            // The first step fixes the layout of the moments.
+            // The first step of burn's optimiser makes the moments.
             return self.plain.step(lr, tensor, gradient, None);
         };
         let time = momentum.time + 1;
@@ -67,8 +69,8 @@ impl Optimizer for FusedAdamW {
         let correction_2 = 1.0 - self.beta_2.powi(time as i32);
         let keep = (1.0 - lr * f64::from(self.weight_decay)) as f32;
         let lr = lr as f32;
-        // The new values go where the gradient was: nobody needs it any more, while the caller may
-        // still hold the old values.
+        // The new values overwrite the gradient, which is not needed any more; the caller may still hold
+        // the old values of the parameter.
         values_mut(&mut g)
             .par_chunks_mut(CHUNK)
             .zip(values(&p).par_chunks(CHUNK))
@@ -91,4 +93,28 @@ impl Optimizer for FusedAdamW {
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
         AdamW::to_device(state, device)
     }
+}
+
+/// Whether [`weighted_sum_of_two`] can add `tensors`.
+pub(crate) fn can_sum<const D: usize>(tensors: &[Tensor<D>; 2]) -> bool {
+    let plain = |tensor| CpuTensor::holds(tensor) && !tensor.device().is_autodiff();
+    tensors.iter().all(plain) && tensors[0].dims() == tensors[1].dims()
+}
+
+/// The sum v·a + w·b of `tensors` [a, b] with `weights` [v, w]. It overwrites a if nothing else holds it.
+pub(crate) fn weighted_sum_of_two<const D: usize>(
+    tensors: [Tensor<D>; 2],
+    weights: [f64; 2],
+) -> Tensor<D> {
+    let [v, w] = weights.map(|weight| weight as f32);
+    let [mut a, b] = tensors.map(|t| CpuTensor::of(t).into_values().to_contiguous());
+    values_mut(&mut a)
+        .par_chunks_mut(CHUNK)
+        .zip(values(&b).par_chunks(CHUNK))
+        .for_each(|(a, b)| {
+            for (a, b) in a.iter_mut().zip(b) {
+                *a = *a * v + b * w;
+            }
+        });
+    CpuTensor::Plain(a).into_tensor()
 }

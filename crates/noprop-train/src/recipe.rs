@@ -1,15 +1,17 @@
 //! A recipe: everything that determines a run.
 
+use core::fmt;
+use core::str::FromStr;
+
 use noprop_core::embedding::ClassEmbeddingConfig;
 use noprop_core::{BlockRange, ConfigError, Method, ModelConfig, Sampler, Walk};
 use noprop_data::FolderOptions;
 use noprop_data::augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::block_order::BlockOrder;
-use crate::learning_rate::LrSchedule;
+use crate::optimizer::{LrSchedule, OptimizerKind};
 
-/// What is trained, on what, and how; the content of a recipe file.
+/// The network, the images and the way of training; the content of a recipe file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -17,9 +19,9 @@ pub struct Recipe {
     pub method: Method,
     /// The architecture of the network.
     pub model: ModelConfig,
-    /// The dataset.
+    /// The images.
     pub data: DataConfig,
-    /// The optimisation.
+    /// The way in which the loss is minimised.
     pub train: TrainConfig,
     /// The evaluation after each epoch.
     pub eval: EvalConfig,
@@ -58,43 +60,43 @@ impl Default for DataConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Passes over the training images.
+    /// Epochs: passes over the training images, or T passes where NoProp-DT trains a block at a time.
     pub epochs: usize,
-    /// Images per step; an incomplete last batch of an epoch is left out.
+    /// Images of a step; an incomplete last batch of a pass is left out.
     pub batch_size: usize,
-    /// Seed of weights, order and noise.
+    /// Seed of the initial weights, of the order of the images and of the noise.
     pub seed: u64,
-    /// File whose weights the backbone starts from, for the record and for a run that starts anew;
-    /// a resumed run does not need it.
+    /// The file whose weights the backbone starts from. The trainer does not read it; it is given the
+    /// weights themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_backbone: Option<String>,
     /// The optimiser.
     pub optimizer: OptimizerKind,
-    /// Peak learning rate.
+    /// The peak of the learning rate.
     pub lr: f64,
-    /// Its course.
+    /// The course of the learning rate.
     pub lr_schedule: LrSchedule,
-    /// Steps of linear warm-up.
+    /// Steps over which the learning rate rises linearly to its peak at first.
     pub warmup_steps: usize,
-    /// Weight decay.
+    /// The weight decay.
     pub weight_decay: f64,
-    /// Decay biases, normalisation, schedule and embeddings too, as the reference does.
+    /// Whether biases, normalisation, schedule and embeddings decay, too, as in the reference.
     pub decay_all: bool,
-    /// Largest norm of the whole gradient; unlimited when absent.
+    /// The largest norm of the whole gradient; unlimited when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Decay of the exponential moving average of the weights; none when absent.
+    /// The decay of the exponential moving average of the weights; there is no average when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// In which order the blocks of NoProp-DT are trained; the paper's when absent.
+    /// The order in which the blocks of NoProp-DT are trained; the paper's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_order: Option<BlockOrder>,
-    /// The blocks of NoProp-DT that this run trains; all when absent. The others are trained elsewhere,
-    /// and merged.
+    /// The blocks of NoProp-DT that this run trains; all when absent. The other blocks are trained by other
+    /// runs, and [`merge`](noprop_core::weights::merge) brings their weights together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockRange>,
-    /// Shards that a batch is split into on the CPU, one thread each; 0 takes one per core.
-    /// BatchNorm then sees a shard, not the batch.
+    /// Shards that a batch is split into on the CPU, one thread each; 0 stands for one per core. The trainer takes
+    /// their number from [`TrainerOptions`](crate::TrainerOptions).
     pub threads: usize,
 }
 
@@ -120,32 +122,61 @@ impl Default for TrainConfig {
     }
 }
 
-/// Which optimiser. β = (0.9, 0.999), ε = 1e-8, PyTorch's defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The order in which the blocks of NoProp-DT are trained. In all of them every block sees as many images in an
+/// epoch, on average.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OptimizerKind {
-    /// Weight decay apart from the gradient.
-    #[serde(rename = "adamw")]
-    AdamW,
-    /// Weight decay as part of the gradient.
-    Adam,
+pub enum BlockOrder {
+    /// Algorithm 1 of the paper: in each epoch, for t = 1 … T, a pass over the training images for block t.
+    #[default]
+    Paper,
+    /// T passes an epoch; each step trains a block that is drawn at random.
+    Random,
+    /// One pass an epoch; each step trains all blocks on the same images.
+    Parallel,
 }
 
-/// What is measured after an epoch.
+impl BlockOrder {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Paper, "paper"),
+        (Self::Random, "random"),
+        (Self::Parallel, "parallel"),
+    ];
+}
+
+impl fmt::Display for BlockOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(order, _)| order == self);
+        f.pad(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for BlockOrder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|(_, name)| *name == text);
+        found.map(|(order, _)| order).ok_or_else(|| {
+            format!("no order is called {text:?}, expected paper, random or parallel")
+        })
+    }
+}
+
+/// The walks by which the model is evaluated after an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
     /// The sampler; the method's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampler: Option<Sampler>,
-    /// T; the method's default when absent.
+    /// T, the number of steps of a walk; the method's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// Epochs between evaluations.
     pub every: usize,
     /// Seed of z_0.
     pub seed: u64,
-    /// Walks of each image, whose class probabilities are averaged.
+    /// Walks of each image; the answer is the class with the largest mean probability.
     pub votes: usize,
 }
 
@@ -162,7 +193,7 @@ impl Default for EvalConfig {
 }
 
 impl Recipe {
-    /// The walks of the evaluation.
+    /// The walk of the evaluation.
     pub fn eval_walk(&self) -> Walk {
         let usual = self.method.default_walk();
         Walk {
@@ -176,7 +207,7 @@ impl Recipe {
     /// Checks every value and combination.
     ///
     /// # Errors
-    /// The first thing that cannot work.
+    /// When a value is out of its range, or two of them exclude each other; the first that is found.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
         self.method.validate(&self.model)?;

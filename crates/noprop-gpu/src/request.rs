@@ -1,25 +1,26 @@
-//! The shape of one request, and whether an adapter can take it.
+//! The shape of one request to the solver, and whether an adapter can take it.
 
 use crate::error::GpuError;
-use crate::plan::Plan;
-use crate::sizes::{Sizes, groups};
+use crate::model::{Sizes, StepTables, groups};
 
-/// Shape of one request.
+/// The shape of one request to the solver.
 pub(crate) struct Batch {
+    /// The number of images.
     pub images: usize,
-    /// Samples of each image.
+    /// The number of samples of each image.
     pub seeds: usize,
+    /// The number of samples in all, images · seeds.
     pub samples: usize,
-    /// Groups of four that each sample has in the result.
+    /// The number of groups of four that the result holds for each sample.
     stride: usize,
 }
 
 impl Batch {
-    /// The batch of `fused` `[images, hidden]` and `z` `[images · seeds, d]`, whose result holds
-    /// `stride` groups a sample.
+    /// The shape of a request with the features' share `fused` `[images, hidden]` and latents `z`
+    /// `[images · seeds, d]`, whose result holds `stride` groups of four for each sample.
     pub fn new(
         sizes: Sizes,
-        plan: &Plan,
+        tables: &StepTables,
         fused: &[f32],
         z: &[f32],
         stride: usize,
@@ -37,11 +38,11 @@ impl Batch {
                 expected: format!("the same number of rows for each of {images} images"),
             });
         }
-        if plan.time_share.len() != (plan.steps + 1) * 4 * groups(sizes.first) {
+        if tables.time_share.len() != (tables.steps + 1) * 4 * groups(sizes.first) {
             return Err(GpuError::Shape {
-                what: "the plan's time share",
-                found: plan.time_share.len(),
-                expected: "a plan of the solver's own model".into(),
+                what: "the time share of the tables",
+                found: tables.time_share.len(),
+                expected: "that of tables made from the solver's own model".into(),
             });
         }
         Ok(Self {
@@ -52,24 +53,32 @@ impl Batch {
         })
     }
 
-    /// Workgroups, one for four samples.
+    /// The number of workgroups, one for four samples.
     pub fn workgroups(&self) -> usize {
         groups(self.samples)
     }
 
-    /// Bytes of the result.
+    /// The bytes of the result.
     pub fn result_bytes(&self) -> u64 {
         bytes(self.samples * self.stride * 4)
     }
 
-    /// Whether the adapter's limits allow it.
-    pub fn check(&self, sizes: Sizes, plan: &Plan, limits: &wgpu::Limits) -> Result<(), GpuError> {
+    /// Checks that the limits of the adapter allow this request.
+    pub fn check(
+        &self,
+        sizes: Sizes,
+        tables: &StepTables,
+        limits: &wgpu::Limits,
+    ) -> Result<(), GpuError> {
         within(
             "workgroups, one for four samples",
             self.workgroups() as u64,
             limits.max_compute_workgroups_per_dimension.into(),
         )?;
-        let inputs = [self.images * 4 * groups(sizes.first), plan.time_share.len()];
+        let inputs = [
+            self.images * 4 * groups(sizes.first),
+            tables.time_share.len(),
+        ];
         let inputs = inputs.into_iter().max().unwrap_or(0);
         within(
             "bytes in a buffer",
@@ -81,7 +90,7 @@ impl Batch {
     }
 }
 
-/// `len / width`, where that is whole.
+/// The number of rows `len / width` of the input `what`, which must be a whole number.
 fn whole(
     what: &'static str,
     len: usize,
@@ -99,7 +108,7 @@ fn whole(
     }
 }
 
-/// Refuses more than there is.
+/// Checks that `needed` of the resource `what` is no more than `available`.
 pub(crate) fn within(what: &'static str, needed: u64, available: u64) -> Result<(), GpuError> {
     if needed <= available {
         Ok(())
@@ -112,7 +121,7 @@ pub(crate) fn within(what: &'static str, needed: u64, available: u64) -> Result<
     }
 }
 
-/// Bytes of so many floats.
+/// The bytes of `floats` numbers of f32.
 pub(crate) fn bytes(floats: usize) -> u64 {
     4 * floats as u64
 }

@@ -1,0 +1,80 @@
+//! The loss in numbers, and what a step and an epoch report.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// The terms of a loss, each a mean over images.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LossValues {
+    /// The sum of the terms.
+    pub total: f32,
+    /// The cross-entropy −log p̂_out(y | z_1).
+    pub ce: f32,
+    /// The Kullback–Leibler divergence of q(z_0 | y) from N(0, I).
+    pub kl: f32,
+    /// The denoising term.
+    pub denoise: f32,
+}
+
+impl LossValues {
+    /// The terms in a tensor `[4]`, read from its device.
+    pub(crate) fn read(terms: Tensor<1>) -> Self {
+        let terms = terms.into_data().iter::<f32>().collect::<Vec<_>>();
+        Self {
+            total: terms[0],
+            ce: terms[1],
+            kl: terms[2],
+            denoise: terms[3],
+        }
+    }
+
+    /// The sum of two losses, term by term.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            ce: self.ce + other.ce,
+            kl: self.kl + other.kl,
+            denoise: self.denoise + other.denoise,
+        }
+    }
+
+    /// The mean per step, where this is the sum of `steps` steps.
+    pub(crate) fn per_step(self, steps: usize) -> Self {
+        let n = steps.max(1) as f32;
+        Self {
+            total: self.total / n,
+            ce: self.ce / n,
+            kl: self.kl / n,
+            denoise: self.denoise / n,
+        }
+    }
+}
+
+/// What an optimiser step did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepReport {
+    /// The epoch that the step belongs to, from 1.
+    pub epoch: usize,
+    /// The step within the epoch, from 1.
+    pub step: usize,
+    /// The block that the step trained, from 1, where NoProp-DT trained one block alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+    /// The learning rate of the step.
+    pub lr: f64,
+    /// The mean loss of the steps since the loss was last read; it is read from the device every
+    /// [`LOG_INTERVAL`](crate::LOG_INTERVAL) steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossValues>,
+}
+
+/// What an epoch did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The mean loss of its steps.
+    pub loss: LossValues,
+    /// The number of images that its steps saw.
+    pub images: usize,
+}

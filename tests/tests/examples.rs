@@ -1,0 +1,48 @@
+//! The examples run, and print what their comments promise.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What the example `name` prints. Cargo builds examples together with tests, one folder up.
+fn output(name: &str) -> String {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let program: PathBuf = profile.join("examples").join(name);
+    let program = program.with_extension(std::env::consts::EXE_EXTENSION);
+    let output = Command::new(&program)
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The first number of `text`.
+fn number(text: &str) -> f64 {
+    let is_numeric = |c: char| c.is_ascii_digit() || c == '.';
+    let mut words = text.split(|c| !is_numeric(c));
+    words.find_map(|word| word.parse().ok()).unwrap()
+}
+
+#[test]
+fn the_method_in_one_file_learns_its_spirals() {
+    let text = output("noprop_in_100_lines");
+    // 99 % here, chance is 33 %. Sums in another order on another CPU change the training a little.
+    assert!(number(&text) > 95.0, "{text}");
+    let source = include_str!("../../examples/noprop_in_100_lines.rs");
+    assert!(source.lines().count() <= 120);
+}
+
+#[test]
+fn a_seven_is_classified() {
+    assert!(output("classify").contains("seven.png: 7 ("));
+}
+
+#[test]
+fn a_sampler_of_ones_own_walks_to_the_same_class() {
+    let text = output("custom_sampler");
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        assert!(line.contains("steps: 7 ("), "{line}");
+    }
+}
