@@ -1,7 +1,8 @@
-// The entry point `solve` walks from z_0 to z_1 in one dispatch. A workgroup takes four samples through all T steps
-// and keeps their activations in workgroup memory. It takes four samples because fetching a weight costs more than
-// multiplying by it: a mat4x4 holds four numbers (rows) of four samples (columns). The entry point `estimate`
-// evaluates the denoiser once, at t_0: it gives dz/dλ and the class probabilities of each sample.
+// The entry point `solve` walks from z_0 to z_1 in one dispatch. A workgroup takes four samples through all T
+// steps and keeps their activations in workgroup memory. It takes four samples because fetching a weight
+// costs more than multiplying by it: a mat4x4 holds four numbers (rows) of four samples (columns). The entry
+// point `estimate` evaluates the denoiser once, at t_0: it gives dz/dλ and the class probabilities of each
+// sample.
 //
 // The host writes the following constants in front of this text. Widths count groups of four numbers; the places
 // that only fill up the last group are zero.
@@ -146,8 +147,8 @@ fn denoise(thread: u32, first: u32, k: u32) {
     workgroupBarrier();
 }
 
-// Divides x, which is linear in exp(logits − max), by the sum of exp(logits − max) over the classes. This completes
-// the softmax.
+// Divides x, which is linear in exp(logits − max), by the sum of exp(logits − max) over the classes. This
+// completes the softmax.
 fn normalise(x: mat4x4<f32>) -> mat4x4<f32> {
     var total = mat4x4<f32>();
     for (var c = 0u; c < CLASSES; c++) {

@@ -27,8 +27,8 @@ struct Frame {
 // The two axes of the plane, the centre and zero, for each latent dimension.
 @group(0) @binding(1) var<storage, read> plane: array<vec4f>;
 
-// From the plane to the unit disc. The point is divided by its larger coordinate first, since the squares of a walk
-// that explodes would overflow.
+// From the plane to the unit disc. The point is divided by its larger coordinate first, since the squares of
+// a walk that explodes would overflow.
 fn compress(point: vec2f) -> vec2f {
     let largest = max(max(abs(point.x), abs(point.y)), 1e-30);
     let distance = length(point / largest) * largest;

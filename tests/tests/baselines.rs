@@ -28,7 +28,6 @@ fn recipe(method: Method) -> Recipe {
             head: HeadConfig {
                 hidden: [32, 16],
                 batch_norm,
-                ..Default::default()
             },
             ..Default::default()
         },

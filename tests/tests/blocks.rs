@@ -34,7 +34,6 @@ fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
             head: HeadConfig {
                 hidden: [8, 8],
                 batch_norm: true,
-                ..Default::default()
             },
             ..Default::default()
         },

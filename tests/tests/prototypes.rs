@@ -57,7 +57,6 @@ fn model(method: &Method) -> ModelConfig {
         head: HeadConfig {
             hidden: [32, 16],
             batch_norm: method.blocks().is_some(),
-            ..Default::default()
         },
         class_embedding: ClassEmbeddingConfig::Prototype {
             source: PrototypeSource::Image,

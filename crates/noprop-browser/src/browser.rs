@@ -20,8 +20,8 @@ const PROGRAMS: [&str; 7] = [
     "msedge",
 ];
 
-/// The places where installers put a browser that is not in `PATH`: an environment variable that names a folder (or
-/// is empty for the root), and the path from that folder.
+/// The places where installers put a browser that is not in `PATH`: an environment variable that names a
+/// folder (or is empty for the root), and the path from that folder.
 const PLACES: [(&str, &str); 9] = [
     (
         "",

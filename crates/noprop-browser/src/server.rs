@@ -108,8 +108,8 @@ impl Request {
     }
 }
 
-/// The file in `folder` that `path` names, `index.html` for a folder; `None` for a path outside of `folder` and for a
-/// file that does not exist.
+/// The file in `folder` that `path` names, `index.html` for a folder; `None` for a path outside of `folder`
+/// and for a file that does not exist.
 fn locate(folder: &Path, path: &str) -> Option<PathBuf> {
     let relative = Path::new(path);
     let is_inside = relative

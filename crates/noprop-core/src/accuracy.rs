@@ -2,29 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The class with the largest score of a row of logits or probabilities, the last of equals.
+/// The class with the largest of `scores`, which are the logits or probabilities of one image, `[m]`. Of
+/// equal scores the last one wins.
 pub fn predicted_class(scores: &[f32]) -> usize {
     (0..scores.len())
         .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
         .unwrap_or(0)
 }
 
-/// So many of so many are right.
+/// The number of correct predictions among a number of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Correct predictions.
+    /// The number of correct predictions.
     pub correct: usize,
-    /// Images.
+    /// The number of images.
     pub total: usize,
 }
 
 impl Accuracy {
-    /// The share in percent.
+    /// The share of correct predictions in percent.
     pub fn percent(&self) -> f64 {
         100.0 * self.correct as f64 / self.total.max(1) as f64
     }
 
-    /// Wilson's 95 % interval, in percent (Wilson 1927).
+    /// Wilson's 95 % confidence interval of the share in percent: its lower and upper end (Wilson 1927).
     pub fn wilson(&self) -> (f64, f64) {
         const Z: f64 = 1.959_963_984_540_054;
         let n = self.total.max(1) as f64;

@@ -6,11 +6,11 @@
 //! head: both side by side → linear → ReLU → linear → ReLU → linear → logits
 //! ```
 //!
-//! Where z is of image size, it may go through a convolutional module of its own instead (`label_encoder`
-//! "image"), normalised as the image's features are.
+//! If z has the size of an image, it may go through a convolutional network of its own instead (`label_encoder`
+//! "image"), followed by BatchNorm like the features of the image.
 //!
-//! The head has BatchNorm after its hidden layers where `head.batch_norm` asks for it; figure 6 does.
-//! The features' share of the first layer does not depend on z and is computed apart, as in
+//! The head has BatchNorm after its hidden layers if `head.batch_norm` is true, as in figure 6. The features'
+//! share of its first layer does not depend on z and is computed once, as in
 //! [`Denoiser`](crate::denoiser::Denoiser).
 
 use burn::module::Module;
@@ -23,10 +23,11 @@ use crate::config::{LabelEncoderConfig, ModelConfig};
 use crate::denoiser::{Head, LatentImage};
 use crate::dropout::Dropout;
 
-/// What meets in the first layer of the head: features and label.
+/// The number of encodings that enter the first layer of the head: those of the image and of z.
 const ENCODINGS: usize = 2;
 
-/// û_{θ_t} up to the logits, its image branch included.
+/// The network of one step of NoProp-DT: its class logits give û_{θ_t} = softmax(logits)·W_Embed. It has a
+/// backbone of its own.
 #[derive(Module, Debug)]
 pub struct Block {
     backbone: Backbone,
@@ -45,18 +46,18 @@ impl Block {
         }
     }
 
-    /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
+    /// The features `[b, embed_dim]` of normalised images `[b, c, h, w]`.
     pub fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         self.norm.forward(self.backbone.project(images, dropout))
     }
 
-    /// The features' share of the head's first layer: `[b, embed_dim]` → `[b, hidden]`.
+    /// The features' share `[b, hidden]` of the first layer of the head, from `features` `[b, embed_dim]`.
     pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
         self.head.fuse_features(features)
     }
 
-    /// Class logits `[b, m]` from images `[b, c, h, w]` and latents z_{t−1} `[b, d]`, with dropout: a step
-    /// of training.
+    /// The class logits `[b, m]` for images `[b, c, h, w]` and latents z_{t−1} `[b, d]`, with dropout: the
+    /// forward pass of training.
     pub fn train_logits(
         &self,
         images: Tensor<4>,
@@ -67,7 +68,7 @@ impl Block {
         self.forward(fused, z)
     }
 
-    /// Class logits `[b, m]` from the features' share `[b, hidden]` and latents z_{t−1} `[b, d]`.
+    /// The class logits `[b, m]` from the features' share `fused` `[b, hidden]` and latents z_{t−1} `[b, d]`.
     pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>) -> Tensor<2> {
         let label = self.label_branch.forward(z);
         let width = label.dims()[1];
@@ -76,7 +77,7 @@ impl Block {
     }
 }
 
-/// z_{t−1} `[b, d]` → its encoding `[b, embed_dim]`.
+/// The encoder of z_{t−1}: latents `[b, d]` → encodings `[b, embed_dim]`.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // One value per block; boxing would only obscure it.
 enum LatentBranch {
@@ -104,7 +105,7 @@ impl LatentBranch {
     }
 }
 
-/// z_{t−1} → its encoding, with a connection that skips the last two layers.
+/// The encoder of a latent that is a vector: linear layers with a connection that skips the last two of them.
 #[derive(Module, Debug)]
 struct LabelBranch {
     fc1: Linear,

@@ -1,4 +1,4 @@
-//! Some neighbouring blocks of a NoProp-DT model, as in `--blocks 1-5`.
+//! A range of neighbouring blocks of a NoProp-DT model, written as in "1-5".
 
 use core::fmt;
 use core::ops::Range;
@@ -6,7 +6,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Blocks `first` to `last`, both included, counted from 1 as the paper does.
+/// The blocks `first` to `last`, both included, counted from 1 as in the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BlockRange {
@@ -15,7 +15,7 @@ pub struct BlockRange {
 }
 
 impl BlockRange {
-    /// All of `count` blocks, at least one.
+    /// All blocks of a model that has `count` blocks, at least one.
     pub fn all(count: usize) -> Self {
         Self {
             first: 1,
@@ -23,17 +23,17 @@ impl BlockRange {
         }
     }
 
-    /// The first of them, from 1.
+    /// The first block of the range, counted from 1.
     pub fn first(&self) -> usize {
         self.first
     }
 
-    /// The last of them, from 1.
+    /// The last block of the range, counted from 1.
     pub fn last(&self) -> usize {
         self.last
     }
 
-    /// Their places in a list of all blocks.
+    /// The indices of the blocks in a list of all blocks, counted from 0.
     pub fn indices(&self) -> Range<usize> {
         self.first - 1..self.last
     }

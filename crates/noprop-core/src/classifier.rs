@@ -11,7 +11,7 @@ use crate::normalization::Normalization;
 use crate::sampler::Walk;
 use crate::weights::{self, ModelCard};
 
-/// A trained network with all that it takes to classify images: its card, a walk, and a number of votes.
+/// A trained network with everything that is needed to classify images: its card, a walk, and a number of votes.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -42,24 +42,23 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
 }
 
-/// The walk of one image, state by state: z_0 at t = 0 to z_1 at t = 1. All lists have T + 1 entries.
+/// The recorded walk of one image from z_0 at t = 0 to z_1 at t = 1. All lists have T + 1 entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedWalk {
     /// The times t_0 … t_T.
     pub times: Vec<f32>,
-    /// ᾱ at those times, the share of signal in the variance of z; empty where the method has no noise
-    /// schedule.
+    /// The share of signal ᾱ in the variance of z at these times; empty if the method has no noise schedule.
     pub alpha_bar: Vec<f32>,
-    /// The latents, each `[d]`.
+    /// The latents z at these times, each `[d]`.
     pub latents: Vec<Vec<f32>>,
-    /// The class probabilities that the network believes in at that state, each `[m]`: those of û.
+    /// The class probabilities of the estimate û at each latent, each `[m]`.
     pub beliefs: Vec<Vec<f32>>,
-    /// The class probabilities that the readout gives for that state, each `[m]`.
+    /// The class probabilities that the readout gives for each latent, each `[m]`.
     pub probabilities: Vec<Vec<f32>>,
 }
 
 impl Classifier {
-    /// The network in the bytes of a weights file, on `device`. It walks as its method does by default.
+    /// Loads the bytes of a weights file to `device`. The classifier walks by the default walk of its method.
     ///
     /// # Errors
     /// When the bytes are not weights of NoProp, are damaged, or lack trained blocks.
@@ -68,11 +67,11 @@ impl Classifier {
         Self::new(model, card)
     }
 
-    /// The network `model` with its card. `model` must be off the autodiff device
+    /// A classifier of the network `model` with its card. `model` must be off the autodiff device
     /// ([`burn::module::Module::valid`]).
     ///
     /// # Errors
-    /// When some of its blocks are trained elsewhere.
+    /// When only some blocks of the model are trained.
     pub fn new(model: NoProp, card: ModelCard) -> Result<Self, WeightsError> {
         card.check_complete()?;
         Ok(Self {
@@ -86,15 +85,16 @@ impl Classifier {
     /// This classifier with another walk.
     ///
     /// # Errors
-    /// When the model cannot be walked so.
+    /// When `walk` does not suit the method of the model.
     pub fn with_walk(self, walk: Walk) -> Result<Self, WalkError> {
         self.card.method.check_walk(&walk)?;
         Ok(Self { walk, ..self })
     }
 
-    /// This classifier with the mean probabilities of `votes` walks (1 at least) for its answer, from the
-    /// walk's seed and those after it. A walk that starts from noise draws a class from p(y|x) rather than
-    /// choosing the likeliest; features are computed once, so that more walks cost little.
+    /// This classifier with `votes` walks of each image (at least 1), whose mean probabilities decide. The
+    /// walks have the seed of the classifier's walk and the seeds after it. A single walk from noise draws a
+    /// class from p(y|x) rather than choosing the likeliest class. The features are computed once, so more
+    /// walks cost little.
     pub fn with_votes(self, votes: usize) -> Self {
         Self {
             votes: votes.max(1),
@@ -107,40 +107,40 @@ impl Classifier {
         &self.model
     }
 
-    /// What goes with the weights.
+    /// The card of the weights file: method, architecture, normalisation, class names.
     pub fn card(&self) -> &ModelCard {
         &self.card
     }
 
-    /// Names of the classes.
+    /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         &self.card.classes
     }
 
-    /// How pixels are normalised.
+    /// The normalisation of pixels.
     pub fn normalization(&self) -> &Normalization {
         &self.card.normalization
     }
 
-    /// How it walks.
+    /// The walk from z_0 to z_1.
     pub fn walk(&self) -> Walk {
         self.walk
     }
 
-    /// Walks whose mean probabilities decide.
+    /// The number of walks of each image, whose mean probabilities decide.
     pub fn votes(&self) -> usize {
         self.votes
     }
 
-    /// Channels, height and width of an image that it takes. A model with more channels than its
-    /// normalisation takes grey images, and repeats them.
+    /// The shape of an image: channels, height, width. A model whose normalisation has one channel takes grey
+    /// images and repeats them in all of its channels.
     pub fn image_shape(&self) -> [usize; 3] {
         let [_, height, width] = self.card.model.input;
         [self.card.normalization.channels(), height, width]
     }
 
-    /// The class of one image, from its pixels `[channels, height, width]` as stored (0 … 255), row-major
-    /// and of the size of [`Self::image_shape`].
+    /// Classifies one image. Its pixels are `[channels, height, width]`, row-major, 0 … 255, of the shape of
+    /// [`Self::image_shape`].
     ///
     /// # Errors
     /// When the number of pixels is not that of one image.
@@ -149,7 +149,8 @@ impl Classifier {
         Ok(Prediction::new(probabilities.iter::<f32>().collect()))
     }
 
-    /// Does what [`Self::classify`] does in a browser, where a device can be read only asynchronously.
+    /// Classifies one image as [`Self::classify`] does, also in a browser, where a device can only be read
+    /// asynchronously.
     ///
     /// # Errors
     /// When the number of pixels is not that of one image, or the device fails.
@@ -159,7 +160,8 @@ impl Classifier {
         Ok(Prediction::new(data.iter::<f32>().collect()))
     }
 
-    /// The walk of one image, from its pixels as [`Self::classify`] takes them; votes do not count.
+    /// Records the walk of one image, whose pixels are as for [`Self::classify`]. It is one walk, whatever
+    /// the number of votes.
     ///
     /// # Errors
     /// When the number of pixels is not that of one image.
@@ -184,10 +186,10 @@ impl Classifier {
         })
     }
 
-    /// Normalised images `[n, c, h, w]` from the pixels of n images, one after the other.
+    /// The normalised images `[n, c, h, w]` of the pixels of n images, one after the other.
     ///
     /// # Errors
-    /// When they are not whole images.
+    /// When the number of pixels is not that of one or more images.
     pub fn images(&self, pixels: &[u8]) -> Result<Tensor<4>, ClassifyError> {
         let shape = self.image_shape();
         let size: usize = shape.iter().product();
@@ -209,19 +211,19 @@ impl Classifier {
         })
     }
 
-    /// Features of n images from their pixels, one after the other.
+    /// The features of n images from their pixels, one after the other.
     ///
     /// # Errors
-    /// When they are not whole images.
+    /// When the number of pixels is not that of one or more images.
     pub fn features(&self, pixels: &[u8]) -> Result<Features, ClassifyError> {
         Ok(self.model.features(self.images(pixels)?))
     }
 
-    /// Class probabilities `[n, m]` of the images with these features, on the device: the mean over the
-    /// votes. `first` is the index of the first image, which decides z_0.
+    /// The class probabilities `[n, m]` of n images with these features, on the device: the mean over the
+    /// votes. `first` is the index of the first image; the index of an image decides its z_0.
     ///
     /// # Errors
-    /// When the model cannot be walked so.
+    /// When the walk does not suit the model.
     pub fn probabilities(&self, features: &Features, first: usize) -> Result<Tensor<2>, WalkError> {
         let of_vote = |vote: usize| {
             let walk = self
@@ -244,7 +246,7 @@ impl Classifier {
         Ok(self.probabilities(&self.one(pixels)?, 0)?)
     }
 
-    /// Features of pixels that must be those of one image.
+    /// The features of `pixels`, which must be one image.
     fn one(&self, pixels: &[u8]) -> Result<Features, ClassifyError> {
         let shape = self.image_shape();
         if pixels.len() != shape.iter().product::<usize>() {
@@ -258,7 +260,7 @@ impl Classifier {
 }
 
 impl Prediction {
-    /// The prediction that these class probabilities stand for.
+    /// The prediction with these class probabilities `[m]`.
     fn new(probabilities: Vec<f32>) -> Self {
         Self {
             class: predicted_class(&probabilities),

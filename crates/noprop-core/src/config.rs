@@ -1,4 +1,5 @@
-//! One serde structure describes a model completely; the weights file carries it along.
+//! The configuration of an architecture; together with the method it describes a model completely and travels
+//! in the weights file.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,24 +12,24 @@ use crate::error::ConfigError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Number of classes m.
+    /// The number m of classes.
     pub classes: usize,
-    /// Shape of an image: channels, height, width.
+    /// The shape of an image: channels, height, width.
     pub input: [usize; 3],
-    /// Width of the features and of the label and time encodings.
+    /// The width of the features and of the encodings of z and t.
     pub embed_dim: usize,
-    /// Channels of the sinusoidal time embedding; even and at least 4.
+    /// The number of channels of the sinusoidal time embedding; even and at least 4.
     pub time_dim: usize,
-    /// Factor on t before the sinusoidal embedding. t lies in [0, 1], so with a factor of 1
-    /// (the reference) most channels are nearly constant.
+    /// The factor on t before the sinusoidal embedding. Since t lies in [0, 1], most channels are nearly
+    /// constant with the factor 1 of the reference.
     pub time_scale: f64,
-    /// How the image becomes features.
+    /// The backbone, which turns an image into features.
     pub backbone: BackboneConfig,
-    /// W_Embed.
+    /// The class embeddings W_Embed and their initial values.
     pub class_embedding: ClassEmbeddingConfig,
-    /// How z_t is encoded.
+    /// The encoder of the latent z_t.
     pub label_encoder: LabelEncoderConfig,
-    /// The part of the denoiser behind the three encoders.
+    /// The multi-layer perceptron that turns the encodings of image, z and t into class logits.
     pub head: HeadConfig,
 }
 
@@ -48,27 +49,28 @@ impl Default for ModelConfig {
     }
 }
 
-/// How a latent z is encoded before it meets the features.
+/// The encoder of a latent z; its output enters the first layer of the head next to the features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelEncoderConfig {
-    /// Linear → ReLU (figure 6; `nopropct_mnist.py`).
+    /// A linear layer and ReLU (figure 6; `nopropct_mnist.py`).
     #[default]
     Linear,
-    /// z + Linear(ReLU(Linear z)); needs latents of width `embed_dim` (`noprop_simple.py`).
+    /// The residual encoder z + Linear(ReLU(Linear z)); it needs latents of width `embed_dim`
+    /// (`noprop_simple.py`).
     Residual,
-    /// z as an image, through a convolutional module like figure 6's for the image; needs latents of
-    /// image size (prototype images).
+    /// A convolutional network like that of figure 6, which reads z as an image; it needs latents of image size
+    /// (prototype images).
     Image,
 }
 
-/// The multi-layer perceptron that fuses features, label and time encodings into class logits.
+/// The multi-layer perceptron that turns the features and the encodings of z and t into class logits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeadConfig {
-    /// Widths of its two hidden layers.
+    /// The widths of the two hidden layers.
     pub hidden: [usize; 2],
-    /// BatchNorm after each hidden linear layer (the reference; the paper has none in CT).
+    /// Whether BatchNorm follows each hidden linear layer. The reference has it; the paper has none in NoProp-CT.
     pub batch_norm: bool,
 }
 
@@ -82,7 +84,7 @@ impl Default for HeadConfig {
 }
 
 impl ModelConfig {
-    /// Dimension d of the latents z and of a class embedding u_y.
+    /// The dimension d of the latents z and of a class embedding u_y.
     pub fn latent_dim(&self) -> usize {
         self.class_embedding
             .dim(self.classes, self.embed_dim, self.input)

@@ -1,4 +1,4 @@
-//! Dropout: a value becomes zero with probability p, else 1/(1 − p) times what it was.
+//! Dropout: a value becomes zero with probability p and is divided by 1 − p otherwise.
 
 use core::ops::Range;
 
@@ -7,26 +7,28 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::noise::{NoiseSource, Purpose};
 
-/// What draws the masks of a batch.
+/// The source of the dropout masks of a batch.
 #[derive(Debug, Clone, Default)]
 pub enum Dropout {
-    /// Nothing is dropped: evaluation.
+    /// No dropout, for evaluation.
     #[default]
     Off,
-    /// The device's own generator, after [`seeded`](crate::seeded): a GPU needs no masks from the host.
+    /// The random generator of the device, which [`seeded`](crate::seeded) seeds. A GPU then needs no masks
+    /// from the host.
     Device,
-    /// A stream for each image. Its masks do not depend on the images beside it, and threads share nothing.
+    /// A stream of random numbers for each image. The masks of an image do not depend on the other images of
+    /// the batch, and threads share nothing.
     Streams(Vec<NoiseSource>),
 }
 
 impl Dropout {
-    /// The streams of images `rows` of the batch of step `step`.
+    /// The streams of the images `rows` of the batch of training step `step`.
     pub fn streams(seed: u64, step: u64, rows: Range<usize>) -> Self {
         let stream = |row| NoiseSource::new(seed, Purpose::Dropout, (step << 24) | row as u64);
         Self::Streams(rows.map(stream).collect())
     }
 
-    /// `x` `[b, c, h, w]` with dropout of probability `p`.
+    /// Applies dropout of probability `p` to `x` `[b, c, h, w]`.
     pub fn apply(&mut self, x: Tensor<4>, p: f64) -> Tensor<4> {
         match self {
             Self::Off => x,

@@ -1,4 +1,4 @@
-//! Class embeddings W_Embed: the clean end of the denoising process (paper §2.2.1).
+//! The class embeddings W_Embed: the points u_y in which the denoising process ends at t = 1 (paper §2.2.1).
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
@@ -8,56 +8,57 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::noise::{NoiseSource, Purpose};
 
-/// Which W_Embed, and how it starts.
+/// The kind of the class embeddings W_Embed and their initial values.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ClassEmbeddingConfig {
-    /// The fixed identity: d = m.
+    /// One-hot class embeddings: the identity matrix, fixed; d = m.
     #[default]
     OneHot,
-    /// Learned, of dimension d.
+    /// Learned class embeddings of dimension d.
     Learned {
-        /// Dimension d; the model's `embed_dim` when absent.
+        /// The dimension d; without it d is the `embed_dim` of the model.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         dim: Option<usize>,
-        /// Initial values.
+        /// The initial values.
         #[serde(default)]
         init: EmbeddingInit,
     },
-    /// Learned, starting from one training example per class.
+    /// Learned class embeddings that start from a training image of each class, its prototype.
     Prototype {
-        /// What a prototype is.
+        /// The representation of a prototype: its pixels or its features.
         #[serde(default)]
         source: PrototypeSource,
     },
 }
 
-/// Initial values of a learned embedding.
+/// The initial values of learned class embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmbeddingInit {
-    /// Orthonormal rows where d ≥ m, else orthonormal columns.
+    /// Orthonormal rows if d ≥ m, orthonormal columns otherwise.
     #[default]
     Orthogonal,
     /// Independent standard normal entries.
     Random,
 }
 
-/// What a class prototype is taken from.
+/// The representation of the prototype of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrototypeSource {
-    /// The image of the class with the smallest median distance to the others: d is the image
-    /// size (paper).
+    /// The pixels of the image of the class with the smallest median distance to the others; d is the size of
+    /// an image (paper).
     #[default]
     Image,
-    /// The features, by the untrained backbone, of the medoid of ten random images
-    /// (`noprop_simple.py`): d = `embed_dim`.
+    /// The features that the untrained backbone gives for the medoid of ten random images of the class
+    /// (`noprop_simple.py`); d = `embed_dim`.
     RandomFeatures,
 }
 
 impl ClassEmbeddingConfig {
-    /// Dimension d of an embedding.
+    /// The dimension d of a class embedding, in a model with `classes` classes, width `embed_dim` and images
+    /// of shape `input`.
     pub fn dim(&self, classes: usize, embed_dim: usize, input: [usize; 3]) -> usize {
         match self {
             Self::OneHot => classes,
@@ -80,8 +81,8 @@ impl ClassEmbeddingConfig {
         }
     }
 
-    /// Initial values of W_Embed, `[classes, dim]` row-major. Prototypes are zero until the
-    /// trainer takes them from the data.
+    /// The initial values of W_Embed, `[classes, dim]` row-major. Prototypes are zero until the trainer takes
+    /// them from the data.
     pub fn initial_values(&self, classes: usize, dim: usize, seed: u64) -> Vec<f32> {
         let mut noise = NoiseSource::new(seed, Purpose::Initialising, 0);
         match self {
@@ -98,7 +99,8 @@ impl ClassEmbeddingConfig {
         }
     }
 
-    /// W_Embed with `values`, `[classes, d]` row-major; fixed when one-hot, else learned.
+    /// The class embeddings with `values`, `[classes, d]` row-major. They are fixed if one-hot, learned
+    /// otherwise.
     pub fn init(&self, values: Vec<f32>, classes: usize, device: &Device) -> ClassEmbedding {
         let dim = values.len() / classes;
         let weight = Tensor::from_data(TensorData::new(values, [classes, dim]), device);
@@ -113,51 +115,54 @@ impl ClassEmbeddingConfig {
     }
 }
 
-/// What a network believes at one latent and one time.
+/// The estimate of a network, at one latent and one time for each image: its guess of the class and of the class
+/// embedding.
 #[derive(Debug, Clone)]
 pub struct Estimate {
-    /// Class logits, `[b, m]`; of a flow those of û by distance.
+    /// The class logits, `[b, m]`. For a flow they follow from the distance of û to each class embedding.
     pub logits: Tensor<2>,
-    /// û = softmax(logits)·W_Embed, `[b, d]`; of a flow z̃_1 = z + (1 − t) v.
+    /// The estimated class embedding û = softmax(logits)·W_Embed, `[b, d]`. For a flow it is z̃_1 = z + (1 −
+    /// t) v.
     pub u_hat: Tensor<2>,
 }
 
-/// W_Embed, `[classes, d]`.
+/// The class embeddings W_Embed, `[classes, d]`.
 #[derive(Module, Debug)]
 pub struct ClassEmbedding {
-    /// The embeddings, one row per class, `[classes, d]`.
+    /// The matrix W_Embed, one row for each class, `[classes, d]`.
     pub weight: Param<Tensor<2>>,
 }
 
 impl ClassEmbedding {
-    /// u_y of each label: `[b]` → `[b, d]`.
+    /// The class embeddings u_y `[b, d]` of labels `[b]`.
     pub fn embed(&self, labels: Tensor<1, Int>) -> Tensor<2> {
         self.weight.val().select(0, labels)
     }
 
-    /// `weights`·W_Embed with unrestricted weights, the velocity of flow matching: `[b, m]` →
-    /// `[b, d]`.
+    /// The product `weights`·W_Embed `[b, d]` of any `weights` `[b, m]`; it is the velocity of flow matching.
     pub fn combine(&self, weights: Tensor<2>) -> Tensor<2> {
         weights.matmul(self.weight.val())
     }
 
-    /// Class logits of points `z` by their distance: −‖z − u_y‖²/(2σ²), the radial p̂(y|z) of eq. 16
-    /// with equal priors; `[b, d]` → `[b, m]`. The nearest embedding has the largest.
+    /// The class logits `[b, m]` of points `z` `[b, d]` by distance: −‖z − u_y‖²/(2σ²) up to a constant of
+    /// each row, which is the radial p̂(y|z) of eq. 16 with equal priors. The nearest class embedding has the
+    /// largest logit.
     pub fn nearness(&self, z: Tensor<2>) -> Tensor<2> {
-        // The paper does not give σ; it changes no prediction, only how sure it looks.
+        // The paper does not give σ. It changes the probabilities, but not which of them is largest.
         const SIGMA: f64 = 0.3;
         let w = self.weight.val();
         let norms = w.clone().square().sum_dim(1).transpose();
-        // ‖z‖² is the same for all classes: softmax does not see it.
+        // ‖z‖² is equal for all classes, so softmax does not depend on it.
         (z.matmul(w.transpose()) - norms.mul_scalar(0.5)).mul_scalar(1.0 / (SIGMA * SIGMA))
     }
 
-    /// û = softmax(logits)·W_Embed, a convex combination of embeddings: `[b, m]` → `[b, d]`.
+    /// The estimate û = softmax(logits)·W_Embed `[b, d]`, a convex combination of class embeddings, of `logits`
+    /// `[b, m]`.
     pub fn expectation(&self, logits: Tensor<2>) -> Tensor<2> {
         softmax(logits, 1).matmul(self.weight.val())
     }
 
-    /// The estimate that class `logits` `[b, m]` stand for.
+    /// The estimate with class `logits` `[b, m]`.
     pub fn estimate(&self, logits: Tensor<2>) -> Estimate {
         Estimate {
             u_hat: self.expectation(logits.clone()),
@@ -165,7 +170,7 @@ impl ClassEmbedding {
         }
     }
 
-    /// Replaces the embeddings, `[classes, d]` row-major.
+    /// These class embeddings with other `values`, `[classes, d]` row-major.
     pub fn set(self, values: Vec<f32>, device: &Device) -> Self {
         let shape = self.weight.dims();
         let weight = self
@@ -181,7 +186,8 @@ fn identity(n: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Gram–Schmidt on the rows where cols ≥ rows, else on the columns.
+/// The matrix `[rows, cols]` that Gram–Schmidt makes from `random` numbers: its rows are orthonormal if cols
+/// ≥ rows, its columns otherwise.
 fn orthogonal(rows: usize, cols: usize, random: Vec<f32>) -> Vec<f32> {
     let (count, length) = (rows.min(cols), rows.max(cols));
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration or with weights.
+//! The errors of this crate: of configurations, walks, weights and images.
 
 use thiserror::Error;
 
@@ -10,14 +10,14 @@ pub enum ConfigError {
     /// A single value is out of its range.
     #[error("`{field}` is {found}, expected {expected}")]
     Value {
-        /// Dotted name of the field, as in a recipe.
+        /// The dotted name of the field, as in a recipe.
         field: &'static str,
-        /// What the configuration holds.
+        /// The value that the configuration has.
         found: String,
-        /// What it may hold.
+        /// The values that are allowed, in words.
         expected: &'static str,
     },
-    /// Two values that exclude each other.
+    /// Two values exclude each other; the message says which and what to set instead.
     #[error("{0}")]
     Combination(String),
 }
@@ -57,7 +57,7 @@ impl ConfigError {
 /// A walk that a model cannot make.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WalkError {
-    /// The sampler does not serve the process that the model was trained on.
+    /// The sampler does not serve the process of the model.
     #[error(
         "the sampler {sampler} cannot walk a model of method {method}, which is {process}; \
          choose {choices}"
@@ -67,9 +67,9 @@ pub enum WalkError {
         sampler: &'static str,
         /// Name of the method.
         method: &'static str,
-        /// What the method's process is, in words.
+        /// The process of the method, in words.
         process: &'static str,
-        /// Names of the samplers that serve it.
+        /// The names of the samplers that serve the process.
         choices: String,
     },
     /// A model with a block for each step was asked for another number of steps.
@@ -82,10 +82,10 @@ pub enum WalkError {
         method: &'static str,
         /// Number of blocks.
         blocks: usize,
-        /// T that was asked for.
+        /// The number of steps T that was asked for.
         steps: usize,
     },
-    /// The sampler claims to serve the process, and cannot begin a walk of it.
+    /// The sampler lists the process among those that it serves, but cannot begin a walk of it.
     #[error(
         "the sampler {0} says that it serves this model's process and cannot begin a walk of it; \
          mend its `processes` or its `start`"
@@ -94,58 +94,58 @@ pub enum WalkError {
     /// A walk of no steps was asked for.
     #[error("T = 0 steps were asked for; a walk has at least one step")]
     NoSteps,
-    /// The temperature is no number from 0 on.
-    #[error("the temperature is {0}, expected a finite number from 0 on")]
+    /// The temperature is negative or not a finite number.
+    #[error("the temperature is {0}, expected a finite number that is not negative")]
     Temperature(String),
 }
 
 /// Weights that cannot be written or read.
 #[derive(Debug, Error)]
 pub enum WeightsError {
-    /// Not a safetensors file, or a truncated one.
+    /// The bytes are not a safetensors file, or are truncated.
     #[error(
         "not a readable safetensors file ({0}); it may be truncated: train again or copy it anew"
     )]
     Format(String),
-    /// A safetensors file of something else.
+    /// The safetensors file was not written by NoProp.
     #[error(
         "the file has no `{key}` entry in its metadata, so it was not written by NoProp; \
-         expected the model.safetensors of a run; weights of PyTorch have to be imported first"
+         expected the model.safetensors of a run folder (import weights of PyTorch first)"
     )]
     NotOurs {
         /// The metadata key that is missing.
         key: &'static str,
     },
-    /// Written by a later version.
+    /// The file has another format version than this build reads.
     #[error(
         "the weights have format version {found}, this build reads version {expected}; update NoProp"
     )]
     Version {
-        /// Version in the file.
+        /// The version in the file.
         found: String,
-        /// Version that this build writes.
+        /// The version that this build writes and reads.
         expected: u32,
     },
-    /// The metadata holds a configuration that does not parse.
+    /// The card in the metadata does not parse or contradicts itself.
     #[error("the metadata of the weights is damaged: {0}")]
     Metadata(String),
-    /// The tensors are not those of the configuration.
+    /// The tensors do not fit the configuration in the card.
     #[error("the tensors do not fit the model configuration: {0}")]
     Mismatch(String),
-    /// Some blocks are trained elsewhere.
+    /// The file holds only some trained blocks of a NoProp-DT model.
     #[error(
         "only blocks {trained} of 1-{all} are trained; merge this file with those of the other blocks first"
     )]
     Partial {
-        /// Those that are.
+        /// The blocks that are trained.
         trained: BlockRange,
-        /// T.
+        /// The number of all blocks, T.
         all: usize,
     },
-    /// Parts that do not make one model.
+    /// The files to merge do not make one model; the message says why and what to do.
     #[error("{0}")]
     Merge(String),
-    /// The configuration itself is invalid.
+    /// The configuration in the card is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
@@ -153,7 +153,7 @@ pub enum WeightsError {
 /// An image that cannot be classified.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ClassifyError {
-    /// The pixels are not whole images of the model's size.
+    /// The number of pixels is not that of whole images of the model's size.
     #[error(
         "{found} pixels were given, expected {} for an image of {}x{}x{} (channels, height, width), or \
          a multiple of it for several images",
@@ -168,7 +168,7 @@ pub enum ClassifyError {
     /// The walk does not suit the model.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    /// The device failed, or computed no numbers.
+    /// The device failed.
     #[error("the device failed while computing: {0}")]
     Device(String),
 }

@@ -1,7 +1,7 @@
 //! NoProp: training a classifier by denoising labels (Li, Teh, Pascanu, arXiv:2503.24322).
 //!
-//! A label is a point in embedding space; training teaches a small network to denoise it given
-//! the image; inference starts from noise and walks to a label. Data flows one way:
+//! A label is a point in embedding space. Training teaches a small network to denoise it given the image;
+//! inference starts from noise and walks to a label. Data flows one way:
 //!
 //! | step | module | paper |
 //! |---|---|---|

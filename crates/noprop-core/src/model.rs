@@ -1,4 +1,4 @@
-//! The network: class embeddings, and the parts that its method needs.
+//! The network: the class embeddings and the parts that its method needs.
 
 use burn::module::Module;
 #[cfg(feature = "train")]
@@ -15,14 +15,14 @@ use crate::network::{Features, Network, Process, inner_product_head};
 use crate::sampler::{StepNoise, Walk, WalkContext, probability_flow_velocity};
 use crate::schedule::SchedulePoint;
 
-/// A NoProp network: W_Embed, and what its [`Method`] needs beside it.
+/// A NoProp network: the class embeddings W_Embed and the parts that its [`Method`] needs.
 ///
-/// Clone it freely: parameters are shared until they change.
+/// A clone is cheap: parameters are shared until they change.
 #[derive(Module, Debug)]
 pub struct NoProp {
-    /// Backbone and denoiser or blocks, schedule and output head, as the method needs them.
+    /// The parts that the method needs: backbone and denoiser or blocks, noise schedule, output head.
     pub parts: Parts,
-    /// W_Embed.
+    /// The class embeddings W_Embed.
     pub class_embedding: ClassEmbedding,
     #[module(skip)]
     method: Method,
@@ -55,8 +55,8 @@ impl NoProp {
         })
     }
 
-    /// This network with class embeddings `values`, `[classes, d]` row-major, and with the output
-    /// head that goes with them.
+    /// This network with class embeddings `values`, `[classes, d]` row-major, and with an output head that is
+    /// initialised for them.
     pub fn with_class_embeddings(mut self, values: Vec<f32>) -> Self {
         let device = self.device();
         if let Some(head) = self.parts.output_head_mut() {
@@ -66,12 +66,12 @@ impl NoProp {
         self
     }
 
-    /// The method that it is trained by.
+    /// The method by which the network is trained.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The architecture that it was built from.
+    /// The architecture of the network.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -81,42 +81,43 @@ impl NoProp {
         self.class_embedding.weight.device()
     }
 
-    /// The process that it was trained to undo.
+    /// The process that the network is trained to undo.
     pub fn process(&self) -> Process<'_> {
         self.parts.process(&self.class_embedding)
     }
 
-    /// The part of it that sees the image.
+    /// The part of the network that sees the image: one backbone and denoiser, or blocks.
     pub fn network(&self) -> Network<'_> {
         self.process().network()
     }
 
-    /// The loss of `batch`.
+    /// The loss of the method on `batch`.
     pub fn loss(&self, batch: Batch) -> Loss {
         self.parts.loss(&self.class_embedding, batch)
     }
 
-    /// The gradients of `batch`'s loss, and the loss: by back-propagation of [`Self::loss`], but for the
-    /// neural ODE, whose gradients solve the adjoint equation. The network must be on the autodiff
-    /// device.
+    /// The gradients of the loss of `batch`, and the loss. They come from back-propagation of [`Self::loss`];
+    /// only those of method "adjoint" come from solving the adjoint equation. The network must be on an
+    /// autodiff device.
     #[cfg(feature = "train")]
     pub fn gradients(&self, batch: Batch) -> (GradientsParams, Loss) {
         self.parts.gradients(self, &self.class_embedding, batch)
     }
 
-    /// Normalised images `[b, c, h, w]` → features, once per image, never per step.
+    /// The features of normalised images `[b, c, h, w]`. They are computed once for each image and serve all
+    /// steps of its walks.
     pub fn features(&self, images: Tensor<4>) -> Features {
         self.network().features(images, &mut Dropout::Off)
     }
 
-    /// Features from the backbone's output `[b, embed_dim]`; with blocks from those of all blocks,
-    /// `[b, T·embed_dim]`.
+    /// The features with the given output of the backbone, `[b, embed_dim]`, or of the backbones of all
+    /// blocks side by side, `[b, T·embed_dim]`.
     pub fn prepare(&self, values: Tensor<2>) -> Features {
         self.network().prepare(values)
     }
 
-    /// What the network believes at latents `z` `[b, d]` and time `t` in [0, 1]. Blocks answer for the
-    /// step that `t` lies in.
+    /// The estimate of the network at latents `z` `[b, d]` and time `t` in [0, 1]. A network with blocks
+    /// evaluates the block of the step in which `t` lies.
     pub fn estimate(&self, features: &Features, z: Tensor<2>, t: f32) -> Estimate {
         let step = match self.network() {
             Network::Blocks(blocks) => ((t * blocks.len() as f32) as usize).min(blocks.len() - 1),
@@ -126,9 +127,10 @@ impl NoProp {
         self.estimate_at_step(features, z, step, t)
     }
 
-    /// What the network believes at latents `z` `[b, d]` as step `step` (from 0) of a walk begins, at
-    /// times `t`, `[b, 1]` or one `[1, 1]` for all. Blocks answer by their place alone, a denoiser for
-    /// all times by the time alone.
+    /// The estimate of the network at latents `z` `[b, d]` at the beginning of step `step` (from 0) of a
+    /// walk, at times `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch). A network with blocks
+    /// evaluates block `step` and ignores `t`; one with a denoiser for all times evaluates it at `t` and
+    /// ignores `step`.
     pub fn estimate_at_step(
         &self,
         features: &Features,
@@ -140,8 +142,9 @@ impl NoProp {
         process.estimate(&self.class_embedding, features, z, step, t)
     }
 
-    /// Class probabilities `[T + 1, m]` that the network believes in at the states `latents` `[T + 1, d]` of
-    /// the walk `walk` of one image. After the last block there is none to ask, and the readout answers.
+    /// The class probabilities `[T + 1, m]` of the estimates at the recorded `latents` `[T + 1, d]` of the
+    /// walk `walk` of one image. In a network with blocks no block follows z_1; there they are the
+    /// probabilities of the readout.
     pub fn beliefs(&self, features: &Features, latents: Tensor<2>, walk: &Walk) -> Tensor<2> {
         let states = latents.dims()[0];
         let row = |k: usize| latents.clone().narrow(0, k, 1);
@@ -165,8 +168,9 @@ impl NoProp {
         softmax(logits, 1)
     }
 
-    /// Where latents `z` `[n, d]` are carried at time `t` in [0, 1], and what the network believes there:
-    /// dz/dλ of the probability-flow ODE, dz/dt of a flow, û − z of gated blocks.
+    /// The velocity `[n, d]` of latents `z` `[n, d]` at time `t` in [0, 1], and the estimate there. The
+    /// velocity is dz/dλ of the probability-flow ODE for diffusion, dz/dt for a flow, and û − z for gated
+    /// blocks.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: f32) -> (Tensor<2>, Estimate) {
         let estimate = self.estimate(features, z.clone(), t);
         let time = Tensor::full([1, 1], t, &z.device());
@@ -184,22 +188,24 @@ impl NoProp {
         (velocity, estimate)
     }
 
-    /// The noise process at times `t` `[n, 1]`; nothing for a baseline whose walk has no noise.
+    /// The noise process at times `t` `[n, 1]`; `None` for method "backprop", which has no noise schedule.
     pub fn schedule_at(&self, t: Tensor<2>) -> Option<SchedulePoint> {
         self.process().schedule_at(t)
     }
 
-    /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
+    /// The class logits `[b, m]` that the readout gives for final latents `z_1` `[b, d]`.
     pub fn readout(&self, features: &Features, z_1: Tensor<2>) -> Tensor<2> {
         self.parts.readout(&self.class_embedding, features, z_1)
     }
 
-    /// z_0 `[count, d]` of the images `first .. first + count`, bit-identical on every device.
+    /// The initial latents z_0 `[count, d]` of the images `first .. first + count`, bit-identical on every
+    /// device.
     pub fn initial_latents(&self, walk: &Walk, first: usize, count: usize) -> Tensor<2> {
         walk.initial_latents(first, count, self.config.latent_dim(), &self.device())
     }
 
-    /// Walks images `first ..` from their own z_0 to z_1 `[b, d]`. Nothing is read back.
+    /// Walks the images with these features from their z_0 to z_1 `[b, d]`, without reading back from the
+    /// device. `first` is the index of the first image; the index of an image decides its noise.
     ///
     /// # Errors
     /// When `walk` does not suit the method.
@@ -232,9 +238,9 @@ impl NoProp {
         self.context(features, walk, noise)?.run(z_0, observe)
     }
 
-    /// Walks from `z_0` `[b, d]` with the ancestral noise `noise` `[T, b, d]` in place of the counter-based
-    /// generator's; samplers without noise do not look at it. [`crate::noise::ancestral_noise`] is what
-    /// [`Self::walk_from`] draws.
+    /// Walks from `z_0` `[b, d]` with the given noise of ancestral sampling, `[T, b, d]`; other samplers
+    /// ignore it. With the noise of [`crate::noise::ancestral_noise`] the walk equals that of
+    /// [`Self::walk_from`]. After each step k = 1 … T it calls `observe(k, z)`.
     ///
     /// # Errors
     /// When `walk` does not suit the method.
@@ -250,8 +256,8 @@ impl NoProp {
         self.context(features, walk, noise)?.run(z_0, observe)
     }
 
-    /// Walks as [`Self::walk`] does, but at every step the denoiser is given the latent of another image
-    /// of the batch, the one before. Where it does not look at z, nothing changes.
+    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latent of the previous image of
+    /// the batch in place of its own. If the result does not change, the denoiser ignores z.
     ///
     /// # Errors
     /// When `walk` does not suit the method.

@@ -15,9 +15,9 @@ use crate::schedule::{CosineSchedule, FlowPath, Gates, NoiseSchedule, SchedulePo
 /// One backbone and one denoiser for all times: NoProp-CT, flow matching and the neural ODE.
 #[derive(Module, Debug)]
 pub struct Shared {
-    /// Image → features.
+    /// The backbone, from images to features.
     pub backbone: Backbone,
-    /// (features, z_t, t) → class logits, or a velocity.
+    /// The denoiser, from features, z_t and t to class logits or to a velocity.
     pub denoiser: Denoiser,
 }
 
@@ -26,11 +26,11 @@ pub struct Shared {
 pub enum Network<'a> {
     /// One backbone and one denoiser for all times.
     Shared(&'a Shared),
-    /// A block for each of T steps, in the order of the walk.
+    /// T blocks, one for each step, in the order of the walk.
     Blocks(&'a [Block]),
 }
 
-/// The process that a network was trained to undo, with the part of the network that undoes it. It
+/// The process that a network is trained to undo, with the part of the network that undoes it. The process
 /// decides how a walk goes from z_0 to z_1.
 #[derive(Debug, Clone, Copy)]
 pub enum Process<'a> {
@@ -44,21 +44,21 @@ pub enum Process<'a> {
     Gated(&'a [Block], &'a Gates),
 }
 
-/// The kinds of [`Process`], by which samplers say what they serve.
+/// The kind of a [`Process`]. Samplers list the kinds that they serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessKind {
     /// Diffusion in continuous time.
     Diffusion,
     /// Diffusion in T steps, each with a block of its own.
     Discrete,
-    /// A flow.
+    /// A flow dz/dt = v(z, x, t).
     Flow,
-    /// Blocks in a row with gates.
+    /// Blocks in a row, each blended in by a learned gate.
     Gated,
 }
 
 impl ProcessKind {
-    /// What the process is, in words that complete “a model that was trained on …”.
+    /// The process in words that complete “a model that was trained on …”.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Diffusion => "a diffusion process in continuous time",
@@ -72,27 +72,27 @@ impl ProcessKind {
 /// The velocity field of a flow.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowField<'a> {
-    /// The network.
+    /// The backbone and the denoiser.
     pub shared: &'a Shared,
-    /// W_Embed.
+    /// The class embeddings W_Embed.
     pub class_embedding: &'a ClassEmbedding,
-    /// Whether the denoiser gives the velocity itself, d numbers, and not m weights of the class
-    /// embeddings (the paper's “unrestricted weights”).
+    /// Whether the denoiser gives the velocity itself, d numbers, rather than m weights of the class
+    /// embeddings (the “unrestricted weights” of the paper).
     pub full_rank: bool,
 }
 
-/// What the image contributes to every step of a walk; computed once. With blocks it is what the image
-/// contributes to each of them, side by side: T times as wide.
+/// The features of a batch of images: the contribution of each image to every step of its walk, computed
+/// once. In a network with T blocks the features of all blocks stand side by side.
 #[derive(Debug, Clone)]
 pub struct Features {
-    /// The backbone's output, `[b, embed_dim]`; with blocks `[b, T·embed_dim]`.
+    /// The output of the backbone, `[b, embed_dim]`; with blocks `[b, T·embed_dim]`.
     pub values: Tensor<2>,
-    /// The features' share of the denoiser's first layer, `[b, hidden]`; with blocks `[b, T·hidden]`.
+    /// The features' share of the first layer of the denoiser's head, `[b, hidden]`; with blocks `[b, T·hidden]`.
     pub fused: Tensor<2>,
 }
 
 impl Features {
-    /// Number of images.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.values.dims()[0]
     }
@@ -102,7 +102,7 @@ impl Features {
         self.len() == 0
     }
 
-    /// Each row `times` times in a row: many noise seeds for one image.
+    /// These features with each row repeated `times` times in succession, for many noise seeds of one image.
     pub fn repeat(&self, times: usize) -> Self {
         let repeat = |x: &Tensor<2>| {
             let [b, n] = x.dims();
@@ -126,12 +126,12 @@ impl Shared {
         }
     }
 
-    /// Normalised images `[b, c, h, w]` → features, with dropout where the backbone has it.
+    /// The features of normalised images `[b, c, h, w]`, with dropout if the backbone has it.
     pub fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Features {
         self.prepare(self.backbone.forward(images, dropout))
     }
 
-    /// Features from the backbone's output `[b, embed_dim]`.
+    /// The features with the given output of the backbone, `[b, embed_dim]`.
     pub fn prepare(&self, values: Tensor<2>) -> Features {
         Features {
             fused: self.denoiser.fuse_features(values.clone()),
@@ -139,15 +139,15 @@ impl Shared {
         }
     }
 
-    /// What the denoiser's last layer gives at latents `z` `[b, d]` and times `t`, `[b, 1]` or one
-    /// `[1, 1]` for all: class logits `[b, m]`, or a velocity `[b, d]` of full rank.
+    /// The output of the denoiser at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time
+    /// common to the batch): class logits `[b, m]`, or a velocity `[b, d]` of full rank.
     pub fn output(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         self.denoiser.forward(features.fused.clone(), z, t)
     }
 }
 
 impl Network<'_> {
-    /// Normalised images `[b, c, h, w]` → features, with dropout where the backbone has it.
+    /// The features of normalised images `[b, c, h, w]`, with dropout if the backbone has it.
     pub fn features(self, images: Tensor<4>, dropout: &mut Dropout) -> Features {
         match self {
             Self::Shared(shared) => shared.features(images, dropout),
@@ -160,8 +160,8 @@ impl Network<'_> {
         }
     }
 
-    /// Features from the backbone's output `[b, embed_dim]`; with blocks from those of all blocks,
-    /// `[b, T·embed_dim]`.
+    /// The features with the given output of the backbone, `[b, embed_dim]`, or of the backbones of all
+    /// blocks side by side, `[b, T·embed_dim]`.
     pub fn prepare(self, values: Tensor<2>) -> Features {
         match self {
             Self::Shared(shared) => shared.prepare(values),
@@ -180,8 +180,9 @@ impl Network<'_> {
 }
 
 impl FlowField<'_> {
-    /// v(z, x, t) at latents `z` `[b, d]` and times `t`, `[b, 1]` or one `[1, 1]` for all → `[b, d]`:
-    /// logits·W_Embed, or what the last layer gives where it is of full rank.
+    /// The velocity v(z, x, t) `[b, d]` at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one
+    /// time common to the batch). It is the output of the denoiser if that has full rank, output·W_Embed
+    /// otherwise.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let output = self.shared.output(features, z, t);
         match self.full_rank {
@@ -192,7 +193,7 @@ impl FlowField<'_> {
 }
 
 impl<'a> Process<'a> {
-    /// The part of the network that sees the image.
+    /// The part of the network that sees the image: one backbone and denoiser, or blocks.
     pub fn network(self) -> Network<'a> {
         match self {
             Self::Diffusion(shared, _) => Network::Shared(shared),
@@ -201,7 +202,7 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// The noise process at times `t` `[n, 1]`; nothing for a baseline whose walk has no noise.
+    /// The noise process at times `t` `[n, 1]`; `None` for gated blocks, which have no noise schedule.
     pub fn schedule_at(self, t: Tensor<2>) -> Option<SchedulePoint> {
         match self {
             Self::Diffusion(_, schedule) => Some(schedule.at(t)),
@@ -211,9 +212,9 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// What the network believes at latents `z` `[b, d]` as step `step` (from 0) of a walk begins, at
-    /// times `t`, `[b, 1]` or one `[1, 1]` for all. Blocks answer by their place alone, a denoiser for
-    /// all times by the time alone.
+    /// The estimate of the network at latents `z` `[b, d]` at the beginning of step `step` (from 0) of a
+    /// walk, at times `t` (`[b, 1]`, or `[1, 1]` for one time common to the batch). Blocks are chosen by
+    /// `step` and ignore `t`; a denoiser for all times is evaluated at `t` and ignores `step`.
     pub fn estimate(
         self,
         class_embedding: &ClassEmbedding,
@@ -241,9 +242,9 @@ impl<'a> Process<'a> {
     }
 }
 
-/// The output head's initial weights: logits z·u_y, the direction of the Bayes-optimal head
-/// √ᾱ(1)/(1−ᾱ(1)) z·u_y for q(z_1|y) with embeddings of equal norm. Training finds the scale;
-/// from random weights it would first have to find which coordinate belongs to which class.
+/// An output head with initial logits z·u_y. They are proportional to those of the Bayes-optimal head for
+/// q(z_1|y) with class embeddings of equal norm, √ᾱ(1)/(1−ᾱ(1)) z·u_y, so training only has to find the
+/// scale. From random weights it would first have to find which direction belongs to which class.
 pub(crate) fn inner_product_head(embeddings: &[f32], classes: usize, device: &Device) -> Linear {
     let d = embeddings.len() / classes;
     let transposed: Vec<f32> = (0..d * classes)

@@ -1,4 +1,5 @@
-//! Seeded noise that is bit-identical on every device and in the page.
+//! Random numbers: seeded noise that is bit-identical on every device and in the page, and the seeding of the
+//! generator that burn keeps for each device.
 //!
 //! A counter-based generator (ChaCha8) is keyed by the seed and a purpose, and its stream is
 //! chosen by a counter: the index of an image, or of a training step. Any draw can be made
@@ -12,35 +13,35 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What noise is for; different purposes never share a stream.
+/// The purpose of a stream of noise; different purposes never share a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// z_0; counted by image.
+    /// The start z_0 of a walk; a stream for each image.
     Sampling,
-    /// The noise of ancestral sampling; counted by image.
+    /// The noise of ancestral sampling; a stream for each image.
     Ancestral,
-    /// t, ε and ε′ of training; counted by step.
+    /// The times t and the noise ε and ε′ of training; a stream for each step.
     Training,
-    /// The order of the training images; counted by epoch.
+    /// The order of the training images; a stream for each epoch.
     Shuffling,
     /// Initial class embeddings and other draws made once.
     Initialising,
-    /// What happens to each training image; counted by step.
+    /// The augmentation of the training images; a stream for each step.
     Augmenting,
-    /// Which block of NoProp-DT a step trains; counted by step.
+    /// The choice of the block of NoProp-DT that a step trains; a stream for each step.
     Blocks,
-    /// Dropout's masks; counted by step and place in the batch.
+    /// The masks of dropout; a stream for each step and place in the batch.
     Dropout,
 }
 
-/// A stream of uniform and normal deviates.
+/// A stream of uniform and normal random numbers.
 #[derive(Debug, Clone)]
 pub struct NoiseSource {
     rng: ChaCha8Rng,
 }
 
 impl NoiseSource {
-    /// The stream number `counter` of `seed` for `purpose`.
+    /// The stream with number `counter` of `seed` for `purpose`.
     pub fn new(seed: u64, purpose: Purpose, counter: u64) -> Self {
         let mut key = [0_u8; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -50,7 +51,7 @@ impl NoiseSource {
         Self { rng }
     }
 
-    /// `n` deviates, uniform in [0, 1).
+    /// Draws `n` numbers, uniform in [0, 1).
     pub fn uniform(&mut self, n: usize) -> Vec<f32> {
         // 24 bits: every value is exact in f32, and 1.0 cannot occur.
         (0..n)
@@ -58,7 +59,7 @@ impl NoiseSource {
             .collect()
     }
 
-    /// `n` standard normal deviates.
+    /// Draws `n` standard normal numbers.
     pub fn normal(&mut self, n: usize) -> Vec<f32> {
         let mut out = Vec::with_capacity(n + 1);
         while out.len() < n {
@@ -70,7 +71,7 @@ impl NoiseSource {
         out
     }
 
-    /// As [`Self::normal`], row-major in a tensor.
+    /// Draws a tensor of `shape` of standard normal numbers, row-major.
     pub fn normal_tensor<const D: usize>(
         &mut self,
         shape: [usize; D],
@@ -80,7 +81,8 @@ impl NoiseSource {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
-    /// A mask of dropout: `n` values that are 0 with probability `p` (to 2⁻¹⁶), else 1/(1 − p).
+    /// Draws a mask of dropout: `n` values that are 0 with probability `p` (rounded to 2⁻¹⁶) and 1/(1 − p)
+    /// otherwise.
     pub fn mask(&mut self, n: usize, p: f64) -> Vec<f32> {
         let mut bytes = vec![0; 2 * n];
         self.rng.fill_bytes(&mut bytes);
@@ -93,7 +95,7 @@ impl NoiseSource {
         bytes.chunks_exact(2).map(value).collect()
     }
 
-    /// A permutation of `0..n` (Fisher–Yates).
+    /// Draws a permutation of `0..n` (Fisher–Yates).
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
@@ -118,17 +120,17 @@ impl NoiseSource {
     }
 }
 
-/// Initial latents z_0 of images `first .. first + count`, row-major `[count, dim]`.
+/// The initial latents z_0 of the images `first .. first + count`, `[count, dim]` row-major.
 ///
-/// Row i depends on the seed and on the index `first + i` alone, not on the batch.
+/// Row i depends only on the seed and on the index `first + i`, not on the batch.
 pub fn initial_latents(seed: u64, first: usize, count: usize, dim: usize) -> Vec<f32> {
     (first..first + count)
         .flat_map(|image| NoiseSource::new(seed, Purpose::Sampling, image as u64).normal(dim))
         .collect()
 }
 
-/// The noise of ancestral sampling of images `first .. first + count`, `[steps, count, dim]`
-/// row-major: what a walk draws, step after step, all at once.
+/// The noise that walks of ancestral sampling draw for the images `first .. first + count` in all steps,
+/// `[steps, count, dim]` row-major.
 pub fn ancestral_noise(
     seed: u64,
     first: usize,
@@ -153,12 +155,14 @@ pub(crate) fn ancestral_streams(seed: u64, first: usize, count: usize) -> Vec<No
         .collect()
 }
 
+/// The lock that lets one thread at a time use the generator of a device.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What `draw` makes from `device`'s generator after `seed`, whatever other threads draw by this function
-/// meanwhile. Weights and dropout come from it; all other noise from [`crate::noise`], which shares nothing.
+/// Runs `draw` while the random generator of `device` is seeded by `seed`, and returns its result. A process
+/// has one generator for each device, so calls from several threads run one after the other. Initial weights
+/// and the dropout of a GPU come from this generator; all other noise comes from a [`NoiseSource`].
 ///
-/// `draw` must not call this again: it would wait for itself.
+/// `draw` must not call `seeded` again: it would wait for itself.
 pub fn seeded<T>(device: &Device, seed: u64, draw: impl FnOnce() -> T) -> T {
     // The lock guards no data, so a panic elsewhere leaves nothing half done.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,8 +170,8 @@ pub fn seeded<T>(device: &Device, seed: u64, draw: impl FnOnce() -> T) -> T {
     draw()
 }
 
-/// A module whose initial weights `seed` alone decides: they are drawn at once and in the order of its parts,
-/// while Burn would draw each when it is first used.
+/// A module whose initial weights depend on `seed` alone. They are drawn at once, in the order of the
+/// parameters; burn by itself draws a parameter when it is first used.
 pub(crate) fn initialised<M: Module>(device: &Device, seed: u64, new: impl FnOnce() -> M) -> M {
     seeded(device, seed, || {
         let module = new();
@@ -176,6 +180,7 @@ pub(crate) fn initialised<M: Module>(device: &Device, seed: u64, new: impl FnOnc
     })
 }
 
+/// A visitor that makes burn draw the initial values of each parameter.
 struct Draw;
 
 impl ModuleVisitor for Draw {
@@ -190,30 +195,6 @@ mod tests {
     use crate::{Method, ModelConfig, NoProp};
 
     #[test]
-    fn threads_do_not_disturb_each_other() {
-        let device = Device::flex();
-        let logits = || {
-            let model =
-                NoProp::new(&Method::default(), &ModelConfig::default(), 5, &device).unwrap();
-            let z = Tensor::ones([2, model.config().latent_dim()], &device);
-            let features = model.features(Tensor::ones([2, 1, 28, 28], &device));
-            model.estimate(&features, z, 0.0).logits.into_data()
-        };
-        let alone = logits();
-        std::thread::scope(|scope| {
-            let all: Vec<_> = (0..4).map(|_| scope.spawn(logits)).collect();
-            for one in all {
-                assert_eq!(one.join().unwrap(), alone);
-            }
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
     fn z_0_does_not_depend_on_the_batch() {
         let all = initial_latents(7, 0, 5, 3);
         let tail = initial_latents(7, 3, 2, 3);
@@ -223,7 +204,7 @@ mod tests {
 
     #[test]
     fn z_0_is_the_same_everywhere() {
-        // Recorded once; a change here would break every published trajectory.
+        // Recorded once; a change here would change every published walk.
         let bits: Vec<u32> = initial_latents(0, 0, 1, 4)
             .iter()
             .map(|v| v.to_bits())
@@ -249,5 +230,24 @@ mod tests {
         assert_ne!(order, (0..1000).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn threads_do_not_disturb_each_other() {
+        let device = Device::flex();
+        let logits = || {
+            let model =
+                NoProp::new(&Method::default(), &ModelConfig::default(), 5, &device).unwrap();
+            let z = Tensor::ones([2, model.config().latent_dim()], &device);
+            let features = model.features(Tensor::ones([2, 1, 28, 28], &device));
+            model.estimate(&features, z, 0.0).logits.into_data()
+        };
+        let alone = logits();
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(logits)).collect();
+            for one in all {
+                assert_eq!(one.join().unwrap(), alone);
+            }
+        });
     }
 }

@@ -1,9 +1,9 @@
-//! From pixels to the numbers that a network sees.
+//! The normalisation of pixels: (pixel/255 − mean)/std in each channel.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-/// Mean and standard deviation of each channel, of pixels scaled to [0, 1].
+/// The mean and the standard deviation of each channel, of pixels scaled to [0, 1].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
@@ -14,8 +14,8 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// The statistics of `pixels`, one image of `shape` (channels, height, width) or more after each
-    /// other. There must be one at least.
+    /// The mean and the standard deviation of `pixels`: one or more images of `shape` (channels, height,
+    /// width), one after the other.
     pub fn of(pixels: &[u8], shape: [usize; 3]) -> Self {
         let [channels, height, width] = shape;
         let (mut sums, mut squares) = (vec![0_u64; channels], vec![0_u64; channels]);
@@ -32,23 +32,25 @@ impl Normalization {
             let average = sum as f64 / n;
             let variance = square as f64 / n - average * average;
             mean.push((average / 255.0) as f32);
-            // One step of a pixel, where all pixels are equal: it is divided by.
+            // Images are divided by this, so it is at least one step of a pixel (1/255), also if all pixels
+            // are equal.
             std.push((variance.sqrt().max(1.0) / 255.0) as f32);
         }
         Self { mean, std }
     }
 
-    /// Channels of an image. It is 1 for grey images, which a model with more channels sees repeated.
+    /// The number of channels of an image. It is 1 for grey images; a model with more channels repeats them.
     pub fn channels(&self) -> usize {
         self.mean.len()
     }
 
-    /// Checks that it can serve a model whose images have `channels` channels, and says why not.
+    /// Checks that this normalisation fits a model whose images have `channels` channels. The error says what
+    /// is wrong.
     pub(crate) fn check(&self, channels: usize) -> Result<(), String> {
         let (mean, std) = (self.mean.len(), self.std.len());
         if mean != std || (mean != 1 && mean != channels) {
             return Err(format!(
-                "it normalises {mean} and {std} channels, and the model has {channels}"
+                "it normalises {mean} and {std} channels (by mean and by std), and the model has {channels} channels"
             ));
         }
         let is_number = |value: &f32| value.is_finite();
@@ -59,7 +61,7 @@ impl Normalization {
         Ok(())
     }
 
-    /// Mean and standard deviation on the scale of pixels, 0 … 255, each `[1, c, 1, 1]`.
+    /// The mean and the standard deviation on the scale of pixels, 0 … 255, each `[1, c, 1, 1]`.
     pub fn tensors(&self, device: &Device) -> [Tensor<4>; 2] {
         [&self.mean, &self.std].map(|values| {
             let values: Vec<f32> = values.iter().map(|v| v * 255.0).collect();

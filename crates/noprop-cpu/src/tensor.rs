@@ -1,8 +1,8 @@
 //! Burn's tensors as tensors of its CPU backend, and batches with the channel outermost in memory.
 //!
-//! Logically a batch is always `[b, c, h, w]`. In memory [`Planes`] lays it out as `[c, b, h, w]`: then the matrix
-//! product of a convolution writes its output in place, and a channel, which BatchNorm works on, is one contiguous
-//! slice. Burn's tensors carry strides, so its own operations can read such a batch as well.
+//! Logically a batch is always `[b, c, h, w]`. In memory [`Planes`] lays it out as `[c, b, h, w]`: then the
+//! matrix product of a convolution writes its output in place, and a channel, which BatchNorm works on, is
+//! one contiguous slice. Burn's tensors carry strides, so its own operations can read such a batch as well.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex, GradientCheckpointingStrategy};

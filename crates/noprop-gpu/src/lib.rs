@@ -11,10 +11,10 @@
 //! Gpu ──────────────────────────┘   FusedSolver::estimate(features' share, z) ──► dz/dλ, probabilities
 //! ```
 //!
-//! The solver has a device and queue of its own, apart from burn's: its input and output are numbers on the host,
-//! and each request reads back once. Functions that wait are async, because a page cannot block; natively any
-//! executor runs them, for example `pollster`. The tests compare the results with [`noprop_core::NoProp::walk_from`],
-//! which walks by tensor operations.
+//! The solver has a device and queue of its own, apart from burn's: its input and output are numbers on the
+//! host, and each request reads back once. Functions that wait are async, because a page cannot block;
+//! natively any executor runs them, for example `pollster`. The tests compare the results with
+//! [`noprop_core::NoProp::walk_from`], which walks by tensor operations.
 //!
 //! ```
 //! use burn::tensor::Device;

@@ -1,5 +1,5 @@
-//! The data of a model that the kernel reads, on the host: the widths of its layers, its weights, packed once, and the
-//! tables over the times of a walk. The kernel counts widths in groups of four numbers.
+//! The data of a model that the kernel reads, on the host: the widths of its layers, its weights, packed
+//! once, and the tables over the times of a walk. The kernel counts widths in groups of four numbers.
 
 use burn::tensor::Tensor;
 use noprop_core::sampler::{DDIM, EULER, HEUN, LONGEST_STEP};
@@ -70,8 +70,8 @@ pub(crate) fn strip_columns(values: &[f32], columns: usize) -> Vec<f32> {
 /// The logit of the places that only fill up the last group of four classes: exp makes it exactly 0.
 const NO_CLASS: f32 = -1e30;
 
-/// The weights of a denoiser and the class embeddings of its model, packed for the kernel, on the host. They serve
-/// every step and every sample.
+/// The weights of a denoiser and the class embeddings of its model, packed for the kernel, on the host. They
+/// serve every step and every sample.
 #[derive(Debug, Clone)]
 pub struct SolverWeights {
     sizes: Sizes,
@@ -151,8 +151,8 @@ impl SolverWeights {
         self.latent_enters
     }
 
-    /// The features' share `fused` `[n, hidden]` as the kernel reads it: scaled by BatchNorm, and with rows filled
-    /// up to whole groups of four.
+    /// The features' share `fused` `[n, hidden]` as the kernel reads it: scaled by BatchNorm, and with rows
+    /// filled up to whole groups of four.
     pub(crate) fn prepare_fused(&self, fused: &[f32]) -> Vec<f32> {
         let first = self.sizes.first;
         match &self.fused_scale {
@@ -228,8 +228,8 @@ impl StepTables {
         IN_KERNEL.iter().any(|(known, _)| *known == sampler)
     }
 
-    /// The tables of a walk by `sampler` in `steps` steps. They are computed on the device of `model` and read back
-    /// once; the CPU is best for it. `model` must be off the autodiff device.
+    /// The tables of a walk by `sampler` in `steps` steps. They are computed on the device of `model` and
+    /// read back once; the CPU is best for it. `model` must be off the autodiff device.
     ///
     /// # Errors
     /// When `sampler` is none of DDIM, Euler and Heun, `steps` is 0, the process of the model is not diffusion in

@@ -23,8 +23,8 @@ pub struct FusedSolver {
 pub struct SolverInput<'a> {
     /// The features' share of the first layer (`Features::fused`), `[images, hidden]`.
     pub fused: &'a [f32],
-    /// The latents to start from, `[images · seeds, d]`: the `seeds` samples of the first image, then those of the
-    /// second, and so on. For [`FusedSolver::estimate`] they are the latents z at which to evaluate.
+    /// The latents to start from, `[images · seeds, d]`: the `seeds` samples of the first image, then those
+    /// of the second, and so on. For [`FusedSolver::estimate`] they are the latents z at which to evaluate.
     pub z_0: &'a [f32],
     /// Whether the result of a walk holds z at every time, not only z_1. [`FusedSolver::estimate`] ignores it.
     pub record: bool,

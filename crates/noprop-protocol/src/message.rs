@@ -1,5 +1,5 @@
-//! The types of the messages: first those between the page and its worker, then those between `noprop check` and the
-//! page.
+//! The types of the messages: first those between the page and its worker, then those between `noprop check`
+//! and the page.
 
 use noprop_core::Sampler;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ pub struct Walk {
     pub sampler: Sampler,
     /// The number of steps T, 1 … 200.
     pub steps: u32,
-    /// The seed of the noise. In [`Request::Walk`] the main walk starts from the noise of image 0 of this seed, and
-    /// walk i of the cloud from the noise of image i.
+    /// The seed of the noise. In [`Request::Walk`] the main walk starts from the noise of image 0 of this
+    /// seed, and walk i of the cloud from the noise of image i.
     pub seed: u64,
     /// Factor on z_0, 0 … 1.5; models are trained for 1.
     pub temperature: f32,

@@ -1,9 +1,9 @@
-//! Draws label space with wgpu: the walk of a label from noise, the cloud of walks from other noise seeds, and the
-//! velocity field behind them.
+//! Draws label space with wgpu: the walk of a label from noise, the cloud of walks from other noise seeds,
+//! and the velocity field behind them.
 //!
-//! The latents of a walk are uploaded once. The vertex shader of `shaders/walk.wgsl` projects them onto the plane,
-//! interpolates between steps and fades the trail; `shaders/field.wgsl` draws the field in one pass over the pixels.
-//! So a frame costs the host one small uniform.
+//! The latents of a walk are uploaded once. The vertex shader of `shaders/walk.wgsl` projects them onto the
+//! plane, interpolates between steps and fades the trail; `shaders/field.wgsl` draws the field in one pass
+//! over the pixels. So a frame costs the host one small uniform.
 //!
 //! In the page the renderer runs in a worker of its own. Page and worker exchange the [`message`]s of this crate:
 //!

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A colour: red, green and blue in sRGB, each 0 … 1.
 pub type Colour = [f32; 3];
 
-/// A message from the page to the worker. Each order holds until another one of its kind comes. In the shapes d is
-/// the latent dimension, T the number of steps and S the number of noise seeds.
+/// A message from the page to the worker. Each order holds until another one of its kind comes. In the shapes
+/// d is the latent dimension, T the number of steps and S the number of noise seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Order {
     /// Sets the colours of the theme and of the classes.

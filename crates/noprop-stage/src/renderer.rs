@@ -44,8 +44,8 @@ struct UploadedWalks {
 }
 
 impl Renderer {
-    /// A renderer for textures of `format`. The format should not be an sRGB one: colours are blended as a Canvas 2D
-    /// blends them, in sRGB.
+    /// A renderer for textures of `format`. The format should not be an sRGB one: colours are blended as a
+    /// Canvas 2D blends them, in sRGB.
     pub fn new(device: Device, queue: Queue, format: wgpu::TextureFormat, style: Style) -> Self {
         let pipelines = Pipelines::new(&device, format);
         let nowhere = Arrow {

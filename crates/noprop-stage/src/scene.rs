@@ -46,8 +46,8 @@ pub enum WalkRole {
     Second,
 }
 
-/// The latents of walks of one image from several noise seeds. The first walk is drawn with a trail, the others are
-/// the cloud.
+/// The latents of walks of one image from several noise seeds. The first walk is drawn with a trail, the
+/// others are the cloud.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecordedWalks<'a> {
     /// The latents z_t, `[seeds, steps + 1, d]`.

@@ -175,3 +175,66 @@ fn share_of_right<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Accura
     }
     accuracy
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use noprop_core::weights::ModelCard;
+    use noprop_core::{Method, ModelConfig, NoProp, Normalization};
+
+    use super::*;
+
+    /// An untrained classifier of images of 8×8 pixels, with two votes.
+    fn classifier() -> Classifier {
+        let card = ModelCard {
+            method: Method::default(),
+            model: ModelConfig {
+                input: [3, 8, 8],
+                embed_dim: 8,
+                ..Default::default()
+            },
+            normalization: Normalization {
+                mean: vec![0.5],
+                std: vec![0.25],
+            },
+            classes: (0..10).map(|i| i.to_string()).collect(),
+            dataset: "noise".into(),
+            blocks: None,
+        };
+        let model = NoProp::new(&card.method, &card.model, 1, &Device::flex()).unwrap();
+        Classifier::new(model, card).unwrap().with_votes(2)
+    }
+
+    #[test]
+    fn it_answers_as_the_classifier_does() {
+        let classifier = classifier();
+        for image in 0..4_u8 {
+            // z_0 depends on an image's position, so each image is the first of a split.
+            let pixels: Vec<u8> = (0..64).map(|i| i * (image + 1)).collect();
+            let split = Split::new([&pixels[..], &[0; 64]].concat(), vec![3, 7], [1, 8, 8], 10);
+            let workers = Workers::new(1).unwrap();
+            let evaluator = Evaluator::new(&classifier, &split.unwrap(), &workers).unwrap();
+            let outcomes = evaluator.outcomes(&classifier.walk()).unwrap();
+            let expected = classifier.classify(&pixels).unwrap().class;
+            assert_eq!((outcomes[0].label, outcomes[0].predicted), (3, expected));
+
+            let accuracy = evaluator.accuracy(&classifier.walk()).unwrap();
+            let classes = evaluator.accuracy_per_class(&classifier.walk()).unwrap();
+            assert_eq!(
+                (accuracy.total, classes[3].total, classes[0].total),
+                (2, 1, 0)
+            );
+            let correct = classes.iter().map(|class| class.correct).sum::<usize>();
+            assert_eq!(accuracy.correct, correct);
+        }
+    }
+
+    #[test]
+    fn images_of_another_size_are_refused() {
+        let classifier = classifier();
+        let split = Split::new(vec![0; 3 * 64], vec![0], [3, 8, 8], 10).unwrap();
+        let error = Evaluator::new(&classifier, &split, &Workers::new(1).unwrap()).err();
+        let text = error.unwrap().to_string();
+        assert!(text.contains("1×8×8") && text.contains("3×8×8"), "{text}");
+    }
+}

@@ -8,26 +8,19 @@
 //! use burn::tensor::Device;
 //! use noprop_core::ModelConfig;
 //! use noprop_core::backbone::{BackboneConfig, CnnConfig};
-//! # use noprop_data::{Dataset, DatasetName, Source, Split};
-//! # use noprop_core::Normalization;
+//! use noprop_data::{Dataset, Split};
 //! use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Grey images of 8×8 pixels. Which half is bright, the upper or the lower?
+//! // Grey images of 8×8 pixels. Which half is bright, the upper (class 0) or the lower (class 1)?
 //! let images = |count: usize| {
-//!     let image = |i: usize| (0..64).map(move |pixel| if (pixel < 32) == (i % 2 == 0) { 200 + (i % 50) as u8 } else { 10 });
+//!     let bright = |i: usize| 200 + (i % 50) as u8;
+//!     let pixel = move |i: usize, row: usize| if row / 4 == i % 2 { bright(i) } else { 10 };
+//!     let image = |i: usize| (0..64).map(move |place| pixel(i, place / 8));
 //!     let labels = (0..count).map(|i| (i % 2) as u16).collect();
 //!     Split::new((0..count).flat_map(image).collect(), labels, [1, 8, 8], 2)
 //! };
-//! # let train = images(64)?;
-//! # let dataset = Dataset {
-//! #     name: DatasetName::Folder,
-//! #     classes: vec!["upper".into(), "lower".into()],
-//! #     normalization: Normalization::of(&train.images, train.shape),
-//! #     train,
-//! #     test: images(20)?,
-//! #     source: Source::Embedded,
-//! # };
+//! let dataset = Dataset::new("halves", ["upper", "lower"], images(64)?, images(20)?)?;
 //!
 //! let recipe = Recipe {
 //!     model: ModelConfig {

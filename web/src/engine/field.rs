@@ -70,9 +70,9 @@ impl Engine {
         })
     }
 
-    /// The velocity `[n, d]` and the class scores `[n, m]` (logits or probabilities) for one image at latents `z`
-    /// `[n, d]` and time `t`. The fused solver computes them in one dispatch where it was opened, the model's tensor
-    /// operations otherwise.
+    /// The velocity `[n, d]` and the class scores `[n, m]` (logits or probabilities) for one image at latents
+    /// `z` `[n, d]` and time `t`. The fused solver computes them in one dispatch where it was opened, the
+    /// model's tensor operations otherwise.
     async fn estimate(
         &mut self,
         pixels: &[u8],

@@ -1,5 +1,6 @@
-//! The fused solver of `noprop-gpu` behind the engine. It has a device of its own, so the features go to it through
-//! the host, a few hundred bytes an image, and its walks are read out by a copy of the model on the CPU.
+//! The fused solver of `noprop-gpu` behind the engine. It has a device of its own, so the features go to it
+//! through the host, a few hundred bytes an image, and its walks are read out by a copy of the model on the
+//! CPU.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::noise::initial_latents;

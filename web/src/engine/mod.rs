@@ -1,8 +1,9 @@
 //! The engine: the model behind the page. It answers the requests of `noprop-protocol` and uses nothing of the
 //! browser.
 //!
-//! The tensors of an answer are read from the device together ([`JoinedRead`]). With the fused solver there are two
-//! reads, first the features and then the result of the solver, since the solver has a device of its own.
+//! The tensors of an answer are read from the device together ([`JoinedRead`]). With the fused solver there
+//! are two reads, first the features and then the result of the solver, since the solver has a device of its
+//! own.
 
 mod accuracy;
 mod check;
@@ -13,7 +14,7 @@ mod joined_read;
 mod self_test;
 mod walk;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use noprop_core::schedule::even_times;
 use noprop_core::{Classifier, Features, NoProp, ProcessKind, Sampler, Walk};
 

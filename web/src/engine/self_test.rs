@@ -1,5 +1,5 @@
-//! The self-test: a device is compared with the CPU before the page shows anything that it computed. In a browser an
-//! invalid shader gives wrong numbers and no error.
+//! The self-test: a device is compared with the CPU before the page shows anything that it computed. In a
+//! browser an invalid shader gives wrong numbers and no error.
 
 use burn::tensor::Device;
 use burn::tensor::activation::softmax;
@@ -13,8 +13,8 @@ use noprop_protocol::{Backend, SelfTest, Walk};
 /// The number of images that are compared.
 const IMAGES: usize = 16;
 
-/// The largest difference of class probabilities that passes. After ten steps they differ by about 1e-5 if kernels
-/// only sum in another order, and by 0.1 or more if a kernel is wrong.
+/// The largest difference of class probabilities that passes. After ten steps they differ by about 1e-5 if
+/// kernels only sum in another order, and by 0.1 or more if a kernel is wrong.
 const TOLERANCE: f32 = 1e-3;
 
 /// Compares `engine` with the CPU on the first images of `images` `[n, c, h, w]`.

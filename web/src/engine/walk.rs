@@ -72,8 +72,8 @@ impl Engine {
 }
 
 impl Engine {
-    /// Walks the image `pixels` `[c, h, w]` from the noise of `seeds` samples to labels. The fields for milliseconds
-    /// stay 0; the caller has a clock and sets them.
+    /// Walks the image `pixels` `[c, h, w]` from the noise of `seeds` samples to labels. The fields for
+    /// milliseconds stay 0; the caller has a clock and sets them.
     ///
     /// # Errors
     /// When `pixels` are not one image of the model, or the device fails.

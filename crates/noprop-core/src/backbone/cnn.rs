@@ -1,4 +1,5 @@
-//! The paper's convolutional network (figure 6). No BatchNorm: in NoProp-DT it follows in the block.
+//! The convolutional network of the paper (figure 6). It has no BatchNorm of its own; a block of NoProp-DT
+//! adds one behind it.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -12,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::dropout::Dropout;
 use crate::error::ConfigError;
 
-/// Conv 3×3 (w) → pool → dropout → conv (2w) → dropout → conv (4w) → pool → dropout → FC.
+/// The settings of the convolutional network. Its layers are conv 3×3 (w channels) → pool → dropout → conv (2w) →
+/// dropout → conv (4w) → pool → dropout → linear → ReLU, with a ReLU after each convolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CnnConfig {
-    /// Channels w of the first convolution; 32 in the paper.
+    /// The number w of channels of the first convolution; 32 in the paper.
     pub width: usize,
-    /// Dropout probability; 0.2 in the paper.
+    /// The probability of dropout; 0.2 in the paper.
     pub dropout: f64,
 }
 
@@ -50,7 +52,7 @@ impl CnnConfig {
         Ok(())
     }
 
-    /// The last two convolutions, the first and the projection.
+    /// A lower bound of the number of parameters: the weights of the three convolutions and of the linear layer.
     pub(super) fn least_parameters(&self, input: [f64; 3], embed_dim: f64) -> f64 {
         let ([channels, height, width], w) = (input, self.width as f64);
         let flat = 4.0 * w * (height / 4.0).floor() * (width / 4.0).floor();
@@ -77,7 +79,7 @@ impl CnnConfig {
     }
 }
 
-/// The network.
+/// The convolutional network of figure 6.
 #[derive(Module, Debug)]
 pub struct Cnn {
     conv1: Conv2d,
@@ -90,12 +92,12 @@ pub struct Cnn {
 }
 
 impl Cnn {
-    /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
+    /// The features `[b, embed_dim]` of normalised images `[b, c, h, w]`.
     pub fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         relu(self.project(images, dropout))
     }
 
-    /// The same before the last ReLU.
+    /// The features `[b, embed_dim]` before the last ReLU.
     pub fn project(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let x = relu(conv2d(&self.conv1, images));
         let x = dropout.apply(self.pool.forward(x), self.dropout);

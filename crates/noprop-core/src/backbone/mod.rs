@@ -1,7 +1,8 @@
-//! Image → features. The only expensive part, evaluated once per image: it depends neither on
-//! z nor on t.
+//! The backbones: networks from images to features. A backbone is the only expensive part of a model. It
+//! depends neither on z nor on t, so it is evaluated once for each image.
 //!
-//! A new backbone is one file here, one arm in each of the two enums, and nothing elsewhere.
+//! A new backbone is one file in this folder and one variant in each of the two enums [`BackboneConfig`] and
+//! [`Backbone`].
 
 mod cnn;
 mod resnet;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::dropout::Dropout;
 use crate::error::ConfigError;
 
-/// Which backbone.
+/// The backbone of a model and its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum BackboneConfig {
@@ -40,8 +41,8 @@ impl BackboneConfig {
         }
     }
 
-    /// Fewer parameters than the network has, in f64: the numbers may come from a file that nobody
-    /// has checked, and be absurd.
+    /// A lower bound of the number of parameters. It is computed in f64, since the settings may come from an
+    /// unchecked file and be absurdly large.
     pub(crate) fn least_parameters(&self, input: [usize; 3], embed_dim: usize) -> f64 {
         let (input, embed_dim) = (input.map(|n| n as f64), embed_dim as f64);
         match self {
@@ -50,7 +51,7 @@ impl BackboneConfig {
         }
     }
 
-    /// A backbone with random weights from `device`'s generator.
+    /// A backbone with random weights from the generator of `device`.
     pub fn init(&self, input: [usize; 3], embed_dim: usize, device: &Device) -> Backbone {
         match self {
             Self::Resnet(config) => Backbone::Resnet(config.init(input[0], embed_dim, device)),
@@ -58,7 +59,7 @@ impl BackboneConfig {
         }
     }
 
-    /// Whether training draws random numbers inside the network (dropout).
+    /// Whether training draws random numbers inside the backbone (dropout).
     pub fn is_stochastic(&self) -> bool {
         match self {
             Self::Resnet(_) => false,
@@ -67,18 +68,18 @@ impl BackboneConfig {
     }
 }
 
-/// A network from images to features.
+/// A backbone: a network from images to features.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // One value per model; boxing would only obscure it.
 pub enum Backbone {
-    /// See [`ResNet`].
+    /// A residual network.
     Resnet(ResNet),
-    /// See [`Cnn`].
+    /// The convolutional network of the paper.
     Cnn(Cnn),
 }
 
 impl Backbone {
-    /// Images `[b, c, h, w]`, normalised → features `[b, embed_dim]`.
+    /// The features `[b, embed_dim]` of normalised images `[b, c, h, w]`.
     pub fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         match self {
             Self::Resnet(network) => network.forward(images),
@@ -86,7 +87,8 @@ impl Backbone {
         }
     }
 
-    /// The same before a last ReLU, where there is one: what a block of NoProp-DT normalises.
+    /// The features `[b, embed_dim]` before the last ReLU, if the backbone ends in one. A block of NoProp-DT
+    /// applies its BatchNorm to them.
     pub fn project(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         match self {
             Self::Resnet(network) => network.forward(images),

@@ -1,5 +1,5 @@
-//! ResNet in torchvision's layout (He et al. 2015, arXiv:1512.03385): its module names are
-//! torchvision's, so weights travel both ways.
+//! The residual network ResNet (He et al. 2015, arXiv:1512.03385) in torchvision's layout: its modules have
+//! torchvision's names, so weights can be exchanged in both directions.
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -11,15 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 
-/// A residual network.
+/// The settings of a residual network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResNetConfig {
-    /// Number of layers, which fixes blocks and their kind.
+    /// The number of layers. It decides the number and the kind of the residual blocks.
     pub depth: Depth,
-    /// How the image enters.
+    /// The first layers, before the residual blocks.
     pub stem: Stem,
-    /// Channels of the first stage; 64 is ResNet's. The stages have 1, 2, 4 and 8 times as many.
+    /// The number of channels of the first stage, 64 in the original. The four stages have 1, 2, 4 and 8
+    /// times as many.
     pub width: usize,
 }
 
@@ -33,7 +34,7 @@ impl Default for ResNetConfig {
     }
 }
 
-/// Depth of a [`ResNet`].
+/// The depth of a [`ResNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub enum Depth {
@@ -89,7 +90,7 @@ impl From<Depth> for u32 {
     }
 }
 
-/// First layers of a [`ResNet`].
+/// The first layers of a [`ResNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stem {
@@ -106,7 +107,8 @@ impl ResNetConfig {
         ConfigError::at_least("model.backbone.width", self.width, 1, "at least 1")
     }
 
-    /// The last 3×3 convolution, the stem and the projection.
+    /// A lower bound of the number of parameters: the weights of the last 3×3 convolution, of the stem and of the
+    /// projection.
     pub(super) fn least_parameters(&self, input: [f64; 3], embed_dim: f64) -> f64 {
         let w = self.width as f64;
         9.0 * (8.0 * w).powi(2) + 9.0 * input[0] * w + 8.0 * w * embed_dim
@@ -125,9 +127,9 @@ impl ResNetConfig {
             let blocks = (0..self.depth.blocks()[index]).map(|block| {
                 let stride = if block == 0 && index > 0 { 2 } else { 1 };
                 let block = if self.depth.is_bottleneck() {
-                    Block::Bottleneck(Bottleneck::new(fan_in, planes, stride, device))
+                    ResidualBlock::Bottleneck(Bottleneck::new(fan_in, planes, stride, device))
                 } else {
-                    Block::Basic(BasicBlock::new(fan_in, planes, stride, device))
+                    ResidualBlock::Basic(BasicBlock::new(fan_in, planes, stride, device))
                 };
                 fan_in = planes * expansion;
                 block
@@ -152,22 +154,22 @@ impl ResNetConfig {
     }
 }
 
-/// The network; field names are torchvision's.
+/// A residual network. Its fields have torchvision's names.
 #[derive(Module, Debug)]
 pub struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm,
-    layer1: Vec<Block>,
-    layer2: Vec<Block>,
-    layer3: Vec<Block>,
-    layer4: Vec<Block>,
-    /// Projection of the pooled features to `embed_dim`.
+    layer1: Vec<ResidualBlock>,
+    layer2: Vec<ResidualBlock>,
+    layer3: Vec<ResidualBlock>,
+    layer4: Vec<ResidualBlock>,
+    /// The projection of the pooled features to `embed_dim`.
     fc: Linear,
     pool: Option<MaxPool2d>,
 }
 
 impl ResNet {
-    /// Images `[b, c, h, w]` → features `[b, embed_dim]`.
+    /// The features `[b, embed_dim]` of normalised images `[b, c, h, w]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut x = norm_relu(&self.bn1, conv2d(&self.conv1, images), None);
         if let Some(pool) = &self.pool {
@@ -185,14 +187,15 @@ impl ResNet {
     }
 }
 
+/// A residual block of the network, not to be confused with a [`Block`](crate::block::Block) of NoProp-DT.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // A network holds one kind only; nothing is wasted.
-enum Block {
+enum ResidualBlock {
     Basic(BasicBlock),
     Bottleneck(Bottleneck),
 }
 
-impl Block {
+impl ResidualBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Basic(block) => block.forward(x),
@@ -229,8 +232,8 @@ impl BasicBlock {
     }
 }
 
-/// 1×1, 3×3, 1×1 convolutions, four times as wide at the end, and a shortcut. The stride sits on
-/// the 3×3, as in torchvision ("ResNet v1.5").
+/// Convolutions 1×1, 3×3 and 1×1, the last one four times as wide, and a shortcut. The 3×3 convolution has
+/// the stride, as in torchvision ("ResNet v1.5").
 #[derive(Module, Debug)]
 struct Bottleneck {
     conv1: Conv2d,

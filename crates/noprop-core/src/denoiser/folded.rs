@@ -1,7 +1,7 @@
 //! The denoiser as bare matrices, for solvers that run it outside Burn.
 //!
-//! What is linear is multiplied out and BatchNorm is folded in by its running statistics, so one
-//! evaluation is
+//! Successive linear maps are multiplied out, and BatchNorm with its running statistics is folded into them. One
+//! evaluation is then
 //!
 //! ```text
 //! label  = relu(z · label_weight + label_bias)
@@ -10,39 +10,40 @@
 //! logits = second · third_weight + third_bias
 //! ```
 //!
-//! with `fused` from [`Denoiser::fuse_features`].
+//! with `fused` from [`Denoiser::fuse_features`] and `time_share` from [`Denoiser::time_share`].
 
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Tensor;
 
 use super::{Denoiser, LabelEncoder};
 
-/// The matrices of one evaluation; d latents, e = `embed_dim`, h₁ and h₂ hidden, m classes.
+/// The matrices of one evaluation. In their shapes d is the dimension of z, e = `embed_dim`, h₁ and h₂ are
+/// the widths of the hidden layers, and m is the number of classes.
 #[derive(Debug, Clone)]
 pub struct FoldedDenoiser {
-    /// `[d, e]`.
+    /// The weight of the first layer on z, `[d, e]`.
     pub label_weight: Tensor<2>,
-    /// `[1, e]`.
+    /// The bias of the first layer on z, `[1, e]`.
     pub label_bias: Tensor<2>,
-    /// `[e, h₁]`.
+    /// The weight from the encoding of z to the first hidden layer, `[e, h₁]`.
     pub label_share: Tensor<2>,
-    /// `[d, h₁]`, where z itself enters the first layer (the residual label encoder).
+    /// The weight from z itself to the first hidden layer, `[d, h₁]`; only the residual label encoder has one.
     pub latent_share: Option<Tensor<2>>,
-    /// Factor on the features' share, `[1, h₁]`, where there is BatchNorm.
+    /// The factor of BatchNorm on the features' share, `[1, h₁]`; only a head with BatchNorm has one.
     pub fused_scale: Option<Tensor<2>>,
-    /// `[h₁, h₂]`.
+    /// The weight of the second hidden layer, `[h₁, h₂]`.
     pub second_weight: Tensor<2>,
-    /// `[1, h₂]`.
+    /// The bias of the second hidden layer, `[1, h₂]`.
     pub second_bias: Tensor<2>,
-    /// `[h₂, m]`.
+    /// The weight of the logits, `[h₂, m]`.
     pub third_weight: Tensor<2>,
-    /// `[1, m]`.
+    /// The bias of the logits, `[1, m]`.
     pub third_bias: Tensor<2>,
 }
 
 impl Denoiser {
-    /// The matrices; nothing where z has a convolutional module, which is none. The denoiser must be off
-    /// the autodiff device, as for sampling.
+    /// The denoiser as matrices; `None` if it encodes z by convolutions (`label_encoder` "image"). The
+    /// denoiser must be off the autodiff device.
     pub fn folded(&self) -> Option<FoldedDenoiser> {
         let width = self.time_encoder.linear.weight.dims()[1];
         let into_first = self.head.weight_rows(width, width);
@@ -77,8 +78,8 @@ impl Denoiser {
         })
     }
 
-    /// What does not depend on the sample in the first layer of [`Denoiser::folded`], at times `t`
-    /// `[n, 1]` → `[n, h₁]`.
+    /// The part `[n, h₁]` of the first hidden layer of [`Denoiser::folded`] that depends on the time only, at
+    /// times `t` `[n, 1]`.
     pub fn time_share(&self, t: Tensor<2>) -> Tensor<2> {
         let width = self.time_encoder.linear.weight.dims()[1];
         let encoded = self.time_encoder.forward(t);
@@ -96,7 +97,7 @@ impl Denoiser {
     }
 }
 
-/// `[1, out]`, zeros where the layer has none.
+/// The bias of `linear`, `[1, out]`; zeros if the layer has none.
 fn bias(linear: &Linear) -> Tensor<2> {
     match &linear.bias {
         Some(bias) => bias.val().unsqueeze(),
@@ -104,7 +105,7 @@ fn bias(linear: &Linear) -> Tensor<2> {
     }
 }
 
-/// BatchNorm off training: x ↦ scale ⊙ x + shift, both `[1, n]`.
+/// BatchNorm with its running statistics, x ↦ scale ⊙ x + shift; `scale` and `shift` are `[1, n]`.
 struct Affine {
     scale: Tensor<2>,
     shift: Tensor<2>,
@@ -121,7 +122,7 @@ impl Affine {
         }
     }
 
-    /// Weight `[in, out]` and bias `[1, out]` of `linear` followed by this.
+    /// The weight `[in, out]` and bias `[1, out]` of `linear` followed by this map.
     fn after(self, linear: &Linear) -> (Tensor<2>, Tensor<2>) {
         (
             linear.weight.val() * self.scale.clone(),

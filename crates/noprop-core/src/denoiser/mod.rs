@@ -1,12 +1,12 @@
-//! The denoiser (figure 6): features, z_t and t, each encoded, fused into class logits.
+//! The denoiser (figure 6): a network from the features, z_t and t to class logits.
 //!
 //! ```text
 //! h = W·[features, encode(z_t), encode(t)] + b  →  ReLU  →  linear  →  ReLU  →  linear  →  logits
 //! ```
 //!
-//! The first layer is a sum of three products. The one with the features does not change along
-//! a trajectory, so it is computed once per image ([`Denoiser::fuse_features`]); the one with
-//! the time encoding is computed once per step for the whole batch.
+//! The first layer is a sum of three products. The product with the features does not change along a walk, so
+//! it is computed once for each image ([`Denoiser::fuse_features`]); the product with the encoding of the
+//! time is computed once in each step for the whole batch.
 
 mod folded;
 
@@ -21,10 +21,10 @@ use crate::dropout::Dropout;
 
 pub use folded::FoldedDenoiser;
 
-/// What meets in the first layer of the head: features, label and time.
+/// The number of encodings that enter the first layer of the head: those of image, z and t.
 const ENCODINGS: usize = 3;
 
-/// û_θ up to the logits.
+/// The denoiser for all times: its class logits give û_θ = softmax(logits)·W_Embed.
 #[derive(Module, Debug)]
 pub struct Denoiser {
     label_encoder: LabelEncoder,
@@ -33,7 +33,7 @@ pub struct Denoiser {
 }
 
 impl Denoiser {
-    /// A denoiser whose last layer gives `outputs` numbers: m logits, or d numbers of a velocity.
+    /// A denoiser whose last layer gives `outputs` numbers: m class logits, or a velocity of d numbers.
     pub(crate) fn new(config: &ModelConfig, outputs: usize, device: &Device) -> Self {
         Self {
             label_encoder: LabelEncoder::new(config, device),
@@ -42,14 +42,14 @@ impl Denoiser {
         }
     }
 
-    /// The features' share of the first layer: `[b, embed_dim]` → `[b, hidden]`.
+    /// The features' share `[b, hidden]` of the first layer of the head, from `features` `[b, embed_dim]`.
     pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
         self.head.fuse_features(features)
     }
 
-    /// What the last layer gives, class logits `[b, m]` or a velocity `[b, d]` of full rank, from the
-    /// features' share `[b, hidden]`, latents `z` `[b, d]` and times `t` `[b, 1]`, or `[1, 1]` for one
-    /// time common to the batch.
+    /// The class logits `[b, m]`, or the velocity `[b, d]` of full rank, from the features' share `fused`
+    /// `[b, hidden]`, latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time common to the
+    /// batch).
     pub fn forward(&self, fused: Tensor<2>, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let label = self.label_encoder.forward(z);
         let time = self.time_encoder.forward(t);
@@ -60,6 +60,7 @@ impl Denoiser {
     }
 }
 
+/// The encoder of z_t: latents `[b, d]` → encodings `[b, embed_dim]`.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // One value per model; boxing would only obscure it.
 enum LabelEncoder {
@@ -88,7 +89,7 @@ impl LabelEncoder {
     }
 }
 
-/// Sinusoidal embedding of t, linear, ReLU.
+/// The encoder of t: sinusoidal embedding, linear layer, ReLU; times `[n, 1]` → encodings `[n, embed_dim]`.
 #[derive(Module, Debug)]
 struct TimeEncoder {
     linear: Linear,
@@ -113,8 +114,8 @@ impl TimeEncoder {
     }
 }
 
-/// sin and cos of t times 10000^(−i/(dim/2 − 1)): `[n, 1]` → `[n, dim]`, as in the reference's
-/// `sinusoidal_embedding`. `dim` is even and at least 4.
+/// The sinusoidal embedding `[n, dim]` of times `t` `[n, 1]`: sin and cos of t·10000^(−i/(dim/2 − 1)) for
+/// i = 0 … dim/2 − 1, as in the function `sinusoidal_embedding` of the reference. `dim` is even and at least 4.
 pub fn sinusoidal_embedding(t: Tensor<2>, dim: usize) -> Tensor<2> {
     let half = dim / 2;
     let frequencies: Vec<f32> = (0..half)
@@ -125,8 +126,8 @@ pub fn sinusoidal_embedding(t: Tensor<2>, dim: usize) -> Tensor<2> {
     Tensor::cat(vec![angles.clone().sin(), angles.cos()], 1)
 }
 
-/// linear → ReLU → linear → ReLU → linear on encodings side by side, with BatchNorm where the
-/// configuration asks for it.
+/// The head of a denoiser or block: linear → ReLU → linear → ReLU → linear on the encodings side by side,
+/// with BatchNorm after the first two linear layers if the configuration asks for it.
 #[derive(Module, Debug)]
 pub(crate) struct Head {
     fc1: Linear,
@@ -137,8 +138,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// A head on `encodings` encodings of width `embed_dim`, the features first, that gives `outputs`
-    /// numbers.
+    /// A head on `encodings` encodings of width `embed_dim`, the features first, with `outputs` outputs.
     pub(crate) fn new(
         config: &ModelConfig,
         encodings: usize,
@@ -161,7 +161,7 @@ impl Head {
         }
     }
 
-    /// The features' share of the first layer: `[b, embed_dim]` → `[b, hidden]`.
+    /// The features' share `[b, hidden]` of the first layer, its bias included, from `features` `[b, embed_dim]`.
     pub(crate) fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
         let width = features.dims()[1];
         let share = features.matmul(self.weight_rows(0, width));
@@ -171,12 +171,13 @@ impl Head {
         }
     }
 
-    /// Rows `start .. start + count` of the first layer's weight, `[count, hidden]`.
+    /// The rows `start .. start + count` of the weight of the first layer, `[count, hidden]`.
     pub(crate) fn weight_rows(&self, start: usize, count: usize) -> Tensor<2> {
         self.fc1.weight.val().narrow(0, start, count)
     }
 
-    /// Logits `[b, m]`, or a velocity `[b, d]` of full rank, from what the first layer gives, `[b, hidden]`.
+    /// The class logits `[b, m]`, or the velocity `[b, d]` of full rank, from the output of the first layer
+    /// `[b, hidden]`.
     pub(crate) fn after_first(&self, x: Tensor<2>) -> Tensor<2> {
         let x = relu(normalise(&self.bn1, x));
         let x = relu(normalise(&self.bn2, self.fc2.forward(x)));
@@ -191,7 +192,9 @@ fn normalise(norm: &Option<BatchNorm>, x: Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// z `[b, c·h·w]` → its encoding `[b, embed_dim]`.
+/// The encoder of latents that are images (figure 6 with d = image size): a convolutional network like that
+/// of the paper for the image, latents `[b, c·h·w]` → encodings `[b, embed_dim]`. It has no dropout: z itself
+/// is noisy in every step.
 #[derive(Module, Debug)]
 pub(crate) struct LatentImage {
     cnn: Cnn,
@@ -211,17 +214,17 @@ impl LatentImage {
         }
     }
 
-    /// With the last ReLU.
+    /// The encodings after the last ReLU.
     pub(crate) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
         self.cnn.forward(self.image(z), &mut Dropout::Off)
     }
 
-    /// Without it, for the BatchNorm of a block.
+    /// The encodings before the last ReLU; a block of NoProp-DT applies its BatchNorm to them.
     pub(crate) fn project(&self, z: Tensor<2>) -> Tensor<2> {
         self.cnn.project(self.image(z), &mut Dropout::Off)
     }
 
-    // No dropout: unlike an image, z comes with noise of its own in every step.
+    /// The latents as images `[b, c, h, w]`.
     fn image(&self, z: Tensor<2>) -> Tensor<4> {
         let [c, h, w] = self.input;
         let b = z.dims()[0];

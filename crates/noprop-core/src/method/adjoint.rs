@@ -1,13 +1,14 @@
-//! The other baseline of the paper (§4): a neural ODE dz/dt = v_θ(z, x, t) with a linear classifier on z(1),
-//! trained by the adjoint sensitivity method (Chen et al. 2018, arXiv:1806.07366).
+//! Method "adjoint", a baseline of the paper (§4): a neural ODE dz/dt = v_θ(z, x, t) with a linear classifier
+//! on z(1), trained by the adjoint sensitivity method (Chen et al. 2018, arXiv:1806.07366). L is the
+//! cross-entropy.
 //!
 //! ```text
 //! a(1) = ∂L/∂z(1),   da/dt = −(∂v/∂z)ᵀ a,   dL/dθ = ∫ (∂v/∂θ)ᵀ a dt
 //! ```
 //!
-//! Euler's method solves z forwards without a graph, then z and a backwards together with one vector–Jacobian
-//! product a step: memory does not grow with T. The backbone is outside the ODE; what its features
-//! get from every step is summed and pushed through it once.
+//! Euler's method solves z forwards without a graph, then z and a together backwards with one vector–Jacobian
+//! product in each step, so memory does not grow with T. The backbone is outside the ODE: the gradients that
+//! the steps give for its features are summed and back-propagated through it once.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -25,14 +26,14 @@ use crate::network::{Features, FlowField, Shared, inner_product_head};
 use crate::noise::initialised;
 use crate::schedule::FlowPath;
 
-/// The settings of the neural ODE.
+/// The settings of method "adjoint".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adjoint {
-    /// Euler steps from t = 0 to 1; 1000 in the paper.
+    /// The number of Euler steps from t = 0 to 1; 1000 in the paper.
     #[serde(default = "thousand")]
     pub steps: usize,
-    /// Whether the last layer gives the velocity itself, d numbers, and not m weights of the class
+    /// Whether the last layer gives the velocity itself, d numbers, rather than m weights of the class
     /// embeddings.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub full_rank: bool,
@@ -56,8 +57,8 @@ impl Adjoint {
         ConfigError::at_least("method.steps", self.steps, 1, "at least 1")?;
         if model.head.batch_norm {
             return Err(ConfigError::Combination(
-                "the ODE of method \"adjoint\" is solved without a batch's statistics; set \
-                 model.head.batch_norm to false"
+                "method \"adjoint\" solves its ODE without the statistics of a batch, so its head cannot have BatchNorm; \
+                 set model.head.batch_norm to false"
                     .into(),
             ));
         }
@@ -65,12 +66,12 @@ impl Adjoint {
     }
 }
 
-/// The parts of a neural ODE.
+/// The parts of a network of method "adjoint".
 #[derive(Module, Debug)]
 pub struct AdjointParts {
-    /// Backbone and denoiser, which gives a velocity.
+    /// The backbone and the denoiser, whose output is a velocity.
     pub network: Shared,
-    /// The straight path of a flow, by which walks tell their time.
+    /// The path that gives walks their times; it has σ = 0.
     pub path: FlowPath,
     /// The linear classifier on z(1).
     pub output_head: Linear,
@@ -98,7 +99,7 @@ impl AdjointParts {
         })
     }
 
-    /// v_θ.
+    /// The velocity field v_θ.
     pub(super) fn field<'a>(&'a self, class_embedding: &'a ClassEmbedding) -> FlowField<'a> {
         FlowField {
             shared: &self.network,
@@ -107,7 +108,8 @@ impl AdjointParts {
         }
     }
 
-    /// The loss as a graph through the whole solver, to be back-propagated: what the adjoint method spares.
+    /// The loss with a graph through all steps of the solver. Training uses `gradients` instead, which needs
+    /// no such graph.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let mut dropout = batch.dropout;
         let features = self.network.features(batch.images, &mut dropout);
@@ -115,8 +117,9 @@ impl AdjointParts {
         Loss::cross_entropy_alone(cross_entropy(self.output_head.forward(z), batch.labels))
     }
 
-    /// The gradients of the loss of `batch` with respect to all parameters of `model`, and the loss. These are the
-    /// parts of `model`, and `class_embedding` is its W_Embed. The adjoint equation is solved backwards in time.
+    /// The gradients of the loss of `batch` with respect to all parameters of `model`, and the loss. These
+    /// are the parts of `model`, and `class_embedding` is its W_Embed. The adjoint equation is solved
+    /// backwards in time.
     #[cfg(feature = "train")]
     pub(super) fn gradients<M: Module>(
         &self,
@@ -167,7 +170,8 @@ impl AdjointParts {
         (sum.grads(), Loss::cross_entropy_alone(ce))
     }
 
-    /// z(1) from `z` = z(0), by Euler's method; `fused` `[b, hidden]` is all that it needs of the image.
+    /// The latents z(1) from `z` = z(0), both `[b, d]`, by Euler's method, with the features' share `fused`
+    /// `[b, hidden]` of the images.
     pub(super) fn solve(
         &self,
         class_embedding: &ClassEmbedding,
@@ -182,7 +186,8 @@ impl AdjointParts {
         z
     }
 
-    /// v_θ at latents `z` `[b, d]` and time `t`, from the features' share `fused` `[b, hidden]`.
+    /// The velocity v_θ `[b, d]` at latents `z` `[b, d]` and time `t`, with the features' share `fused`
+    /// `[b, hidden]`.
     pub(super) fn velocity(
         &self,
         class_embedding: &ClassEmbedding,
@@ -190,7 +195,7 @@ impl AdjointParts {
         z: Tensor<2>,
         t: f64,
     ) -> Tensor<2> {
-        // The denoiser looks at the fused share alone.
+        // The velocity depends on `fused` only.
         let features = Features {
             values: fused.clone(),
             fused: fused.clone(),
@@ -249,7 +254,7 @@ mod tests {
         let (ours, loss) = model.gradients(batch(&config(), device));
         let through = model.loss(batch(&config(), device));
         let value = |loss: &Loss| loss.total.clone().into_scalar::<f32>();
-        // The same forward solution.
+        // Both solve the ODE forwards in the same way.
         assert!((value(&loss) - value(&through)).abs() < 1e-6);
         let through = GradientsParams::from_grads(through.total.backward(), model);
         let ((ours, count), (expected, all)) = (flat(model, &ours), flat(model, &through));

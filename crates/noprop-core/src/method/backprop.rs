@@ -1,5 +1,5 @@
-//! The baseline of the paper (§4): the blocks of NoProp-DT in a row, and one cross-entropy at the end that is
-//! back-propagated through all of them.
+//! Method "backprop", a baseline of the paper (§4): the blocks of NoProp-DT in a row, with one cross-entropy
+//! at the end that is back-propagated through all of them:
 //!
 //! z_0 ~ N(0, I), z_t = (1 − α_t) z_{t−1} + α_t û_{θ_t}(z_{t−1}, x), L = −log p̂_out(y|z_T).
 
@@ -18,14 +18,14 @@ use crate::error::ConfigError;
 use crate::network::inner_product_head;
 use crate::schedule::Gates;
 
-/// The settings of the baseline that is trained by back-propagation.
+/// The settings of method "backprop".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backprop {
-    /// Steps T, and blocks.
+    /// The number of steps T, which is the number of blocks.
     #[serde(default = "default_steps")]
     pub steps: usize,
-    /// How the class is read off z_T.
+    /// The readout of the class from z_T.
     #[serde(default, skip_serializing_if = "BlockReadout::is_default")]
     pub readout: BlockReadout,
 }
@@ -45,14 +45,14 @@ impl Backprop {
     }
 }
 
-/// The parts of a network that is trained by back-propagation.
+/// The parts of a network of method "backprop".
 #[derive(Module, Debug)]
 pub struct BackpropParts {
-    /// A block for each step, in the order of the walk.
+    /// The blocks, one for each step, in the order of the walk.
     pub blocks: Vec<Block>,
-    /// α_1 … α_T.
+    /// The gates α_1 … α_T.
     pub schedule: Gates,
-    /// p̂_out's linear layer on z_T.
+    /// The output head: the linear layer of p̂_out on z_T.
     pub output_head: Linear,
     #[module(skip)]
     settings: Backprop,
@@ -69,13 +69,13 @@ impl BackpropParts {
         }
     }
 
-    /// Class logits `[b, m]` of latents `z` `[b, d]` after the last block.
+    /// The class logits `[b, m]` that the readout gives for latents `z` `[b, d]` after the last block.
     pub(super) fn readout(&self, class_embedding: &ClassEmbedding, z: Tensor<2>) -> Tensor<2> {
         let readout = self.settings.readout;
         readout.logits(&self.output_head, class_embedding, z)
     }
 
-    /// The cross-entropy at the end of the row of blocks.
+    /// The loss of `batch`: the cross-entropy of the readout after the last block.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let Batch {
             images,

@@ -1,4 +1,4 @@
-//! What a method's loss takes and gives, and how the times of a batch are drawn.
+//! The input and output of a loss: the batch with its random numbers, and the terms of the loss.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -7,34 +7,35 @@ use serde::{Deserialize, Serialize};
 use crate::dropout::Dropout;
 use crate::noise::NoiseSource;
 
-/// A batch, as a loss sees it.
+/// A batch: the input of a loss.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Normalised images, `[b, c, h, w]`.
+    /// The normalised images, `[b, c, h, w]`.
     pub images: Tensor<4>,
-    /// Class indices, `[b]`.
+    /// The class indices, `[b]`.
     pub labels: Tensor<1, Int>,
     /// The random numbers of this batch.
     pub draws: Draws,
-    /// The source of dropout's masks.
+    /// The source of the masks of dropout.
     pub dropout: Dropout,
-    /// The block of NoProp-DT that is trained, from 0; nothing trains the output head alone. The other
-    /// methods do not look at it.
+    /// The index of the block of NoProp-DT to train, counted from 0; with `None` only the output head is
+    /// trained. Other methods ignore it.
     pub block: Option<usize>,
 }
 
-/// Random numbers of a batch, drawn on the host so that they do not depend on the device.
+/// The random numbers of a batch. They are drawn on the host, so they do not depend on the device.
 #[derive(Debug, Clone)]
 pub struct Draws {
-    /// Times in [0, 1], `[b, 1]`; for [`TimeSampling::Importance`] their place between λ(0) and λ(1).
+    /// The times t in [0, 1], `[b, 1]`. With [`TimeSampling::Importance`] they are instead the fractions of
+    /// the way from λ(0) to λ(1).
     pub t: Tensor<2>,
-    /// ε of z_t, `[b, d]`; in NoProp-DT of z_{t−1}.
+    /// The noise ε of z_t (of z_{t−1} in NoProp-DT), `[b, d]`. For flows and the baselines it is z_0.
     pub noise: Tensor<2>,
-    /// ε′ of z_1, `[b, d]`; in NoProp-DT of z_T.
+    /// The noise ε′ of z_1 (of z_T in NoProp-DT), `[b, d]`. For flow matching it is the noise on the path.
     pub noise_1: Tensor<2>,
 }
 
-/// [`Draws`] on the host; a shard of a batch takes its rows.
+/// The [`Draws`] of a whole batch on the host. Each shard of the batch uploads its own rows.
 #[derive(Debug, Clone)]
 pub struct HostDraws {
     t: Vec<f32>,
@@ -44,8 +45,8 @@ pub struct HostDraws {
 }
 
 impl HostDraws {
-    /// The draws of a batch of `count` images with latents of dimension `dim`, their times spread as
-    /// `times` asks for.
+    /// Draws the random numbers of a batch of `count` images with latents of dimension `dim`; `times` is the
+    /// distribution of the times.
     pub fn new(source: &mut NoiseSource, count: usize, dim: usize, times: TimeSampling) -> Self {
         Self {
             t: times.spread(source.uniform(count)),
@@ -55,7 +56,7 @@ impl HostDraws {
         }
     }
 
-    /// Rows `rows` on `device`.
+    /// Uploads the rows `rows` to `device`.
     pub fn upload(&self, rows: core::ops::Range<usize>, device: &Device) -> Draws {
         let (n, d) = (rows.len(), self.dim);
         let latents = |values: &[f32]| {
@@ -73,21 +74,22 @@ impl HostDraws {
     }
 }
 
-/// The loss of a batch; every field `[1]`, means over the batch.
+/// The loss of a batch and its terms. Every field is `[1]`, a mean over the batch.
 #[derive(Debug, Clone)]
 pub struct Loss {
-    /// The sum, to be differentiated.
+    /// The sum of the terms, to be differentiated.
     pub total: Tensor<1>,
-    /// −log p̂_out(y | z_1); of z_T in NoProp-DT, of z̃_1 in flow matching.
+    /// The cross-entropy −log p̂_out(y | z_1), with z_T in NoProp-DT and z̃_1 in flow matching in place of z_1.
     pub ce: Tensor<1>,
-    /// KL(q(z_0|y) ‖ N(0, I)); flow matching has none.
+    /// The divergence KL(q(z_0|y) ‖ N(0, I)); zero in flow matching and the baselines.
     pub kl: Tensor<1>,
-    /// ½ η SNR′(t) ‖û − u_y‖², in NoProp-DT with T (SNR(t) − SNR(t−1)) for SNR′(t); in flow matching
-    /// ‖v − (u_y − z_0)‖².
+    /// The denoising term: ½ η SNR′(t) ‖û − u_y‖² in continuous time, ½ η T (SNR(t) − SNR(t−1)) ‖û − u_y‖² in
+    /// NoProp-DT, ‖v − (u_y − z_0)‖² in flow matching, zero in the baselines.
     pub denoise: Tensor<1>,
 }
 
 impl Loss {
+    /// A loss with these terms. Only the total keeps its graph.
     pub(super) fn new(ce: Tensor<1>, kl: Tensor<1>, denoise: Tensor<1>) -> Self {
         Self {
             total: ce.clone() + kl.clone() + denoise.clone(),
@@ -97,14 +99,14 @@ impl Loss {
         }
     }
 
-    /// The loss of a baseline that has a cross-entropy and no other term.
+    /// A loss with a cross-entropy and no other term, as in the baselines.
     pub(super) fn cross_entropy_alone(ce: Tensor<1>) -> Self {
         let zero = Tensor::zeros([1], &ce.device());
         Self::new(ce, zero.clone(), zero)
     }
 }
 
-/// Mean of −log softmax(logits)[label]: `[b, m]`, `[b]` → `[1]`.
+/// The mean of −log softmax(logits)[label] over the batch, `[1]`, of `logits` `[b, m]` and `labels` `[b]`.
 pub(super) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     log_softmax(logits, 1)
         .gather(1, labels.unsqueeze_dim::<2>(1))
@@ -112,29 +114,30 @@ pub(super) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor
         .neg()
 }
 
-/// Distribution of the times of a batch.
+/// The distribution of the times t of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSampling {
-    /// Independent and uniform (the paper).
+    /// Times are independent and uniform in [0, 1], as in the paper.
     #[default]
     Uniform,
-    /// One in each of b equal parts of [0, 1].
+    /// One of b times is uniform in each of b equal parts of [0, 1].
     Stratified,
-    /// In pairs t and 1 − t.
+    /// Times come in pairs t and 1 − t.
     Antithetic,
-    /// Such that λ(t) = log SNR(t) is uniform; the loss of each image is divided by the density of its t.
+    /// Times are such that λ(t) = log SNR(t) is uniform. The denoising term of each image is divided by the
+    /// probability density of its t.
     Importance,
 }
 
 impl TimeSampling {
-    /// Whether it is the paper's.
+    /// Whether times are uniform, as in the paper.
     pub(super) fn is_uniform(&self) -> bool {
         *self == Self::Uniform
     }
 
-    /// Independent uniform numbers in [0, 1) made to what this asks for. Images stand in random order in
-    /// a batch, so that the time of each is uniform.
+    /// The times of a batch made from independent `uniform` numbers in [0, 1). Images are in random order in
+    /// a batch, so the time of each image is still uniform.
     pub(super) fn spread(self, uniform: Vec<f32>) -> Vec<f32> {
         let n = uniform.len();
         match self {

@@ -1,4 +1,4 @@
-//! NoProp-CT (paper eq. 9):
+//! NoProp-CT, diffusion in continuous time. Its loss is (paper eq. 9):
 //!
 //! L = −log p̂_out(y|z_1) + KL(q(z_0|y) ‖ N(0,I)) + ½ η SNR′(t) ‖û_θ(z_t, x, t) − u_y‖²,
 //! t ~ U[0,1], z_t ~ q(z_t|y), z_1 ~ q(z_1|y). ‖·‖² sums over the d coordinates.
@@ -20,18 +20,18 @@ use crate::schedule::{NoiseSchedule, ScheduleConfig, kl_to_standard_normal};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ct {
-    /// Weight η of the denoising term; 1 in the paper.
+    /// The weight η of the denoising term; 1 in the paper.
     #[serde(default = "one")]
     pub eta: f64,
-    /// Largest SNR′(t) that weights the denoising term; the paper has no limit. Without one
-    /// the times near t = 1, where z_t gives the label away, outweigh by orders of magnitude
-    /// the early times, where the image decides (cf. Min-SNR, arXiv:2303.09556).
+    /// The limit of the weight SNR′(t) in the denoising term; the paper has none. Without a limit the times
+    /// near t = 1, where z_t reveals the label, outweigh the early times, where the image matters, by orders
+    /// of magnitude (compare Min-SNR, arXiv:2303.09556).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_weight: Option<f64>,
-    /// How the times of a batch are drawn.
+    /// The distribution of the times of a batch.
     #[serde(default, skip_serializing_if = "TimeSampling::is_uniform")]
     pub time_sampling: TimeSampling,
-    /// γ(t), and with it ᾱ(t) and SNR(t).
+    /// The noise schedule: γ(t), and with it ᾱ(t) and SNR(t).
     #[serde(default)]
     pub schedule: ScheduleConfig,
 }
@@ -60,11 +60,11 @@ impl Ct {
 /// The parts of a NoProp-CT network.
 #[derive(Module, Debug)]
 pub struct CtParts {
-    /// Backbone and denoiser.
+    /// The backbone and the denoiser.
     pub network: Shared,
-    /// γ(t).
+    /// The noise schedule γ(t).
     pub schedule: NoiseSchedule,
-    /// p̂_out, a linear layer on z_1.
+    /// The output head: the linear layer of p̂_out on z_1.
     pub output_head: Linear,
     #[module(skip)]
     settings: Ct,
@@ -86,7 +86,7 @@ impl CtParts {
         })
     }
 
-    /// Eq. 9 for one batch.
+    /// The loss of eq. 9 for `batch`.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let Batch {
             images,
@@ -104,7 +104,7 @@ impl CtParts {
         let (t, inverse_density) = match self.settings.time_sampling {
             TimeSampling::Importance => {
                 let (t, rate) = self.schedule.times_at_log_snr(draws.t);
-                // How times are drawn is no part of what is minimised.
+                // The distribution of the times is not to be trained, so neither tensor has a gradient.
                 (t.detach(), Some(rate.detach()))
             }
             _ => (draws.t, None),

@@ -1,10 +1,10 @@
-//! NoProp-DT (paper eq. 8), for block t:
+//! NoProp-DT, diffusion in T steps with a block for each. The loss of block t is (paper eq. 8):
 //!
 //! L_t = −log p̂_out(y|z_T) + KL(q(z_0|y) ‖ N(0,I)) + (T/2) η (SNR(t) − SNR(t−1)) ‖û_{θ_t}(z_{t−1}, x) − u_y‖²,
 //! z_T ~ q(z_T|y), z_{t−1} ~ q(z_{t−1}|y). ‖·‖² sums over the d coordinates.
 //!
-//! z_{t−1} is drawn from q(z_{t−1}|y) itself, not by running the blocks before t: that is why the loss
-//! of a block reaches no other.
+//! Since z_{t−1} is drawn from q(z_{t−1}|y) and not computed by the blocks before t, the loss of a block has
+//! no gradient in other blocks.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -24,16 +24,16 @@ use crate::schedule::{CosineForm, CosineSchedule, kl_to_standard_normal};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dt {
-    /// Steps T, and blocks.
+    /// The number of steps T, which is the number of blocks.
     #[serde(default = "default_steps")]
     pub steps: usize,
-    /// The reading of the paper's “cosine schedule”.
+    /// The form of the cosine schedule.
     #[serde(default)]
     pub form: CosineForm,
-    /// Weight η of the denoising term; 0.1 in the paper.
+    /// The weight η of the denoising term; 0.1 in the paper.
     #[serde(default = "tenth")]
     pub eta: f64,
-    /// How the class is read off z_T.
+    /// The readout of the class from z_T.
     #[serde(default, skip_serializing_if = "BlockReadout::is_default")]
     pub readout: BlockReadout,
 }
@@ -53,15 +53,15 @@ impl Default for Dt {
     }
 }
 
-/// How the class is read off z_T, after the last block.
+/// The readout of the class from z_T, the latents after the last block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BlockReadout {
-    /// A linear layer on z_T.
+    /// The logits of the output head, a linear layer on z_T.
     #[default]
     Linear,
-    /// The linear layer's class probabilities as a point ỹ among the embeddings, and the distance of ỹ
-    /// to each: p̂(y|z) ∝ exp(−‖ỹ − u_y‖²/(2σ²)) (eq. 14–16).
+    /// The distances of a point ỹ to the class embeddings: p̂(y|z) ∝ exp(−‖ỹ − u_y‖²/(2σ²)), where ỹ is the
+    /// mean of the class embeddings under the probabilities of the output head (eq. 14–16).
     Posterior,
 }
 
@@ -70,7 +70,7 @@ impl BlockReadout {
         *self == Self::default()
     }
 
-    /// p̂_out's logits `[b, m]` by the linear layer `head`, of latents `z` `[b, d]`.
+    /// The class logits `[b, m]` of latents `z` `[b, d]` with the output head `head`.
     pub(super) fn logits(
         self,
         head: &Linear,
@@ -95,11 +95,11 @@ impl Dt {
 /// The parts of a NoProp-DT network.
 #[derive(Module, Debug)]
 pub struct DtParts {
-    /// A block for each step, in the order of the walk.
+    /// The blocks, one for each step, in the order of the walk.
     pub blocks: Vec<Block>,
-    /// ᾱ_0 < … < ᾱ_T.
+    /// The noise schedule ᾱ_0 < … < ᾱ_T.
     pub schedule: CosineSchedule,
-    /// p̂_out's linear layer on z_T.
+    /// The output head: the linear layer of p̂_out on z_T.
     pub output_head: Linear,
     #[module(skip)]
     settings: Dt,
@@ -116,15 +116,15 @@ impl DtParts {
         }
     }
 
-    /// Class logits `[b, m]` of latents `z` `[b, d]` after the last block.
+    /// The class logits `[b, m]` that the readout gives for latents `z` `[b, d]` after the last block.
     pub(super) fn readout(&self, class_embedding: &ClassEmbedding, z: Tensor<2>) -> Tensor<2> {
         let readout = self.settings.readout;
         readout.logits(&self.output_head, class_embedding, z)
     }
 
-    /// Eq. 8 for one batch and the block that it names. Where it names none, the denoising term is zero:
-    /// whoever trains some blocks only takes every step of the output head all the same, so that the
-    /// head comes out equal wherever the other blocks are trained.
+    /// The loss of eq. 8 for `batch` and its block. If the batch names no block, the denoising term is zero,
+    /// and only the output head is trained. A process that trains some of the blocks needs this: it takes
+    /// every step of the output head, so that the heads of all processes come out equal.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let Batch {
             images,
@@ -157,7 +157,8 @@ impl DtParts {
         Loss::new(ce, kl, denoise)
     }
 
-    /// z_k ~ q(z_k|y) = N(√ᾱ_k u_y, (1 − ᾱ_k) I) (eq. 5).
+    /// The latents z_k ~ q(z_k|y) = N(√ᾱ_k u_y, (1 − ᾱ_k) I), `[b, d]` (eq. 5), from `u_y` and standard
+    /// normal `noise`.
     fn draw(&self, k: usize, u_y: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         let (signal, variance) = self.schedule.shares(k);
         u_y.mul_scalar(libm::sqrt(signal)) + noise.mul_scalar(libm::sqrt(variance))
@@ -214,7 +215,7 @@ mod tests {
         }
     }
 
-    /// All terms in f64 on the host, from what the network says. On the autodiff device, so that
+    /// All terms in f64 on the host, from the output of the network. On the autodiff device, so that
     /// BatchNorm normalises by the batch, as in training.
     #[test]
     fn terms_are_those_of_equation_8() {

@@ -1,10 +1,10 @@
-//! NoProp-FM (paper eq. 10–13, algorithm 3):
+//! NoProp-FM, flow matching. Its loss is (paper eq. 10–13, algorithm 3):
 //!
 //! L = ‖v_θ(z_t, x, t) − (u_y − z_0)‖² − log p̂_out(y | z̃_1),
 //! z_t ~ N(t u_y + (1−t) z_0, σ² I),  z̃_1 = z_t + (1−t) v_θ,  t ~ U[0,1], z_0 ~ N(0, I).
 //!
-//! The second term, the anchor, keeps learned embeddings from collapsing to one point; fixed ones
-//! cannot, and have no output head. ‖·‖² sums over the d coordinates.
+//! The second term, the anchor, keeps learned class embeddings from collapsing to one point. Fixed embeddings
+//! cannot collapse, so they need neither anchor nor output head. ‖·‖² sums over the d coordinates.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -19,20 +19,21 @@ use crate::network::{FlowField, Shared, inner_product_head};
 use crate::noise::initialised;
 use crate::schedule::FlowPath;
 
-/// The settings of NoProp-FM. Its walk ends at the class embedding nearest to z_1.
+/// The settings of NoProp-FM. Its readout takes the class embedding nearest to z_1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fm {
-    /// Standard deviation σ around the straight path, which the paper does not give; 0 is conditional
+    /// The standard deviation σ around the straight path. The paper does not give it; 0 is conditional
     /// optimal transport.
     #[serde(default)]
     pub sigma: f64,
-    /// Weight of the cross-entropy at z̃_1 where embeddings are learned; 1 in the paper.
+    /// The weight of the cross-entropy at z̃_1, which is used if the class embeddings are learned; 1 in the
+    /// paper.
     #[serde(default = "one")]
     pub anchor: f64,
-    /// Whether the last layer gives the velocity itself, d numbers. Off, as in the paper, it gives m
-    /// weights of the class embeddings, whose span has no more than m dimensions; what of z_0 lies
-    /// outside that span stays.
+    /// Whether the last layer gives the velocity itself, d numbers. If false, as in the paper, it gives m
+    /// weights of the class embeddings. Such velocities lie in the span of the class embeddings, at most m
+    /// dimensions, and the part of z_0 outside of that span stays as it is.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub full_rank: bool,
 }
@@ -64,11 +65,11 @@ impl Fm {
 /// The parts of a NoProp-FM network.
 #[derive(Module, Debug)]
 pub struct FmParts {
-    /// Backbone and denoiser, which gives a velocity.
+    /// The backbone and the denoiser, whose output is a velocity.
     pub network: Shared,
     /// The path from z_0 to u_y.
     pub path: FlowPath,
-    /// The head that anchors learned embeddings; fixed ones need none.
+    /// The output head of the anchor; fixed class embeddings have none.
     pub output_head: Option<Linear>,
     #[module(skip)]
     settings: Fm,
@@ -97,7 +98,7 @@ impl FmParts {
         })
     }
 
-    /// v_θ.
+    /// The velocity field v_θ.
     pub(super) fn field<'a>(&'a self, class_embedding: &'a ClassEmbedding) -> FlowField<'a> {
         FlowField {
             shared: &self.network,
@@ -106,7 +107,7 @@ impl FmParts {
         }
     }
 
-    /// Algorithm 3's loss for one batch.
+    /// The loss of algorithm 3 for `batch`.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let Batch {
             images,
@@ -162,7 +163,7 @@ mod tests {
         }
     }
 
-    /// Both terms in f64 on the host, from what the network says.
+    /// Both terms in f64 on the host, from the output of the network.
     #[test]
     fn terms_are_those_of_algorithm_3() {
         for full_rank in [false, true] {
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!(scalar(&loss.kl), 0.0);
     }
 
-    /// How far a velocity leaves the span of three embeddings in four dimensions.
+    /// The largest component of a velocity outside of the span of three class embeddings in four dimensions.
     fn out_of_span(full_rank: bool) -> f64 {
         let device = Device::flex();
         let model = flow(&config(), full_rank);

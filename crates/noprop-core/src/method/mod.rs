@@ -1,7 +1,6 @@
-//! The methods: what is trained, by which loss, on which noise process, and how the network then walks.
-//!
-//! A [`Method`] is one value that says all of it, so that a recipe cannot say it inconsistently. Each
-//! method is one file: its configuration, the parts that its network needs, and its loss.
+//! The methods. A [`Method`] is one value that decides the loss, the noise process, the readout and the
+//! default walk, so that a recipe cannot combine them inconsistently. Each method is one file with its
+//! settings, the parts that its network needs, and its loss.
 //!
 //! | method | file | paper |
 //! |---|---|---|
@@ -44,7 +43,7 @@ use crate::network::{Features, Process, ProcessKind};
 use crate::noise::initialised;
 use crate::sampler::{ANCESTRAL, EULER, GATED, HEUN, REFERENCE_HEUN, Walk};
 
-/// How a network is trained, and how it walks: the `[method]` of a recipe.
+/// The method by which a network is trained and walks: the section `[method]` of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Method {
@@ -58,9 +57,9 @@ pub enum Method {
     Backprop(Backprop),
     /// A baseline of the paper: a neural ODE trained by the adjoint equation (§4).
     Adjoint(Adjoint),
-    /// `nopropct_mnist.py` of yhgon/NoProp, to the letter.
+    /// The formulas of `nopropct_mnist.py` of yhgon/NoProp, the reference.
     ReferenceMnist(Reference),
-    /// `noprop_simple.py` of yhgon/NoProp, to the letter.
+    /// The formulas of `noprop_simple.py` of yhgon/NoProp, the reference.
     ReferenceSimple(Reference),
 }
 
@@ -70,7 +69,7 @@ impl Default for Method {
     }
 }
 
-/// Most steps T that a method may fix.
+/// The largest number of steps T that a method with blocks may have.
 const MOST_STEPS: usize = 1000;
 
 fn one() -> f64 {
@@ -95,7 +94,7 @@ impl Method {
         }
     }
 
-    /// The kind of process that it trains a network to undo, which decides the samplers that serve it.
+    /// The kind of process that the network is trained to undo. It decides which samplers serve the method.
     pub fn process(&self) -> ProcessKind {
         match self {
             Self::Ct(_) | Self::ReferenceMnist(_) | Self::ReferenceSimple(_) => {
@@ -107,7 +106,8 @@ impl Method {
         }
     }
 
-    /// T, where the network has a block for each step and walks in that many steps only.
+    /// The number of blocks, if the network has a block for each step; it then walks in that number of steps
+    /// only.
     pub fn blocks(&self) -> Option<usize> {
         match self {
             Self::Dt(dt) => Some(dt.steps),
@@ -116,8 +116,8 @@ impl Method {
         }
     }
 
-    /// The number of blocks that are trained each by a loss of its own; nothing where one loss reaches
-    /// the whole network.
+    /// The number of blocks, if each block is trained by a loss of its own; `None` if one loss reaches the
+    /// whole network.
     pub fn independent_blocks(&self) -> Option<usize> {
         match self {
             Self::Dt(dt) => Some(dt.steps),
@@ -125,7 +125,7 @@ impl Method {
         }
     }
 
-    /// The walk to take where none is asked for: the sampler and T of the paper, or of the reference.
+    /// The default walk: the sampler and T of the paper or, for its methods, of the reference.
     pub fn default_walk(&self) -> Walk {
         let (sampler, steps) = match self {
             Self::Ct(_) => (HEUN, 40),
@@ -141,13 +141,13 @@ impl Method {
     /// Checks that `walk` suits the method.
     ///
     /// # Errors
-    /// When its sampler does not serve the method's process, its T is not the number of blocks, or one
-    /// of its values is out of range.
+    /// When the sampler does not serve the process of the method, T is not the number of blocks, or a value
+    /// is out of range.
     pub fn check_walk(&self, walk: &Walk) -> Result<(), WalkError> {
         walk.check(self.name(), self.process(), self.blocks())
     }
 
-    /// How the times of a batch are drawn.
+    /// The distribution of the times of a batch.
     pub fn time_sampling(&self) -> TimeSampling {
         match self {
             Self::Ct(ct) => ct.time_sampling,
@@ -158,7 +158,7 @@ impl Method {
     /// Checks every value, and that the architecture suits the method.
     ///
     /// # Errors
-    /// The first thing that does not fit, with what was expected.
+    /// The first value or combination that does not fit, with what was expected.
     pub fn validate(&self, model: &ModelConfig) -> Result<(), ConfigError> {
         match self {
             Self::Ct(ct) => ct.validate(),
@@ -171,7 +171,7 @@ impl Method {
         }
     }
 
-    /// Hidden units of a learned γ̃; 0 where γ̃ is not learned.
+    /// The number of hidden units of γ̃; 0 if γ̃ is not learned.
     pub(crate) fn schedule_hidden(&self) -> usize {
         match self {
             Self::Ct(ct) => ct.schedule.hidden(),
@@ -185,17 +185,17 @@ impl Method {
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // One value per network; boxing would only obscure it.
 pub enum Parts {
-    /// Of NoProp-CT.
+    /// The parts for NoProp-CT.
     Ct(CtParts),
-    /// Of NoProp-FM.
+    /// The parts for NoProp-FM.
     Fm(FmParts),
-    /// Of NoProp-DT.
+    /// The parts for NoProp-DT.
     Dt(DtParts),
-    /// Of the baseline trained by back-propagation.
+    /// The parts for method "backprop".
     Backprop(BackpropParts),
-    /// Of the neural ODE.
+    /// The parts for method "adjoint".
     Adjoint(AdjointParts),
-    /// Of the reference's scripts.
+    /// The parts for the methods of the reference.
     Reference(ReferenceParts),
 }
 
@@ -230,7 +230,7 @@ impl Parts {
         }
     }
 
-    /// The process that the parts were trained to undo.
+    /// The process that the parts are trained to undo.
     pub(crate) fn process<'a>(&'a self, class_embedding: &'a ClassEmbedding) -> Process<'a> {
         match self {
             Self::Ct(ct) => Process::Diffusion(&ct.network, &ct.schedule),
@@ -256,8 +256,8 @@ impl Parts {
         }
     }
 
-    /// The gradients of the loss of `batch` with respect to all parameters of `model`, whose parts these are, and the
-    /// loss.
+    /// The gradients of the loss of `batch` with respect to all parameters of `model`, whose parts these are,
+    /// and the loss.
     #[cfg(feature = "train")]
     pub(crate) fn gradients<M: Module>(
         &self,
@@ -290,7 +290,7 @@ impl Parts {
         }
     }
 
-    /// The linear layer on z_1, where the method has one.
+    /// The output head, if the method has one: the linear layer of p̂_out on z_1.
     pub fn output_head(&self) -> Option<&Linear> {
         match self {
             Self::Ct(ct) => Some(&ct.output_head),
@@ -302,7 +302,7 @@ impl Parts {
         }
     }
 
-    /// The one backbone, to be replaced; nothing where each block has its own.
+    /// The backbone, to be replaced; `None` if each block has its own.
     pub fn backbone_mut(&mut self) -> Option<&mut Backbone> {
         match self {
             Self::Ct(ct) => Some(&mut ct.network.backbone),
@@ -313,7 +313,7 @@ impl Parts {
         }
     }
 
-    /// The linear layer on z_1, to be replaced.
+    /// The output head, to be replaced; `None` if the method has none.
     pub(crate) fn output_head_mut(&mut self) -> Option<&mut Linear> {
         match self {
             Self::Ct(ct) => Some(&mut ct.output_head),
@@ -326,17 +326,17 @@ impl Parts {
     }
 }
 
-/// What initial weights depend on.
+/// The values on which the initial weights of a network depend.
 #[derive(Clone, Copy)]
 struct Initialisation<'a> {
     config: &'a ModelConfig,
-    /// W_Embed's initial values, `[classes, d]` row-major.
+    /// The initial values of W_Embed, `[classes, d]` row-major.
     embeddings: &'a [f32],
     seed: u64,
     device: &'a Device,
 }
 
-/// `steps` blocks. The weights of a block are a function of the seed and its place alone.
+/// The blocks of a network of T = `steps` steps. The weights of a block depend on the seed and on its index only.
 fn new_blocks(steps: usize, start: Initialisation<'_>) -> Vec<Block> {
     let Initialisation { config, device, .. } = start;
     let block = |t: usize| {
@@ -346,14 +346,14 @@ fn new_blocks(steps: usize, start: Initialisation<'_>) -> Vec<Block> {
     (0..steps).map(block).collect()
 }
 
-/// Checks what blocks ask of T and of the architecture.
+/// Checks that T = `steps` and the architecture suit a network with blocks.
 fn check_blocks(steps: usize, model: &ModelConfig) -> Result<(), ConfigError> {
     if !(2..=MOST_STEPS).contains(&steps) {
         return Err(ConfigError::value("method.steps", steps, "from 2 to 1000"));
     }
     if model.label_encoder == LabelEncoderConfig::Residual {
         return Err(ConfigError::Combination(
-            "the blocks of methods \"dt\" and \"backprop\" have figure 6's label branch; leave out \
+            "the blocks of methods \"dt\" and \"backprop\" cannot have the residual label encoder; leave out \
              model.label_encoder, or set it to \"image\" for latents of image size"
                 .into(),
         ));

@@ -1,12 +1,13 @@
-//! The two scripts of yhgon/NoProp (`nopropct_mnist.py`, `noprop_simple.py`), kept as they are:
+//! Methods "reference-mnist" and "reference-simple": the formulas of the two scripts `nopropct_mnist.py` and
+//! `noprop_simple.py` of yhgon/NoProp, the reference, which differ from the paper:
 //!
 //! * z_t = ᾱ u + √(1−ᾱ) ε, where the paper has √ᾱ u;
 //! * KL = ½ ‖u‖², where the closed form has ½[ᾱ₀(‖u‖² − d) − d ln(1−ᾱ₀)];
 //! * the cross-entropy is of the whole denoiser at (x, z_1, t = 1), not of a head on z_1.
 //!
-//! One thing differs: the reference runs the backbone twice on the same batch. Outputs and
-//! gradients are the same when it runs once, as here; BatchNorm's running averages then move
-//! once per step, not twice.
+//! One difference from the reference remains: it runs the backbone twice on each batch. Running it once, as
+//! here, gives equal outputs and gradients, but the running averages of BatchNorm move once in each step
+//! rather than twice.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -23,18 +24,18 @@ use crate::schedule::{
     NoiseSchedule, ReferenceSchedule, SchedulePoint, check_ends, default_hidden,
 };
 
-/// The settings of a script of the reference.
+/// The settings of a reference method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
-    /// Initial γ at t = 1, the clean end.
+    /// The initial value of γ at t = 1, the clean end.
     pub gamma_0: f64,
-    /// Initial γ at t = 0, the noise end.
+    /// The initial value of γ at t = 0, the noise end.
     pub gamma_1: f64,
-    /// Hidden units of γ̃.
+    /// The number of hidden units of γ̃.
     #[serde(default = "default_hidden")]
     pub hidden: usize,
-    /// Weight η of the denoising term; 1 in the reference.
+    /// The weight η of the denoising term; 1 in the reference.
     #[serde(default = "one")]
     pub eta: f64,
 }
@@ -58,37 +59,37 @@ impl Reference {
     }
 }
 
-/// The parts of a network of the reference.
+/// The parts of a network of a reference method.
 #[derive(Module, Debug)]
 pub struct ReferenceParts {
-    /// Backbone and denoiser.
+    /// The backbone and the denoiser.
     pub network: Shared,
-    /// γ(t), always a [`ReferenceSchedule`].
+    /// The noise schedule γ(t), always a [`ReferenceSchedule`].
     pub schedule: NoiseSchedule,
     #[module(skip)]
     eta: f64,
     #[module(skip)]
-    readout: Readout,
+    readout: ReferenceReadout,
 }
 
-/// How the class is read off z_1.
+/// The readout of the class from z_1.
 #[derive(Debug, Clone, Copy)]
-enum Readout {
-    /// The largest coordinate of z_1 (`nopropct_mnist.py`).
+enum ReferenceReadout {
+    /// The coordinates of z_1 as logits (`nopropct_mnist.py`).
     ArgmaxZ,
     /// The denoiser's logits at (x, z_1, t = 1) (`noprop_simple.py`).
     Denoiser,
 }
 
 impl ReferenceParts {
-    /// `nopropct_mnist.py`: ᾱ = σ(−γ), clamped to [10⁻⁵, 1 − 10⁻⁵].
+    /// The parts of `nopropct_mnist.py`: ᾱ = σ(−γ), clamped to [10⁻⁵, 1 − 10⁻⁵].
     pub(super) fn mnist(settings: &Reference, start: Initialisation<'_>) -> Self {
-        Self::new(settings, start, 1.0, 1e-5, Readout::ArgmaxZ)
+        Self::new(settings, start, 1.0, 1e-5, ReferenceReadout::ArgmaxZ)
     }
 
-    /// `noprop_simple.py`: ᾱ = σ(−γ/2), clamped to [0.01, 0.99].
+    /// The parts of `noprop_simple.py`: ᾱ = σ(−γ/2), clamped to [0.01, 0.99].
     pub(super) fn simple(settings: &Reference, start: Initialisation<'_>) -> Self {
-        Self::new(settings, start, 0.5, 0.01, Readout::Denoiser)
+        Self::new(settings, start, 0.5, 0.01, ReferenceReadout::Denoiser)
     }
 
     fn new(
@@ -96,7 +97,7 @@ impl ReferenceParts {
         start: Initialisation<'_>,
         scale: f64,
         clamp: f64,
-        readout: Readout,
+        readout: ReferenceReadout,
     ) -> Self {
         let Initialisation {
             config,
@@ -120,18 +121,18 @@ impl ReferenceParts {
         })
     }
 
-    /// Class logits `[b, m]` of final latents `z_1` `[b, d]`.
+    /// The class logits `[b, m]` that the readout gives for final latents `z_1` `[b, d]`.
     pub(super) fn readout(&self, features: &Features, z_1: Tensor<2>) -> Tensor<2> {
         match self.readout {
-            Readout::ArgmaxZ => z_1,
-            Readout::Denoiser => {
+            ReferenceReadout::ArgmaxZ => z_1,
+            ReferenceReadout::Denoiser => {
                 let one = Tensor::ones([1, 1], &z_1.device());
                 self.network.output(features, z_1, one)
             }
         }
     }
 
-    /// The reference's loss for one batch.
+    /// The loss of the reference for `batch`.
     pub(super) fn loss(&self, class_embedding: &ClassEmbedding, batch: Batch) -> Loss {
         let Batch {
             images,
@@ -160,6 +161,7 @@ impl ReferenceParts {
     }
 }
 
+/// The latents z_t = ᾱ u + √(1−ᾱ) ε `[b, d]` of the reference, with ε = `noise`.
 fn diffuse(point: &SchedulePoint, u: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
     point.alpha_bar.clone() * u + point.sigma_squared.clone().sqrt() * noise
 }

@@ -392,7 +392,7 @@ fn values_and_architectures_that_do_not_suit_a_method_are_refused() {
         label_encoder: LabelEncoderConfig::Residual,
         ..config()
     };
-    assert!(message(Method::Dt(Dt::default()), &residual).contains("label branch"));
+    assert!(message(Method::Dt(Dt::default()), &residual).contains("residual label encoder"));
     let normalised = ModelConfig {
         head: HeadConfig {
             batch_norm: true,

@@ -1,5 +1,5 @@
-//! The generative process (paper eq. 3): z_t = a_t û + b_t z_{t−1} + √c_t ε, with the posterior
-//! coefficients of eq. 7 on the grid, α_{t−1} = ᾱ_{t−1}/ᾱ_t:
+//! Ancestral sampling, the generative process of the paper (eq. 3): z_t = a_t û + b_t z_{t−1} + √c_t ε with ε
+//! ~ N(0, I). The posterior coefficients of eq. 7 are, with α = ᾱ_{t−1}/ᾱ_t:
 //!
 //! a = √ᾱ_t (1−α)/(1−ᾱ_{t−1}),  b = √α (1−ᾱ_t)/(1−ᾱ_{t−1}),  c = (1−ᾱ_t)(1−α)/(1−ᾱ_{t−1}).
 
@@ -9,7 +9,7 @@ use super::{Sampler, StepNoise, Stepper, StepsEvenIn, WalkContext};
 use crate::network::ProcessKind;
 use crate::schedule::SchedulePoint;
 
-/// The generative process itself (eq. 3), with its noise.
+/// Ancestral sampling: the generative process of the paper (eq. 3), which adds noise in every step.
 pub const ANCESTRAL: Sampler = Sampler {
     name: "ancestral",
     label: "Ancestral (the paper's)",
@@ -41,16 +41,19 @@ impl Stepper for Ancestral<'_> {
     }
 }
 
-/// a, b and c of a step from ᾱ = `from` to ᾱ = `to`; every tensor `[1, 1]`.
+/// The coefficients of eq. 7 for one step, each `[1, 1]`.
 pub(super) struct Posterior {
+    /// The factor a of û.
     pub a: Tensor<2>,
+    /// The factor b of z.
     pub b: Tensor<2>,
+    /// The variance c of the noise.
     pub c: Tensor<2>,
 }
 
 impl Posterior {
-    /// The coefficients of the step between two times of a process. 1 − ᾱ is taken as the process gives
-    /// it, so that nothing cancels near ᾱ = 1.
+    /// The coefficients of the step between the times `from` and `to` of a process. They use 1 − ᾱ as the
+    /// process gives it, so that no digits cancel near ᾱ = 1.
     pub(super) fn new(from: &SchedulePoint, to: &SchedulePoint) -> Self {
         let (sigma_from, sigma_to) = (from.sigma_squared.clone(), to.sigma_squared.clone());
         // 1 − α = 1 − ᾱ_from/ᾱ_to = (σ²_from − σ²_to)/ᾱ_to.

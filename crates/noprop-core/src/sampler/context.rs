@@ -1,4 +1,4 @@
-//! What every step of a walk may ask for.
+//! The context of a walk: the network, features, times and noise that the steps of a sampler use.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -10,12 +10,12 @@ use crate::network::{Features, Process};
 use crate::noise::{NoiseSource, ancestral_streams};
 use crate::schedule::SchedulePoint;
 
-/// The source of the noise that a sampler adds on the way.
+/// The source of the noise that a sampler adds in its steps.
 #[derive(Debug, Clone)]
 pub enum StepNoise {
-    /// A stream for each image.
+    /// A stream of random numbers for each image.
     Streams(Vec<NoiseSource>),
-    /// The noise of all steps, `[T, b, d]`.
+    /// The given noise of all steps, `[T, b, d]`.
     Given(Tensor<3>),
 }
 
@@ -25,7 +25,7 @@ impl StepNoise {
         Self::Streams(ancestral_streams(seed, first, count))
     }
 
-    /// Standard normal noise like `z` `[b, d]`, for step `k`.
+    /// Draws the standard normal noise `[b, d]` of step `k` for latents `z` `[b, d]`.
     pub fn draw(&mut self, k: usize, z: &Tensor<2>) -> Tensor<2> {
         match self {
             Self::Given(noise) => noise.clone().narrow(0, k, 1).squeeze_dim(0),
@@ -39,16 +39,17 @@ impl StepNoise {
     }
 }
 
-/// The network, the features, and the process at the times t_0 … t_T of a walk.
+/// The context of a walk of a batch: the network with its process, the features, the times t_0 … t_T and the
+/// noise.
 pub struct WalkContext<'a> {
     walk: Walk,
     process: Process<'a>,
     class_embedding: &'a ClassEmbedding,
     features: &'a Features,
-    /// `[T + 1, 1]`.
+    /// The times t_0 … t_T, `[T + 1, 1]`.
     times: Tensor<2>,
     noise: StepNoise,
-    /// Whether the denoiser is given the latents of other images.
+    /// Whether the denoiser sees the latents of other images.
     is_swapped: bool,
 }
 
@@ -72,7 +73,7 @@ impl<'a> WalkContext<'a> {
         }
     }
 
-    /// This context with the latents of the images exchanged before the denoiser sees them.
+    /// This context with a denoiser that sees the latent of the previous image of the batch in place of its own.
     pub(crate) fn with_swapped_latents(self) -> Self {
         Self {
             is_swapped: true,
@@ -97,7 +98,7 @@ impl<'a> WalkContext<'a> {
         Ok(z)
     }
 
-    /// T.
+    /// The number of steps T.
     pub fn steps(&self) -> usize {
         self.walk.steps
     }
@@ -107,23 +108,24 @@ impl<'a> WalkContext<'a> {
         self.features.fused.device()
     }
 
-    /// The process that is walked.
+    /// The process of the network.
     pub fn process(&self) -> Process<'a> {
         self.process
     }
 
-    /// The noise of the walk's images.
+    /// The noise of the images of the walk.
     pub fn noise(&self) -> StepNoise {
         self.noise.clone()
     }
 
-    /// û at latents `z` `[b, d]` as step `k` begins, `[b, d]`. A network with blocks asks block k, one
-    /// with a denoiser for all times asks it at t_k.
+    /// The estimate û `[b, d]` at latents `z` `[b, d]` at the beginning of step `k`, from block k of a
+    /// network with blocks or from the denoiser at t_k.
     pub fn u_hat(&self, k: usize, z: Tensor<2>) -> Tensor<2> {
         self.u_hat_at(k, z, self.times.clone().narrow(0, k, 1))
     }
 
-    /// û at latents `z` `[b, d]` and time `t` `[1, 1]`, within step `k`.
+    /// The estimate û `[b, d]` at latents `z` `[b, d]` and time `t` `[1, 1]`, from block `k` of a network
+    /// with blocks or from the denoiser at `t`.
     pub fn u_hat_at(&self, k: usize, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
         let z = self.seen(z);
         let estimate = self
@@ -132,8 +134,7 @@ impl<'a> WalkContext<'a> {
         estimate.u_hat
     }
 
-    /// The noise process at t_0 … t_T, every field `[T + 1, 1]`; nothing where the process has no noise
-    /// on the way.
+    /// The noise process at t_0 … t_T, with every field `[T + 1, 1]`; `None` for flows and gated blocks.
     pub fn diffusion(&self) -> Option<SchedulePoint> {
         match self.process {
             Process::Diffusion(_, schedule) => Some(schedule.at(self.times.clone())),
@@ -142,8 +143,8 @@ impl<'a> WalkContext<'a> {
         }
     }
 
-    /// The process at t_0 … t_T, every field `[T + 1, 1]`, with the ordinary differential equation that
-    /// leads from z_0 to z_1; nothing where the process is discrete.
+    /// The process at t_0 … t_T, with every field `[T + 1, 1]`, and the ordinary differential equation that
+    /// leads from z_0 to z_1; `None` for processes with blocks.
     pub fn ode(&'a self) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
         let times = self.times.clone();
         match self.process {
@@ -159,7 +160,8 @@ impl<'a> WalkContext<'a> {
         }
     }
 
-    /// What the denoiser is given for the latents `z` `[b, d]`.
+    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless the walk
+    /// swaps them.
     pub fn seen(&self, z: Tensor<2>) -> Tensor<2> {
         let count = z.dims()[0];
         if !self.is_swapped || count < 2 {

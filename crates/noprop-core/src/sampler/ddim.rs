@@ -1,6 +1,9 @@
-//! z_s = √ᾱ_s û + √((1−ᾱ_s)/(1−ᾱ_t)) (z_t − √ᾱ_t û): the solution of the probability-flow ODE
-//! dz/dλ = ½[√ᾱ û − ᾱ z] over a step with û held constant, hence stable for any step
-//! (Song et al. 2021, arXiv:2010.02502, in the time direction of NoProp).
+//! DDIM (Song et al. 2021, arXiv:2010.02502) in the time direction of NoProp. A step from t to s > t is
+//!
+//! z_s = √ᾱ_s û + √((1−ᾱ_s)/(1−ᾱ_t)) (z_t − √ᾱ_t û),
+//!
+//! the solution of the probability-flow ODE dz/dλ = ½[√ᾱ û − ᾱ z] with û held constant. It is stable for
+//! steps of any length.
 
 use burn::tensor::Tensor;
 
@@ -8,7 +11,7 @@ use super::{Sampler, Stepper, StepsEvenIn, WalkContext};
 use crate::network::ProcessKind;
 use crate::schedule::SchedulePoint;
 
-/// DDIM: the exponential-integrator step of the probability-flow ODE, exact where û is constant.
+/// DDIM: the step of the probability-flow ODE that is exact for constant û.
 pub const DDIM: Sampler = Sampler {
     name: "ddim",
     label: "DDIM",
@@ -33,7 +36,7 @@ impl Stepper for Ddim<'_> {
     }
 }
 
-/// The step from `z` at `from` to `to` with `u_hat` held constant; both `[b, d]`.
+/// The latents `[b, d]` at `to` after a step from `z` `[b, d]` at `from` with `u_hat` `[b, d]` held constant.
 pub(super) fn with_constant(
     from: &SchedulePoint,
     to: &SchedulePoint,

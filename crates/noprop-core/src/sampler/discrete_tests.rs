@@ -1,4 +1,4 @@
-//! Walks of NoProp-DT, and what sees the latents.
+//! Tests of walks of NoProp-DT and of walks with swapped latents.
 
 use burn::tensor::Device;
 
@@ -12,7 +12,7 @@ use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};
 use crate::schedule::CosineSchedule;
 
-/// a_t, b_t and c_t of the shifted cosine at T = 10, t = 1 … 10, from a script of its own.
+/// a_t, b_t and c_t of the shifted cosine schedule at T = 10, t = 1 … 10, computed apart from this crate.
 const SHIFTED_COSINE: [[f64; 3]; 10] = [
     [0.1963, 0.4787, 0.70778],
     [0.2225, 0.6187, 0.49637],
@@ -65,7 +65,7 @@ fn the_posterior_of_the_cosine_schedule_is_its_table() {
     }
 }
 
-/// Each step of a NoProp-DT walk takes the block of its place, by eq. 3 and by DDIM, in f64 on the host.
+/// Each step of a NoProp-DT walk uses its own block, by eq. 3 and by DDIM, checked in f64 on the host.
 #[test]
 fn every_step_of_a_walk_takes_its_own_block() {
     const STEPS: usize = 4;

@@ -1,5 +1,5 @@
-//! Euler's method on the process's equation: of first order, one evaluation a step. For a flow, T = 1 is
-//! the paper's shortcut z_0 + v(z_0, x, 0).
+//! Euler's method on the ODE of the process: first order, one evaluation of the denoiser in each step. For a
+//! flow, T = 1 is the one-step prediction z_0 + v(z_0, x, 0).
 
 use burn::tensor::Tensor;
 
@@ -7,7 +7,7 @@ use super::{Ode, Sampler, Stepper, StepsEvenIn};
 use crate::network::ProcessKind;
 use crate::schedule::SchedulePoint;
 
-/// Euler's method.
+/// Euler's method on the ODE of the process.
 pub const EULER: Sampler = Sampler {
     name: "euler",
     label: "Euler along the flow",
@@ -20,7 +20,7 @@ pub const EULER: Sampler = Sampler {
     },
 };
 
-/// Euler's method on any equation.
+/// The steps of Euler's method on any [`Ode`].
 pub(super) struct Euler<O> {
     pub(super) grid: SchedulePoint,
     pub(super) ode: O,

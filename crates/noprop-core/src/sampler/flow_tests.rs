@@ -1,4 +1,4 @@
-//! Walks of flow matching.
+//! Tests of walks of flow matching.
 
 use burn::tensor::{Device, Tensor};
 
@@ -10,10 +10,10 @@ use crate::network::Features;
 use crate::noise::{NoiseSource, Purpose};
 use crate::sampler::{EULER, HEUN, Sampler, Walk};
 
-/// Enough of them that the kinks of ReLU, which a walk meets anywhere, average out.
+/// The number of images: enough for the kinks of ReLU, which a walk may meet anywhere, to average out.
 const IMAGES: usize = 64;
 
-/// A network whose velocity bends with z and t, gently enough for few steps.
+/// A network whose velocity depends on z and t, but gently enough for few steps.
 fn model() -> (NoProp, Features) {
     let device = Device::flex();
     let config = ModelConfig {
@@ -33,7 +33,7 @@ fn model() -> (NoProp, Features) {
     (model, features)
 }
 
-/// Where its walks end.
+/// The final latents z_1 of the walks of a model.
 fn end((model, features): &(NoProp, Features), sampler: Sampler, steps: usize) -> Tensor<2> {
     let walk = Walk::new(sampler, steps).with_seed(1);
     model.walk(features, &walk, 0).unwrap()
@@ -65,6 +65,6 @@ fn one_step_of_euler_is_the_shortcut() {
     let walk = Walk::new(EULER, 1).with_seed(1);
     let z_0 = model.initial_latents(&walk, 0, IMAGES);
     let estimate = model.estimate(features, z_0, 0.0);
-    // The same products in the same order but for one addition.
+    // Both compute the same products in the same order, except for one addition.
     assert!(distance(end(&walked, EULER, 1), estimate.u_hat) < 1e-5);
 }

@@ -1,5 +1,5 @@
-//! The walk of a network that was trained by back-propagation through its blocks: see
-//! [`Gates`].
+//! The sampler of networks that are trained by back-propagation through their blocks: z_t = (1 − α_t) z_{t−1}
+//! + α_t û, with the learned [`Gates`] α_t.
 
 use burn::tensor::Tensor;
 
@@ -7,7 +7,7 @@ use super::{Sampler, Stepper, StepsEvenIn, WalkContext};
 use crate::network::{Process, ProcessKind};
 use crate::schedule::Gates;
 
-/// The blocks in a row, each blended in by its gate.
+/// The blocks in a row, each blended in by its learned gate.
 pub const GATED: Sampler = Sampler {
     name: "gated",
     label: "Gated blocks",

@@ -1,4 +1,4 @@
-//! Heun's method on the process's equation: of second order, two evaluations a step.
+//! Heun's method on the ODE of the process: second order, two evaluations of the denoiser in each step.
 
 use burn::tensor::Tensor;
 
@@ -6,7 +6,7 @@ use super::{Ode, Sampler, Stepper, StepsEvenIn};
 use crate::network::ProcessKind;
 use crate::schedule::SchedulePoint;
 
-/// Heun's method.
+/// Heun's method on the ODE of the process.
 pub const HEUN: Sampler = Sampler {
     name: "heun",
     label: "Heun along the flow",
@@ -19,7 +19,7 @@ pub const HEUN: Sampler = Sampler {
     },
 };
 
-/// Heun's method on any equation.
+/// The steps of Heun's method on any [`Ode`].
 pub(super) struct Heun<O> {
     pub(super) grid: SchedulePoint,
     pub(super) ode: O,

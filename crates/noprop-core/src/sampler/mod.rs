@@ -1,9 +1,9 @@
 //! The walk from z_0 at t = 0 to z_1 at t = 1 in T steps.
 //!
-//! A [`Walk`] says how to go: by which [`Sampler`], in how many steps, from which noise.
-//! [`NoProp::walk`](crate::NoProp::walk) goes. To add a sampler, write one file with a `pub const` of
-//! type [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts,
-//! the protocol and the page read that table.
+//! A [`Walk`] is a sampler, a number of steps and a seed; [`NoProp::walk`](crate::NoProp::walk) makes it. A
+//! [`Sampler`] is the rule of one step. To add a sampler, write one file with a `pub const` of type
+//! [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts, the
+//! protocol and the page read that table.
 
 mod ancestral;
 mod context;
@@ -34,7 +34,7 @@ use crate::network::{Process, ProcessKind};
 use crate::noise::initial_latents;
 use crate::schedule::even_times;
 
-/// Every sampler, in the order of tables and menus.
+/// All samplers, in the order of help texts and menus.
 pub const SAMPLERS: &[Sampler] = &[
     DDIM,
     EULER,
@@ -45,23 +45,24 @@ pub const SAMPLERS: &[Sampler] = &[
     REFERENCE_HEUN,
 ];
 
-/// A sampler: a way to go from z_0 to z_1. It is a value; a program may make its own.
+/// A sampler: the rule of one step of a walk from z_0 to z_1. It is a value, and a program may make samplers
+/// of its own.
 ///
-/// Recipes, the command line and the protocol name a sampler by its `name`, and find it in
+/// Recipes, the command line and the messages of the page name a sampler by its `name` and look it up in
 /// [`SAMPLERS`].
 #[derive(Clone, Copy)]
 pub struct Sampler {
-    /// Its name in recipes and on the command line, in lower case.
+    /// The name in recipes and on the command line, in lower case.
     pub name: &'static str,
-    /// Its name for people, as in a menu.
+    /// The name in menus.
     pub label: &'static str,
-    /// Evaluations of the denoiser per step.
+    /// The number of evaluations of the denoiser in each step.
     pub evaluations_per_step: usize,
-    /// The processes that it serves.
+    /// The kinds of processes that the sampler serves.
     pub processes: &'static [ProcessKind],
-    /// The variable in which its steps are even.
+    /// The variable in which the steps are even.
     pub steps: StepsEvenIn,
-    /// Begins a walk; nothing where it does not serve the process.
+    /// Begins a walk; `None` if the sampler does not serve the process.
     pub start: for<'a> fn(&'a WalkContext<'a>) -> Option<Box<dyn Stepper + 'a>>,
 }
 
@@ -75,14 +76,14 @@ pub enum StepsEvenIn {
     Equation,
 }
 
-/// A walk of one sampler under way.
+/// A walk in progress: it makes the steps of one sampler.
 pub trait Stepper {
-    /// The latents at t_{k+1} from `z` `[b, d]` at t_k, for k = 0 … T − 1.
+    /// The latents `[b, d]` at t_{k+1} from `z` `[b, d]` at t_k, for k = 0 … T − 1.
     fn step(&mut self, k: usize, z: Tensor<2>) -> Tensor<2>;
 }
 
 impl Sampler {
-    /// Whether it serves processes of this kind.
+    /// Whether the sampler serves processes of this kind.
     pub fn serves(&self, process: ProcessKind) -> bool {
         self.processes.contains(&process)
     }
@@ -142,21 +143,21 @@ impl<'de> Deserialize<'de> for Sampler {
     }
 }
 
-/// How to go from z_0 to z_1.
+/// A walk: how to go from z_0 to z_1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Walk {
     /// The sampler.
     pub sampler: Sampler,
-    /// T, at least 1.
+    /// The number of steps T, at least 1.
     pub steps: usize,
-    /// Seed of z_0 and of the ancestral noise.
+    /// The seed of z_0 and of the noise of ancestral sampling.
     pub seed: u64,
-    /// Factor on z_0: 1 starts from N(0, I), as the paper does, 0 from the mean.
+    /// The factor on z_0. With 1 walks start from N(0, I) as in the paper, with 0 from its mean.
     pub temperature: f32,
 }
 
 impl Walk {
-    /// A walk of `steps` steps by `sampler`, from the noise of seed 0.
+    /// A walk of `steps` steps by `sampler`, with seed 0 and temperature 1.
     pub fn new(sampler: Sampler, steps: usize) -> Self {
         Self {
             sampler,
@@ -166,12 +167,13 @@ impl Walk {
         }
     }
 
-    /// This walk from the noise of another seed.
+    /// This walk with another seed.
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// Checks that a model of the method called `method` can be walked so.
+    /// Checks that this walk suits a model of the method called `method`, with a process of kind `process`
+    /// and with this number of blocks, if it has blocks.
     pub(crate) fn check(
         &self,
         method: &'static str,
@@ -203,7 +205,8 @@ impl Walk {
         }
     }
 
-    /// z_0 `[count, dim]` of the images `first .. first + count`, bit-identical on every device.
+    /// The initial latents z_0 `[count, dim]` of the images `first .. first + count`, bit-identical on every
+    /// device.
     pub fn initial_latents(
         &self,
         first: usize,
@@ -216,7 +219,7 @@ impl Walk {
         Tensor::from_data(TensorData::new(values, [count, dim]), device)
     }
 
-    /// The times t_0 = 0, …, t_T = 1 of its walks of `process`, `[T + 1, 1]`.
+    /// The times t_0 = 0, …, t_T = 1 of this walk of `process`, `[T + 1, 1]`.
     pub(crate) fn times(&self, process: Process<'_>, device: &Device) -> Tensor<2> {
         match (self.sampler.steps, process) {
             (StepsEvenIn::Equation, Process::Diffusion(_, schedule)) => {

@@ -1,9 +1,9 @@
 //! The ordinary differential equations that lead from z_0 to z_1.
 //!
-//! Diffusion has the probability-flow ODE. In λ = log SNR the schedule's slope drops out and nothing is
-//! singular: dz/dλ = ½[√ᾱ û − ᾱ z], ᾱ = σ(λ). Flow matching has dz/dt = v_θ(z, x, t) (paper eq. 13):
-//! straight paths have no noise of their own and a velocity of order 1 everywhere, so the flow is solved
-//! in t itself.
+//! Diffusion has the probability-flow ODE dz/dλ = ½[√ᾱ û − ᾱ z] in λ = log SNR, with ᾱ = σ(λ). In λ the
+//! derivative of the noise schedule drops out, and nothing is singular. Flow matching has dz/dt = v_θ(z, x,
+//! t) (paper eq. 13). On its straight paths the velocity is of order 1 at all times, so the flow is solved in
+//! t itself.
 
 use burn::tensor::Tensor;
 
@@ -12,19 +12,21 @@ use super::ddim::with_constant;
 use crate::network::{Features, FlowField};
 use crate::schedule::{FlowPath, NoiseSchedule, SchedulePoint};
 
-/// An equation dz/ds = f(z, t), where s is a variable that grows with t.
+/// An ordinary differential equation dz/ds = f(z, t) in a variable s that grows with t.
 pub trait Ode {
-    /// The process at `share` of the way in s from t = 0 to t = 1, in [0, 1]; every field `[1, 1]`.
+    /// The process at the fraction `share` in [0, 1] of the way in s from t = 0 to t = 1, with every field
+    /// `[1, 1]`.
     fn at(&self, share: f64) -> SchedulePoint;
 
-    /// dz/ds at latents `z` `[b, d]` and the time of `now`.
+    /// The derivative dz/ds at latents `z` `[b, d]` and the time of `now`.
     fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope;
 
     /// The difference of s between two times, `[1, 1]`.
     fn step_size(&self, from: &SchedulePoint, to: &SchedulePoint) -> Tensor<2>;
 
-    /// The latents to take for `z_next`, which an explicit method came to from `z` by a step `from` → `to`
-    /// whose first slope was `first`: `z_next` itself, unless the step is too long for such a method.
+    /// The latents at the end of a step from `from` to `to`. An explicit method computed `z_next` from `z`,
+    /// with the derivative `first` at the beginning of the step. The result is `z_next`, unless the step is
+    /// too long for an explicit method.
     fn guard(
         &self,
         _z: Tensor<2>,
@@ -65,13 +67,14 @@ impl<O: Ode + ?Sized> Ode for Box<O> {
 /// The right-hand side of an [`Ode`] at one place.
 #[derive(Debug, Clone)]
 pub struct Slope {
-    /// dz/ds, `[b, d]`.
+    /// The derivative dz/ds, `[b, d]`.
     pub value: Tensor<2>,
-    /// The estimate û of the clean latent that it stands for, `[b, d]`.
+    /// The estimate û from which the derivative follows, `[b, d]`.
     pub u_hat: Tensor<2>,
 }
 
-/// dz/dλ of the probability-flow ODE; `u_hat`, `z` `[b, d]`, `alpha_bar` `[1, 1]`.
+/// The derivative dz/dλ = ½[√ᾱ û − ᾱ z] `[b, d]` of the probability-flow ODE, from `u_hat` and `z` `[b, d]`
+/// and `alpha_bar` `[1, 1]`.
 pub fn probability_flow_velocity(
     u_hat: Tensor<2>,
     z: Tensor<2>,
@@ -80,13 +83,13 @@ pub fn probability_flow_velocity(
     (alpha_bar.clone().sqrt() * u_hat - alpha_bar * z).mul_scalar(0.5)
 }
 
-/// Longest step of λ that an explicit method takes. Where ᾱ is near 1 a step h multiplies errors by
-/// 1 − ½h (Euler) or 1 − ½h + ⅛h² (Heun): beyond h = 4 they grow, and from 3 on they hardly shrink. Even
-/// steps keep h smallest for a given T, however the learned γ bends; where T is so small that h is still
-/// longer, the step is DDIM's, which is stable for any h.
+/// The longest step h of λ that an explicit method takes. Where ᾱ is near 1, a step multiplies errors by 1 −
+/// ½h (Euler) or 1 − ½h + ⅛h² (Heun): beyond h = 4 errors grow, and from h = 3 on they hardly shrink. Even
+/// steps in λ make h as small as T allows. If T is so small that h is still longer, DDIM makes the step
+/// instead, which is stable for any h.
 pub const LONGEST_STEP: f64 = 3.0;
 
-/// From this T on no step is longer: γ stays within ±30.
+/// The number of steps T from which on no step is longer than [`LONGEST_STEP`], since γ stays within ±30.
 const ALWAYS_SHORT: usize = 20;
 
 /// The probability-flow ODE in λ.

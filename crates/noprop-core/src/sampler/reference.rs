@@ -1,7 +1,8 @@
-//! The reference's ODE, dz/dt = (û − z)/(1 − ᾱ(t)) in t (`run_noprop_ct_inference` and
-//! `run_noprop_ct_inference_heun`). It is not the probability-flow ODE of any path used in
-//! training, and its last steps multiply z − û by 1 − Δt/(1−ᾱ), or Heun's square of it: below
-//! about T = 20 they explode. Kept so that its logs can be reproduced.
+//! The ODE of the reference, dz/dt = (û − z)/(1 − ᾱ(t)), which its functions `run_noprop_ct_inference` and
+//! `run_noprop_ct_inference_heun` solve in t. It is not the probability-flow ODE of the paths used in
+//! training. Its last steps multiply z − û by 1 − Δt/(1−ᾱ) (Euler), a factor of large magnitude where ᾱ is
+//! near 1 (with Heun about its square), so below about T = 20 the walks explode. It is kept so that the logs
+//! of the reference can be reproduced.
 
 use burn::tensor::Tensor;
 
@@ -37,7 +38,8 @@ pub const REFERENCE_HEUN: Sampler = Sampler {
     },
 };
 
-/// dz/dt; `u_hat`, `z` `[b, d]`, `sigma_squared` = 1 − ᾱ `[1, 1]`.
+/// The derivative dz/dt = (û − z)/(1 − ᾱ) `[b, d]`, from `u_hat` and `z` `[b, d]` and `sigma_squared` = 1 − ᾱ
+/// `[1, 1]`.
 pub(super) fn velocity(u_hat: Tensor<2>, z: Tensor<2>, sigma_squared: Tensor<2>) -> Tensor<2> {
     (u_hat - z) / sigma_squared
 }
@@ -70,7 +72,7 @@ impl Ode for ReferenceOde<'_> {
         }
     }
 
-    /// 1/T as the reference computes it, not the difference of rounded times.
+    /// The step 1/T, as the reference computes it, rather than the difference of rounded times.
     fn step_size(&self, _from: &SchedulePoint, _to: &SchedulePoint) -> Tensor<2> {
         let h = 1.0 / self.context.steps() as f64;
         Tensor::full([1, 1], h, &self.context.device())

@@ -24,7 +24,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// A model whose denoiser says the same whatever it sees: û = (1/m, …, 1/m).
+/// A model whose estimate is constant: û = (1/m, …, 1/m).
 fn constant_model_on(schedule: ScheduleConfig, seed: u64) -> NoProp {
     struct Zero;
     impl ModuleMapper for Zero {
@@ -58,7 +58,7 @@ pub(super) fn constant_model() -> NoProp {
     constant_model_on(linear, 1)
 }
 
-/// Largest |z_1 − exact| of `sampler` at T = `steps` for the constant û, on three images.
+/// The largest |z_1 − exact solution| of `sampler` at T = `steps` with constant û, over three images.
 fn error_against_closed_form(sampler: Sampler, steps: usize) -> f64 {
     let model = constant_model();
     let features = model.prepare(Tensor::zeros([3, 8], &Device::flex()));
@@ -150,7 +150,7 @@ fn few_steps_are_stable_however_the_learned_schedule_bends() {
 
 #[test]
 fn the_references_heun_amplifies_at_small_t() {
-    // Its last step multiplies z − û by 1 − ½h_n − ½h_{n+1}(1 − h_n); with ᾱ(1) = σ(7) and
+    // The last step multiplies z − û by 1 − ½h_n − ½h_{n+1}(1 − h_n); with ᾱ(1) = σ(7) and
     // T = 5 the factor is in the hundreds, where a sound sampler contracts.
     let model = constant_model();
     let features = model.prepare(Tensor::zeros([1, 8], &Device::flex()));
@@ -219,7 +219,7 @@ fn names_are_read_as_they_are_printed() {
     assert!("rk4".parse::<Sampler>().unwrap_err().contains("ddim"));
 }
 
-/// The process where λ = `log_snr`; only ᾱ and 1 − ᾱ are looked at.
+/// The process where λ = `log_snr`; the tests use ᾱ and 1 − ᾱ only.
 fn point(log_snr: f64) -> SchedulePoint {
     SchedulePoint {
         t: value(0.0),
@@ -263,6 +263,6 @@ fn given_ancestral_noise_makes_the_same_walk() {
     let given = model
         .walk_with_noise(&features, z_0, &walk, noise, &mut |_, _| {})
         .unwrap();
-    // No tolerance: the same numbers in the same operations.
+    // Both apply equal operations to equal numbers, so there is no tolerance.
     assert_eq!(number((drawn - given).abs().max().unsqueeze()), 0.0);
 }

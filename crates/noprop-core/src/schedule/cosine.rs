@@ -1,14 +1,15 @@
 //! The fixed cosine schedules of NoProp-DT: ᾱ_0 < ᾱ_1 < … < ᾱ_T, one step for each block.
 //!
-//! The paper says “fixed cosine schedule” and no more. Two readings:
+//! The paper says “fixed cosine schedule” and no more. There are two forms:
 //!
 //! ```text
 //! clipped   ᾱ_t = clip(f(1 − t/T) / f(0), 10⁻⁴, 0.999),  f(u) = cos²((u + s)/(1 + s) · π/2),  s = 0.008
 //! shifted   ᾱ_t = sin²(π/2 · (t + 1)/(T + 2))
 //! ```
 //!
-//! The first is Nichol and Dhariwal's (arXiv:2102.09672) with time reversed. The second stays clear of
-//! both ends by itself, so that its last weight SNR(T) − SNR(T−1) is 44, not 964, at T = 10.
+//! The clipped form is that of Nichol and Dhariwal (arXiv:2102.09672) with time reversed. The shifted form
+//! avoids the singular ends without clipping: at T = 10 its last weight SNR(T) − SNR(T−1) is 44 rather than
+//! 964.
 
 use core::f64::consts::FRAC_PI_2;
 
@@ -18,23 +19,23 @@ use serde::{Deserialize, Serialize};
 
 use super::SchedulePoint;
 
-/// Which reading of “cosine”.
+/// The form of the cosine schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CosineForm {
-    /// On a grid that begins and ends half-way off the singular ends.
+    /// The shifted form, whose grid begins and ends away from ᾱ = 0 and ᾱ = 1.
     #[default]
     Shifted,
-    /// Nichol and Dhariwal's, clipped.
+    /// The clipped form of Nichol and Dhariwal.
     Clipped,
 }
 
-/// Offset s of the clipped form.
+/// The offset s of the clipped form.
 const OFFSET: f64 = 0.008;
-/// What the clipped form is clipped to.
+/// The least and the largest ᾱ of the clipped form.
 const CLIP: (f64, f64) = (1e-4, 0.999);
 
-/// No parameters.
+/// A fixed cosine schedule. It has no parameters.
 #[derive(Module, Debug)]
 pub struct CosineSchedule {
     steps: usize,
@@ -43,12 +44,12 @@ pub struct CosineSchedule {
 }
 
 impl CosineSchedule {
-    /// The table of `steps` steps T.
+    /// The schedule of T = `steps` steps.
     pub fn new(steps: usize, form: CosineForm) -> Self {
         Self { steps, form }
     }
 
-    /// ᾱ_k and 1 − ᾱ_k for k = 0 … T.
+    /// The shares of signal and noise in the variance of z_k, ᾱ_k and 1 − ᾱ_k, for k = 0 … T.
     pub fn shares(&self, k: usize) -> (f64, f64) {
         let (k, steps) = (k as f64, self.steps as f64);
         match self.form {
@@ -64,13 +65,14 @@ impl CosineSchedule {
         }
     }
 
-    /// SNR(k) = ᾱ_k/(1 − ᾱ_k).
+    /// The signal-to-noise ratio SNR(k) = ᾱ_k/(1 − ᾱ_k).
     pub fn snr(&self, k: usize) -> f64 {
         let (signal, noise) = self.shares(k);
         signal / noise
     }
 
-    /// The process at times `t = k/T`, and between them by the same formula.
+    /// The process at times `t` `[n, 1]`. At t = k/T it agrees with [`Self::shares`], and the formula also
+    /// holds between.
     pub fn at(&self, t: Tensor<2>) -> SchedulePoint {
         let steps = self.steps as f64;
         // ᾱ, 1 − ᾱ and ᾱ′(t).
@@ -109,12 +111,12 @@ impl CosineSchedule {
     }
 }
 
-/// The clipped form's angle at u = 1 − t.
+/// The angle (u + s)/(1 + s) · π/2 of the clipped form, with u = 1 − t.
 fn clipped_angle(u: f64) -> f64 {
     (u + OFFSET) / (1.0 + OFFSET) * FRAC_PI_2
 }
 
-/// f(0).
+/// The value f(0) of the clipped form.
 fn at_zero() -> f64 {
     squared(libm::cos(clipped_angle(0.0)))
 }
@@ -130,7 +132,7 @@ mod tests {
     use super::super::even_times;
     use super::*;
 
-    /// ᾱ_t and SNR(t) − SNR(t−1) at T = 10, from a script of its own.
+    /// ᾱ_t and SNR(t) − SNR(t−1) at T = 10, computed apart from this crate.
     const CLIPPED: [(f64, f64); 11] = [
         (0.00010, 0.0),
         (0.02409, 0.0246),

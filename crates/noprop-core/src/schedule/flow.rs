@@ -5,20 +5,19 @@ use burn::tensor::Tensor;
 
 use super::SchedulePoint;
 
-/// t is kept so far from its ends where log t or log(1 − t) is asked for.
+/// The least distance of t from 0 and 1 in log t and log(1 − t).
 const EDGE: f64 = 1e-4;
 
-/// The path of flow matching. It is fixed and has no parameters. At σ = 0, SNR(t) = t²/(1−t)².
+/// The straight path of flow matching. It has no parameters. For σ = 0, SNR(t) = t²/(1−t)².
 #[derive(Module, Debug)]
 pub struct FlowPath {
-    /// Standard deviation σ around the path, which the paper does not give; 0 is conditional
-    /// optimal transport.
+    /// The standard deviation σ around the path. The paper does not give it; 0 is conditional optimal transport.
     pub sigma: f64,
 }
 
 impl FlowPath {
-    /// z_t of the path from `z_0` to `u` at times `t` `[n, 1]`, with `noise` of standard deviation
-    /// σ on it; latents `[n, d]`.
+    /// The latents z_t `[n, d]` at times `t` `[n, 1]` on the path from `z_0` to `u`, both `[n, d]`, plus σ
+    /// times the standard normal `noise` `[n, d]`.
     pub fn interpolate(
         &self,
         u: Tensor<2>,
@@ -29,7 +28,7 @@ impl FlowPath {
         z_0.clone() + t * (u - z_0) + noise.mul_scalar(self.sigma)
     }
 
-    /// The shares of signal and noise at times `t`, as if the path were scaled to unit variance.
+    /// The shares of signal and noise at times `time` `[n, 1]`, as if the path were scaled to unit variance.
     pub fn at(&self, time: Tensor<2>) -> SchedulePoint {
         let t = time.clone().clamp(EDGE, 1.0 - EDGE);
         let rest = t.clone().neg().add_scalar(1.0);

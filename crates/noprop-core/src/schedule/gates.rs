@@ -1,17 +1,18 @@
-//! The gates of the paper's baseline that is trained by back-propagation (§4).
+//! The gates of the baseline that is trained by back-propagation (paper §4).
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// α_1 … α_T of z_t = (1 − α_t) z_{t−1} + α_t û_{θ_t}(z_{t−1}, x), α_t = tanh(w_t) learned.
+/// The learned gates α_t = tanh(w_t) of z_t = (1 − α_t) z_{t−1} + α_t û_{θ_t}(z_{t−1}, x), for t = 1 … T.
 #[derive(Module, Debug)]
 pub struct Gates {
-    /// w_1 … w_T, `[T]`.
+    /// The parameters w_1 … w_T, `[T]`.
     pub w: Param<Tensor<1>>,
 }
 
 impl Gates {
-    /// At first α_t = 1/(t + 1), so that z_T is the mean of z_0 and every û; the paper does not say.
+    /// Gates with the initial values α_t = 1/(t + 1), so that z_T is the mean of z_0 and all û. The paper
+    /// gives none.
     pub(crate) fn new(steps: usize, device: &Device) -> Self {
         let w = |t: usize| libm::atanh(1.0 / (t + 1) as f64) as f32;
         let w: Vec<f32> = (1..=steps).map(w).collect();
@@ -20,7 +21,7 @@ impl Gates {
         }
     }
 
-    /// The latents after step `k` (from 0): `z` and `u_hat` `[b, d]` → `[b, d]`.
+    /// The latents `[b, d]` after step `k` (from 0), from `z` and `u_hat` `[b, d]`.
     pub fn blend(&self, k: usize, z: Tensor<2>, u_hat: Tensor<2>) -> Tensor<2> {
         let alpha = self.w.val().narrow(0, k, 1).tanh().unsqueeze::<2>();
         z.clone() + alpha * (u_hat - z)

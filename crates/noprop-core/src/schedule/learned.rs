@@ -1,4 +1,4 @@
-//! The paper's learnable γ(t), monotone by construction (appendix B, eq. 65–67).
+//! The learned γ(t) of the paper, monotone by construction (appendix B, eq. 65–67).
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::{softplus, tanh};
@@ -7,18 +7,18 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::{SchedulePoint, scalar};
 use crate::noise::{NoiseSource, Purpose};
 
-/// γ̃(t) = Σ_j sp(v_j) tanh(sp(w_j) t + b_j) with sp = softplus.
+/// The learned noise schedule, with γ̃(t) = Σ_j sp(v_j) tanh(sp(w_j) t + b_j) and sp = softplus.
 #[derive(Module, Debug)]
 pub struct LearnedSchedule {
-    /// γ₀, `[1]`.
+    /// The end γ₀ of γ at t = 1, `[1]`.
     pub gamma_0: Param<Tensor<1>>,
-    /// γ₁ − γ₀ before the softplus that keeps it positive, `[1]`.
+    /// The gap γ₁ − γ₀ before the softplus that keeps it positive, `[1]`.
     pub gap: Param<Tensor<1>>,
-    /// w before its softplus, `[1, hidden]`.
+    /// The parameters w, before their softplus, `[1, hidden]`.
     pub slope: Param<Tensor<2>>,
-    /// b, `[1, hidden]`.
+    /// The parameters b, `[1, hidden]`.
     pub shift: Param<Tensor<2>>,
-    /// v before its softplus, `[hidden, 1]`.
+    /// The parameters v, before their softplus, `[hidden, 1]`.
     pub height: Param<Tensor<2>>,
 }
 

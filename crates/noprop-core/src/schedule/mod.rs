@@ -1,4 +1,4 @@
-//! The noise schedule γ(t) and what follows from it (paper appendix B, eq. 65–67).
+//! The noise schedules: γ(t), and with it SNR(t) and ᾱ(t) (paper appendix B, eq. 65–67).
 //!
 //! SNR(t) = exp(−γ(t)), ᾱ(t) = σ(−γ(t)); γ falls from γ₁ at t = 0 (noise) to γ₀ at t = 1 (clean):
 //!
@@ -9,11 +9,11 @@
 //! SNR′(t) = −γ′(t) exp(−γ(t))
 //! ```
 //!
-//! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT a fixed table of
-//! T steps ([`CosineSchedule`]), flow matching a path of its own ([`FlowPath`]).
+//! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT has a fixed table of T
+//! steps ([`CosineSchedule`]), and flow matching has a straight path ([`FlowPath`]).
 //!
-//! γ̃ is a two-layer network with positive weights, hence increasing; its derivative is written
-//! out, so training needs first-order differentiation only.
+//! The function γ̃ is a two-layer network with positive weights, hence increasing. Its derivative is written
+//! out, so training needs first derivatives only.
 
 mod cosine;
 mod flow;
@@ -34,28 +34,28 @@ pub use reference::ReferenceSchedule;
 
 use crate::error::ConfigError;
 
-/// The noise schedule of NoProp-CT, with its initial values.
+/// The noise schedule of NoProp-CT and its initial values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {
-    /// The paper's, with γ₀, γ₁ and γ̃ learned; monotone by construction.
+    /// The schedule of the paper: γ₀, γ₁ and γ̃ are learned, and γ is monotone by construction.
     Learned {
-        /// Initial γ at t = 1, the clean end.
+        /// The initial value of γ at t = 1, the clean end.
         #[serde(default = "default_gamma_0")]
         gamma_0: f64,
-        /// Initial γ at t = 0, the noise end.
+        /// The initial value of γ at t = 0, the noise end.
         #[serde(default = "default_gamma_1")]
         gamma_1: f64,
-        /// Hidden units of γ̃.
+        /// The number of hidden units of γ̃.
         #[serde(default = "default_hidden")]
         hidden: usize,
     },
-    /// γ̄(t) = t with fixed ends.
+    /// The linear schedule γ̄(t) = t with fixed ends.
     Linear {
-        /// γ at t = 1, the clean end.
+        /// The value of γ at t = 1, the clean end.
         #[serde(default = "default_gamma_0")]
         gamma_0: f64,
-        /// γ at t = 0, the noise end.
+        /// The value of γ at t = 0, the noise end.
         #[serde(default = "default_gamma_1")]
         gamma_1: f64,
     },
@@ -69,7 +69,7 @@ fn default_gamma_1() -> f64 {
     7.0
 }
 
-/// Hidden units of a learned γ̃ where none are given.
+/// The number of hidden units of a learned γ̃ if a recipe gives none.
 pub(crate) fn default_hidden() -> usize {
     64
 }
@@ -85,7 +85,7 @@ impl Default for ScheduleConfig {
 }
 
 impl ScheduleConfig {
-    /// Hidden units of γ̃; 0 where γ̃ is not learned.
+    /// The number of hidden units of γ̃; 0 if γ̃ is not learned.
     pub(crate) fn hidden(&self) -> usize {
         match *self {
             Self::Learned { hidden, .. } => hidden,
@@ -107,7 +107,7 @@ impl ScheduleConfig {
         }
     }
 
-    /// The schedule with its initial parameters, which `seed` decides.
+    /// The schedule with initial parameters drawn from `seed`.
     pub fn init(&self, seed: u64, device: &Device) -> NoiseSchedule {
         match *self {
             Self::Learned {
@@ -124,9 +124,9 @@ impl ScheduleConfig {
     }
 }
 
-/// Checks the two ends of γ.
+/// Checks the two ends γ₀ and γ₁ of γ.
 pub(crate) fn check_ends(gamma_0: f64, gamma_1: f64) -> Result<(), ConfigError> {
-    // Beyond ±30 the complement of ᾱ is below f32's resolution.
+    // Beyond ±30 the smaller one of ᾱ and 1 − ᾱ is below the resolution of f32.
     let in_range = |g: f64| (-30.0..=30.0).contains(&g);
     if in_range(gamma_0) && in_range(gamma_1) && gamma_1 > gamma_0 {
         return Ok(());
@@ -138,28 +138,29 @@ pub(crate) fn check_ends(gamma_0: f64, gamma_1: f64) -> Result<(), ConfigError> 
     ))
 }
 
-/// Everything that is known of a noise process at some times; all fields `[n, 1]`.
+/// A noise process at n times; all fields are `[n, 1]`.
 #[derive(Debug, Clone)]
 pub struct SchedulePoint {
     /// The times t.
     pub t: Tensor<2>,
-    /// ᾱ(t), the share of signal in the variance of z_t.
+    /// The share ᾱ(t) of signal in the variance of z_t.
     pub alpha_bar: Tensor<2>,
-    /// 1 − ᾱ(t), computed without cancellation.
+    /// The share 1 − ᾱ(t) of noise in the variance of z_t, computed without cancellation.
     pub sigma_squared: Tensor<2>,
-    /// λ(t) = log SNR(t) = −γ(t).
+    /// The log signal-to-noise ratio λ(t) = log SNR(t) = −γ(t).
     pub log_snr: Tensor<2>,
-    /// SNR′(t).
+    /// The derivative SNR′(t).
     pub snr_prime: Tensor<2>,
 }
 
 impl SchedulePoint {
-    /// z_t = √ᾱ u + √(1−ᾱ) ε: `u`, `noise` `[n, d]` → `[n, d]` (eq. 5 and 9).
+    /// The latents z_t = √ᾱ u + √(1−ᾱ) ε `[n, d]` from class embeddings `u` and standard normal noise ε =
+    /// `noise`, both `[n, d]` (eq. 5).
     pub fn diffuse(&self, u: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
         self.alpha_bar.clone().sqrt() * u + self.sigma_squared.clone().sqrt() * noise
     }
 
-    /// What is known at time number `k` alone: every field `[1, 1]`.
+    /// The process at time number `k` alone, with every field `[1, 1]`.
     pub fn row(&self, k: usize) -> Self {
         let row = |field: &Tensor<2>| field.clone().narrow(0, k, 1);
         Self {
@@ -171,6 +172,7 @@ impl SchedulePoint {
         }
     }
 
+    /// The process at times `t` from γ and γ′, `[n, 1]` each.
     fn from_gamma(t: Tensor<2>, gamma: Tensor<2>, gamma_prime: Tensor<2>) -> Self {
         Self {
             t,
@@ -185,15 +187,15 @@ impl SchedulePoint {
 /// A noise schedule in continuous time.
 #[derive(Module, Debug)]
 pub enum NoiseSchedule {
-    /// γ₀, γ₁ and γ̃ are learned, monotone by construction.
+    /// The schedule of the paper, whose γ₀, γ₁ and γ̃ are learned.
     Learned(LearnedSchedule),
-    /// γ is linear in t, with fixed ends.
+    /// The schedule whose γ is linear in t, with fixed ends.
     Linear(LinearSchedule),
-    /// The reference's formulas.
+    /// The learned schedule of the reference.
     Reference(ReferenceSchedule),
 }
 
-/// γ̄(t) = t with fixed ends: no parameters.
+/// The linear schedule γ̄(t) = t with fixed ends. It has no parameters.
 #[derive(Module, Debug)]
 pub struct LinearSchedule {
     gamma_0: f64,
@@ -219,17 +221,18 @@ impl NoiseSchedule {
         }
     }
 
-    /// Times 0 = t_0 < … < t_T = 1 at which λ runs evenly from λ(0) to λ(1): `[steps + 1, 1]`.
+    /// The times 0 = t_0 < … < t_T = 1 at which λ runs in even steps from λ(0) to λ(1), `[steps + 1, 1]`.
     ///
-    /// γ has no closed inverse; between knots it is close enough to a line that λ(t_k) is even to
-    /// about 1e-5, and whoever needs λ(t_k) must ask [`Self::at`] for the exact one.
+    /// A learned γ has no closed inverse. It is interpolated linearly between 1024 knots, so λ(t_k) is even
+    /// up to about 1e-5; [`Self::at`] gives the exact λ(t_k).
     pub fn times_even_in_log_snr(&self, steps: usize, device: &Device) -> Tensor<2> {
         self.times_at_log_snr(even_times(steps, device)).0
     }
 
-    /// The times at which λ is at the shares `share` `[n, 1]` of its way from λ(0) to λ(1), and dt/dshare
-    /// there; both `[n, 1]`. λ is taken as a line between knots, in both alike: for uniform shares the
-    /// second is the reciprocal of the density of the first, exactly.
+    /// The times at which λ has gone the fractions `share` `[n, 1]` of its way from λ(0) to λ(1), and
+    /// dt/dshare at these times; both are `[n, 1]`. Both use the same linear interpolation of λ between
+    /// knots. So if the shares are uniform, the second tensor is exactly the reciprocal of the probability
+    /// density of the first.
     pub fn times_at_log_snr(&self, share: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         const KNOTS: usize = 1024;
         let device = &share.device();
@@ -248,7 +251,7 @@ impl NoiseSchedule {
             .flatten::<1>(0, 1);
         let left = knots.clone().select(0, below.clone());
         let right = knots.select(0, below.clone().add_scalar(1));
-        // Where the reference's clamp makes λ flat, any time between the knots will do.
+        // Where a clamp makes λ constant, any time between the knots is right.
         let gap = (right - left.clone()).clamp_min(1e-9);
         let part = ((wanted - left) / gap.clone()).clamp(0.0, 1.0);
         let t = (below.float().unsqueeze_dim::<2>(1) + part).div_scalar(KNOTS as f64);
@@ -256,14 +259,14 @@ impl NoiseSchedule {
     }
 }
 
-/// The times 0, 1/T, …, 1: `[steps + 1, 1]`.
+/// The times 0, 1/T, …, 1 for T = `steps`, `[steps + 1, 1]`.
 pub fn even_times(steps: usize, device: &Device) -> Tensor<2> {
     let t: Vec<f32> = (0..=steps).map(|k| k as f32 / steps as f32).collect();
     Tensor::from_data(TensorData::new(t, [steps + 1, 1]), device)
 }
 
-/// KL(q(z_0|y) ‖ N(0, I)) of each row of `u` `[n, d]`, in closed form → `[n, 1]`:
-/// ½[ᾱ₀(‖u‖² − d) − d ln(1−ᾱ₀)], with `log_snr_0` = λ(0) `[1, 1]`.
+/// The Kullback–Leibler divergence KL(q(z_0|y) ‖ N(0, I)) in closed form, `[n, 1]`, for class embeddings `u`
+/// `[n, d]`: ½[ᾱ₀(‖u‖² − d) − d ln(1−ᾱ₀)] with ᾱ₀ = σ(λ(0)) and `log_snr_0` = λ(0) `[1, 1]`.
 pub fn kl_to_standard_normal(u: Tensor<2>, log_snr_0: Tensor<2>) -> Tensor<2> {
     let d = u.dims()[1] as f64;
     let alpha_bar_0 = sigmoid(log_snr_0.clone());
@@ -272,6 +275,7 @@ pub fn kl_to_standard_normal(u: Tensor<2>, log_snr_0: Tensor<2>) -> Tensor<2> {
     (alpha_bar_0 * norm.sub_scalar(d) - log_sigma_squared_0.mul_scalar(d)).mul_scalar(0.5)
 }
 
+/// A parameter of one number, `[1]`.
 fn scalar(value: f64, device: &Device) -> Param<Tensor<1>> {
     Param::from_tensor(Tensor::from_data([value as f32], device))
 }

@@ -1,4 +1,4 @@
-//! The reference's γ(t) and its clamps (`nopropct_mnist.py`, `noprop_simple.py`).
+//! The noise schedule γ(t) of the reference with its clamps (`nopropct_mnist.py`, `noprop_simple.py`).
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, softplus};
@@ -6,23 +6,24 @@ use burn::tensor::{Device, Tensor};
 
 use super::{SchedulePoint, scalar};
 
-/// The reference's γ̃: Linear(1, h) → softplus → Linear(h, 1) → softplus, signs unconstrained.
+/// The learned noise schedule of the reference. Its γ̃ is Linear(1, h) → softplus → Linear(h, 1) → softplus
+/// with weights of any sign, so it need not be monotone.
 #[derive(Module, Debug)]
 pub struct ReferenceSchedule {
-    /// γ₀, `[1]`.
+    /// The end γ₀ of γ at t = 1, `[1]`.
     pub gamma_0: Param<Tensor<1>>,
-    /// γ₁, `[1]`.
+    /// The end γ₁ of γ at t = 0, `[1]`.
     pub gamma_1: Param<Tensor<1>>,
-    /// First layer.
+    /// The first layer of γ̃.
     pub l1: burn::nn::Linear,
-    /// Second layer.
+    /// The second layer of γ̃.
     pub l2: burn::nn::Linear,
     scale: f64,
     clamp: f64,
 }
 
 impl ReferenceSchedule {
-    /// The schedule with random γ̃. `scale` is the factor on γ inside the sigmoid: 1 in
+    /// The schedule with random γ̃ of `hidden` units. `scale` is the factor on γ inside the sigmoid: 1 in
     /// `nopropct_mnist.py`, ½ in `noprop_simple.py`. ᾱ is clamped to [`clamp`, 1 − `clamp`].
     pub fn new(
         gamma_0: f64,
@@ -42,7 +43,7 @@ impl ReferenceSchedule {
         }
     }
 
-    /// γ̃(t) and γ̃′(t).
+    /// The values γ̃(t) and γ̃′(t), `[n, 1]` each, at times `t` `[n, 1]`.
     fn gamma_tilde(&self, t: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let inner = self.l1.forward(t);
         let outer = self.l2.forward(softplus(inner.clone(), 1.0));
@@ -81,7 +82,7 @@ impl ReferenceSchedule {
     }
 }
 
-/// 1 where low ≤ x ≤ high, else 0: the derivative of a clamp, as PyTorch defines it.
+/// The derivative of a clamp to [low, high] as PyTorch defines it: 1 where low ≤ x ≤ high, 0 elsewhere.
 fn inside(x: Tensor<2>, low: f64, high: f64) -> Tensor<2> {
     let x = x.detach();
     x.clone().greater_equal_scalar(low).float() * x.lower_equal_scalar(high).float()

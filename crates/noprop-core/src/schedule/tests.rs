@@ -120,7 +120,7 @@ fn the_references_snr_prime_agrees_with_finite_differences_or_is_clamped_to_zero
     let device = Device::flex();
     let config =
         || NoiseSchedule::Reference(ReferenceSchedule::new(-5.0, 5.0, 64, 1.0, 1e-5, &device));
-    // Not every initialisation is monotone, which is one of its defects: take a sound one.
+    // Not every initialisation of this schedule is monotone; the test takes one that is.
     let monotone = (0..50)
         .map(|seed| initialised(&device, seed, config))
         .find(|schedule| {

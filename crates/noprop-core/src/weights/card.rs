@@ -1,17 +1,17 @@
-//! Whether a card can be that of its file. A card comes from a file that anybody may have written,
-//! so it is checked before anything of the size that it asks for is made.
+//! The check of a card against its file. Anybody may have written the file, so its card is checked before
+//! memory of the size that it states is allocated.
 
 use super::ModelCard;
 use crate::embedding::{ClassEmbeddingConfig, PrototypeSource};
 use crate::error::WeightsError;
 
-/// Bytes of a parameter in f16, the smallest precision of a file.
+/// The bytes of a parameter in f16, the smallest precision of a file.
 const LEAST_BYTES: f64 = 2.0;
 
-/// Checks a card against the length of its file in bytes.
+/// Checks a card against `file`, the length of its file in bytes.
 ///
 /// # Errors
-/// When the card asks for a model that the file cannot hold, or contradicts itself.
+/// When the model of the card has more parameters than the file can hold, or the card contradicts itself.
 pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
     let least = least_parameters(card);
     if least * LEAST_BYTES > file as f64 {
@@ -42,7 +42,8 @@ pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
     Ok(())
 }
 
-/// Fewer parameters than any model of this card has. In f64: the numbers may be absurd.
+/// A lower bound of the number of parameters of the model of this card, in f64, since its numbers may be
+/// absurdly large.
 fn least_parameters(card: &ModelCard) -> f64 {
     let (model, method) = (&card.model, &card.method);
     let (classes, embed) = (model.classes as f64, model.embed_dim as f64);

@@ -1,4 +1,4 @@
-//! One model from parts whose blocks were trained apart.
+//! Merges weights files of NoProp-DT whose blocks were trained apart into one model.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -9,15 +9,15 @@ use crate::error::WeightsError;
 use crate::method::Parts;
 use crate::model::NoProp;
 
-/// A part: its name for messages, the model and its card.
+/// A part of a model: its name for messages, the network and its card.
 pub type Part = (String, NoProp, ModelCard);
 
-/// The model that has each block from the part that trained it, and its card.
+/// The model that takes each block from the part that trained it, and its card.
 ///
-/// Nothing but blocks differs between the parts: fixed embeddings and schedule are the configuration's,
-/// and every part took the same steps of the output head
-/// ([`readout_loss`](crate::objective::readout_loss)). That is checked, to the bit: parts from other
-/// seeds or recipes do not pass.
+/// The parts differ in their blocks only. Class embeddings and noise schedule are fixed by the configuration,
+/// and every part took all steps of the output head ([`Batch::block`](crate::method::Batch::block) is `None`
+/// in the steps of other blocks). Output heads and class embeddings must therefore be equal to the bit; those
+/// of other seeds or recipes are not.
 ///
 /// # Errors
 /// When the parts are of different configurations, when their output heads differ, when two parts have
@@ -43,7 +43,7 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
         blocks: None,
         ..card.clone()
     };
-    let shared = Shared::of(first);
+    let shared = OutsideBlocks::of(first);
     let mut owners: Vec<Option<usize>> = vec![None; count];
     for (index, (name, model, card)) in parts.iter().enumerate() {
         let comparable = ModelCard {
@@ -55,7 +55,7 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
                 "{first_name} and {name} have different configurations; only parts of one model can be merged"
             ));
         }
-        if Shared::of(model) != shared {
+        if OutsideBlocks::of(model) != shared {
             return refuse(format!(
                 "{first_name} and {name} have different output heads, so they were not trained from the same \
                  recipe, seed and number of threads; train them alike but for their blocks"
@@ -88,11 +88,11 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
     Ok((merged, complete))
 }
 
-/// The values of everything that is not a block.
+/// The bits of all parameters outside of the blocks: output head and class embeddings.
 #[derive(Default, PartialEq)]
-struct Shared(Vec<u32>);
+struct OutsideBlocks(Vec<u32>);
 
-impl Shared {
+impl OutsideBlocks {
     fn of(model: &NoProp) -> Self {
         let mut shared = Self::default();
         if let Some(head) = model.parts.output_head() {
@@ -103,7 +103,7 @@ impl Shared {
     }
 }
 
-impl ModuleVisitor for Shared {
+impl ModuleVisitor for OutsideBlocks {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let values = param.val().into_data();
         self.0.extend(values.iter::<f32>().map(f32::to_bits));
@@ -164,7 +164,7 @@ mod tests {
     fn each_block_comes_from_its_owner() {
         let parts = vec![part("a", "2-4"), part("b", "1")];
         let ids = |model: &NoProp, block: usize| {
-            let mut shared = Shared::default();
+            let mut shared = OutsideBlocks::default();
             dt(model).blocks[block].visit(&mut shared);
             shared.0
         };

@@ -1,8 +1,8 @@
-//! One safetensors file holds a model: its tensors, and in the metadata what is needed to use
-//! them: configuration, normalisation, class names.
+//! Weights files. A model is one safetensors file: its tensors, and in the metadata its card with method,
+//! architecture, normalisation and class names.
 //!
-//! Tensors have PyTorch's names and layout (`backbone.layer1.0.bn1.weight`, linear weights
-//! `[out, in]`), so Python reads the file as it is.
+//! The tensors have the names and the layout of PyTorch (`backbone.layer1.0.bn1.weight`, linear weights
+//! `[out, in]`), so Python can use the file directly.
 
 mod card;
 mod merge;
@@ -28,35 +28,36 @@ use crate::normalization::Normalization;
 pub use card::check as check_card;
 pub use tensors::{HostTensor, Tensors, from_tensors, load_backbone, parameters, serialize};
 
-/// Version of the metadata that this build writes and reads.
+/// The version of the metadata that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
 const VERSION_KEY: &str = "noprop.format_version";
 const CARD_KEY: &str = "noprop.card";
 
-/// What goes with the tensors: all that is needed to use them.
+/// The card of a weights file: everything besides the tensors that is needed to use them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// How the network was trained, and how it walks.
+    /// The method by which the network was trained and walks.
     pub method: Method,
     /// The architecture of the network.
     pub model: ModelConfig,
-    /// How pixels are normalised.
+    /// The normalisation of pixels.
     pub normalization: Normalization,
-    /// Names of the classes.
+    /// The names of the classes.
     pub classes: Vec<String>,
-    /// Name of the dataset.
+    /// The name of the dataset.
     pub dataset: String,
-    /// The blocks that are trained, where some of NoProp-DT's are not; [`merge`] brings them together.
+    /// The blocks that are trained, if they are not all; only NoProp-DT can have it. [`merge`] makes one
+    /// model of such files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockRange>,
 }
 
 impl ModelCard {
-    /// Whether the model can be used.
+    /// Checks that all blocks are trained, so that the model can be used.
     ///
     /// # Errors
-    /// When some of its blocks are trained elsewhere.
+    /// When only some blocks are trained.
     pub fn check_complete(&self) -> Result<(), WeightsError> {
         match (self.blocks, self.method.blocks()) {
             (Some(trained), Some(all)) => Err(WeightsError::Partial { trained, all }),
@@ -65,15 +66,15 @@ impl ModelCard {
     }
 }
 
-/// The module paths of a network's parts do not appear in a file: its names are those of PyTorch's modules,
-/// `backbone.conv1.weight`, whatever the method.
+/// The store with tensor names as they are in files. They do not contain the module paths of the parts, so
+/// they are equal for all methods, for example `backbone.conv1.weight`.
 fn named_as_in_files(store: SafetensorsStore) -> SafetensorsStore {
     store
         .skip_enum_variants(true)
         .with_key_remapping(r"^parts\.(network\.)?", "")
 }
 
-/// The inverse of [`named_as_in_files`].
+/// The store with tensor names as they are in modules: the inverse of [`named_as_in_files`].
 fn named_as_in_modules(store: SafetensorsStore) -> SafetensorsStore {
     store
         .skip_enum_variants(true)
@@ -81,17 +82,17 @@ fn named_as_in_modules(store: SafetensorsStore) -> SafetensorsStore {
         .with_key_remapping(r"^(blocks|schedule|output_head)\.", "parts.$1.")
 }
 
-/// Precision of the tensors in a file; in memory they are always f32.
+/// The precision of the tensors in a file. In memory they are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// As trained.
+    /// The tensors have the precision of training, f32.
     Full,
-    /// f16 for convolutions and linear layers, half the size; BatchNorm, embeddings and schedule
-    /// stay f32.
+    /// Convolutions and linear layers have f16, which halves the file; BatchNorm, class embeddings and noise
+    /// schedule stay f32.
     Half,
 }
 
-/// The file's bytes. `model` must be off the autodiff device.
+/// The bytes of a weights file with `model` and `card`. The model must be off the autodiff device.
 ///
 /// # Errors
 /// When the tensors cannot be serialised.
@@ -119,8 +120,8 @@ pub fn to_bytes(
     with_sorted_header(&bytes)
 }
 
-/// The file `bytes` with the keys of its JSON header in order: the store writes its metadata in the
-/// random order of a hash map, and a checksum should depend on the weights alone.
+/// The safetensors file `bytes` with the keys of its JSON header in order. The store writes its metadata in
+/// the random order of a hash map, but a checksum of the file should depend on the weights only.
 fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
     let format = |e: &dyn core::fmt::Display| WeightsError::Format(e.to_string());
     let (length, _) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| format(&e))?;
@@ -139,8 +140,8 @@ fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
 /// The card of a weights file, without its tensors.
 ///
 /// # Errors
-/// When the bytes are not a safetensors file of ours, or of another format version, or the card
-/// asks for a model that the file cannot hold.
+/// When the bytes are not a weights file of NoProp or have another format version, and when the card does not
+/// fit the size of the file.
 pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
         .map_err(|e| WeightsError::Format(e.to_string()))?;
@@ -163,11 +164,11 @@ pub fn read_card(bytes: &[u8]) -> Result<ModelCard, WeightsError> {
     Ok(card)
 }
 
-/// The model in a weights file, on `device`, in f32. A file of NoProp-DT may lack trained blocks:
-/// [`ModelCard::check_complete`] tells.
+/// The network in a weights file, on `device` and in f32, and its card. A file of NoProp-DT may lack trained
+/// blocks; [`ModelCard::check_complete`] checks that.
 ///
 /// # Errors
-/// As [`read_card`], and when a tensor is missing, superfluous or of another shape.
+/// When [`read_card`] fails, and when a tensor is missing, superfluous or of another shape than the card says.
 pub fn from_bytes(bytes: Vec<u8>, device: &Device) -> Result<(NoProp, ModelCard), WeightsError> {
     let card = read_card(&bytes)?;
     let half = safetensors::SafeTensors::deserialize(&bytes)

@@ -1,4 +1,4 @@
-//! Weights by name on the host, in PyTorch's layout: what other formats are read into.
+//! Weights on the host by name, in the layout of PyTorch. Readers of other formats produce them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,20 +12,20 @@ use crate::backbone::Backbone;
 use crate::error::WeightsError;
 use crate::model::NoProp;
 
-/// A tensor on the host, row-major; no dimensions are one number.
+/// A tensor on the host. Without dimensions it is one number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostTensor {
-    /// Its dimensions.
+    /// The dimensions.
     pub shape: Vec<usize>,
-    /// As many values as they multiply to.
+    /// The values, row-major; their number is the product of the dimensions.
     pub values: Vec<f32>,
 }
 
-/// Tensors by name.
+/// Tensors by their names.
 pub type Tensors = BTreeMap<String, HostTensor>;
 
-/// Every parameter and running statistic of `module`, which must be off the autodiff device, under
-/// the names and in the layout of a weights file.
+/// All parameters and running statistics of `module`, with the names and in the layout of a weights file. The
+/// module must be off the autodiff device.
 ///
 /// # Errors
 /// When the tensors cannot be serialised.
@@ -51,7 +51,7 @@ pub fn parameters<M: ModuleSnapshot>(module: &M) -> Result<Tensors, WeightsError
     file.iter().map(read).collect()
 }
 
-/// A safetensors file of f32 with `metadata`.
+/// The bytes of a safetensors file with `tensors` in f32 and `metadata`.
 ///
 /// # Errors
 /// When a tensor's values do not fill its shape.
@@ -73,16 +73,17 @@ pub fn serialize(tensors: &Tensors, metadata: &[(&str, String)]) -> Result<Vec<u
 }
 
 impl HostTensor {
-    /// The values as a file holds them.
+    /// The bytes of the values, little-endian.
     pub fn to_le_bytes(&self) -> Vec<u8> {
         self.values.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
 }
 
-/// The model of `card` with weights `tensors`, on `device`.
+/// The network of `card` with weights `tensors`, on `device`.
 ///
 /// # Errors
-/// As [`from_bytes`].
+/// When the card contradicts itself, and when a tensor is missing, superfluous or of another shape than the
+/// card says.
 pub fn from_tensors(
     tensors: &Tensors,
     card: &ModelCard,
@@ -93,11 +94,11 @@ pub fn from_tensors(
     Ok(from_bytes(serialize(tensors, &metadata)?, device)?.0)
 }
 
-/// `backbone`, off the autodiff device, with `tensors` in place of its own; what is not among them
-/// stays. Names are the backbone's: `conv1.weight`.
+/// The backbone with `tensors` in place of its own tensors of the same names, for example `conv1.weight`; the
+/// others stay. The backbone must be off the autodiff device.
 ///
 /// # Errors
-/// When one belongs to no layer or has another shape.
+/// When a tensor belongs to no layer of the backbone or has another shape.
 pub fn load_backbone(mut backbone: Backbone, tensors: &Tensors) -> Result<Backbone, WeightsError> {
     let mut store = SafetensorsStore::from_bytes(Some(serialize(tensors, &[])?))
         .skip_enum_variants(true)

@@ -131,8 +131,8 @@ impl Canvas {
         }
     }
 
-    /// Draws the frame that waits, unless the last picture is still on its way to the host. `drawn` is called when
-    /// the new picture has arrived.
+    /// Draws the frame that waits, unless the last picture is still on its way to the host. `drawn` is called
+    /// when the new picture has arrived.
     pub fn draw(&mut self, drawn: fn()) {
         if self.busy {
             return;

@@ -12,7 +12,6 @@ use crate::logic::clock::Clock;
 use crate::logic::settings::{Compare, Picture, Settings};
 use crate::logic::test_images::{StripImage, TestImages, with_article};
 use crate::page::dom;
-use noprop_core::SAMPLERS;
 
 /// Attribute of a button in the strip: the index of its test image.
 pub const INDEX: &str = "data-index";
