@@ -10,10 +10,10 @@ use noprop_core::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
 use noprop_core::{Method, ModelConfig, NoProp, Normalization, ProcessKind, Sampler, Walk};
 use noprop_data::{DeviceSplit, Split};
 use noprop_tests::mnist_subset;
-use noprop_train::{DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
+use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 
 const BATCH: usize = 128;
-/// Steps of training in a sample; the checkpoint at their end counts, too.
+/// Steps of training in a sample.
 const STEPS: usize = 10;
 
 fn main() {
@@ -47,20 +47,17 @@ fn trainer(model: &ModelConfig, threads: usize) -> Trainer {
         ..Default::default()
     };
     let dataset = mnist_subset(1).expect("the embedded subset");
-    Trainer::new(recipe, &dataset, &Device::flex(), threads, None).expect("a valid recipe")
+    let options = TrainerOptions {
+        threads,
+        ..TrainerOptions::on(Device::flex())
+    };
+    Trainer::new(recipe, &dataset, options).expect("a valid recipe")
 }
 
 fn train(mut trainer: Trainer) -> Trainer {
-    let mut steps = 0;
-    let result = trainer.run(&mut |event| match event {
-        TrainEvent::Step { .. } if steps + 1 == STEPS => Flow::Stop,
-        TrainEvent::Step { .. } => {
-            steps += 1;
-            Flow::Continue
-        }
-        _ => Flow::Continue,
-    });
-    result.expect("a finite loss");
+    for batch in trainer.batches().take(STEPS) {
+        trainer.step(&batch).expect("a finite loss");
+    }
     trainer
 }
 

@@ -13,7 +13,7 @@ use noprop_core::backbone::{BackboneConfig, ResNetConfig, Stem};
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit, Split};
-use noprop_train::{DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
+use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
 const CLASSES: usize = 10;
@@ -124,21 +124,16 @@ fn step_milliseconds(
         },
         ..Default::default()
     };
-    let mut trainer = Trainer::new(recipe, dataset, &Device::flex(), 1, None)?;
+    let mut trainer = Trainer::new(recipe, dataset, TrainerOptions::on(Device::flex()))?;
     let mut times = Vec::new();
-    let mut last = Instant::now();
-    trainer.run(&mut |event| {
-        if let TrainEvent::Step { step, .. } = event {
-            if step > 1 {
-                times.push(last.elapsed().as_secs_f64() * 1e3);
-            }
-            last = Instant::now();
-            if step > STEPS {
-                return Flow::Stop;
-            }
+    // The first step compiles and warms up.
+    for (i, batch) in trainer.batches().take(STEPS + 1).enumerate() {
+        let start = Instant::now();
+        trainer.step(&batch)?;
+        if i > 0 {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
         }
-        Flow::Continue
-    })?;
+    }
     Ok(times)
 }
 

@@ -15,7 +15,7 @@ use noprop_core::{Method, ModelConfig, NoProp, Normalization, Walk, predicted_cl
 use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit};
 use noprop_tests::{has_software_vulkan, mnist_subset};
-use noprop_train::{Checkpoint, DataConfig, Flow, Recipe, TrainConfig, TrainEvent, Trainer};
+use noprop_train::{Checkpoint, DataConfig, Recipe, Start, TrainConfig, Trainer, TrainerOptions};
 
 const BATCH: usize = 4;
 
@@ -115,21 +115,16 @@ fn one_step(
     devices: &[&Device],
     start: Checkpoint,
 ) -> (Vec<f32>, BTreeMap<String, Vec<f32>>) {
-    let trainer = Trainer::new(recipe.clone(), dataset, devices[0], 1, Some(start)).unwrap();
-    let others: Vec<Device> = devices[1..].iter().copied().cloned().collect();
-    let mut trainer = trainer.with_devices(&others).unwrap();
-    let mut loss = Vec::new();
-    trainer
-        .run(&mut |event| match event {
-            TrainEvent::Checkpointed { checkpoint, .. } => {
-                let sum = checkpoint.progress.loss_sum;
-                loss = vec![sum.total, sum.ce, sum.kl, sum.denoise];
-                Flow::Continue
-            }
-            TrainEvent::Step { .. } => Flow::Stop,
-            _ => Flow::Continue,
-        })
-        .unwrap();
+    let options = TrainerOptions {
+        more_devices: devices[1..].iter().copied().cloned().collect(),
+        start: Start::Checkpoint(Box::new(start)),
+        ..TrainerOptions::on(devices[0].clone())
+    };
+    let mut trainer = Trainer::new(recipe.clone(), dataset, options).unwrap();
+    let batch = trainer.batches().next().unwrap();
+    trainer.step(&batch).unwrap();
+    let sum = trainer.read_loss().unwrap().unwrap();
+    let loss = vec![sum.total, sum.ce, sum.kl, sum.denoise];
     let bytes = to_bytes(&trainer.trained());
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let weights = file.tensors().into_iter().map(|(name, tensor)| {
@@ -158,7 +153,8 @@ fn compare_training(cpu: &Device, devices: &[&Device]) {
         ..Default::default()
     };
     let dataset = mnist_subset(10).unwrap();
-    let start = Trainer::new(recipe.clone(), &dataset, cpu, 1, None).unwrap();
+    let options = TrainerOptions::on(cpu.clone());
+    let mut start = Trainer::new(recipe.clone(), &dataset, options).unwrap();
     let start = start.checkpoint().unwrap();
     let (loss, weights) = one_step(&recipe, &dataset, &[cpu], start.clone());
     let (loss_gpu, weights_gpu) = one_step(&recipe, &dataset, devices, start);

@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::Result;
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::{DDIM, HEUN};
-use noprop_core::{Classifier, Method, NoProp, Sampler, Walk, WalkError};
-use noprop_data::{DeviceSplit, Split};
-use noprop_train::{Accuracy, Evaluator, Workers};
+use noprop_core::{Classifier, Method, Sampler, Walk, WalkError};
+use noprop_data::Split;
+use noprop_train::{Accuracy, Evaluator, TrainError, Workers};
 use serde::Serialize;
 
 /// Mean and standard error of some values.
@@ -50,14 +50,12 @@ pub struct Plan {
     pub steps: Vec<usize>,
     /// Noise seeds per row.
     pub repeats: usize,
-    /// Walks of each image, whose class probabilities are averaged.
-    pub votes: usize,
     /// The first noise seed.
     pub seed: u64,
     /// Whether to name the images that are wrong.
     pub mistakes: bool,
-    /// Names of all classes, to give the accuracy of each with the first sampler and the last T; else none.
-    pub classes: Vec<String>,
+    /// Whether to give the accuracy of each class, with the first sampler and the last T.
+    pub per_class: bool,
 }
 
 impl Default for Plan {
@@ -66,10 +64,9 @@ impl Default for Plan {
             samplers: Vec::new(),
             steps: Vec::new(),
             repeats: 1,
-            votes: 1,
             seed: 0,
             mistakes: false,
-            classes: Vec::new(),
+            per_class: false,
         }
     }
 }
@@ -171,33 +168,42 @@ pub struct Ablation {
 }
 
 impl Table {
-    /// Evaluates `model` on `split` as `plan` says; the backbone runs once for the whole table.
+    /// Evaluates `classifier` as `plan` says, on the images of the evaluator that `evaluator` makes of it; the
+    /// backbone runs once for the whole table.
     ///
     /// # Errors
-    /// When a walk of the plan does not suit the model.
-    pub fn measure(
-        model: &NoProp,
-        split: &DeviceSplit,
-        workers: &Workers,
+    /// When the images or a walk of the plan do not suit the classifier.
+    pub fn measure<'a>(
+        classifier: &Classifier,
         plan: &Plan,
-    ) -> Result<Self, WalkError> {
+        evaluator: impl FnOnce() -> Result<Evaluator<'a>, TrainError>,
+    ) -> Result<Self> {
         let start = Instant::now();
-        let evaluator = Evaluator::new(model, split, workers).with_votes(plan.votes);
+        let evaluator = evaluator()?;
         // The first walk makes a GPU finish the features, and compiles the kernels of a step.
-        let usual = model.method().default_walk();
-        let steps = model.method().blocks().unwrap_or(1);
-        evaluator.accuracy(&Walk { steps, ..usual })?;
+        let method = &classifier.card().method;
+        let short = Walk {
+            steps: method.blocks().unwrap_or(1),
+            ..method.default_walk()
+        };
+        let images = evaluator.accuracy(&short)?.total;
         let features_seconds = start.elapsed().as_secs_f64();
-        let walks = plan.walks().into_iter();
+        let votes = classifier.votes();
+        let row = |walk| Row::measure(&evaluator, walk, votes, plan);
         Ok(Self {
-            images: split.len(),
+            images,
             repeats: plan.repeats,
-            votes: plan.votes,
+            votes,
             features_seconds,
-            rows: walks
-                .map(|walk| Row::measure(&evaluator, walk, plan))
+            rows: plan
+                .walks()
+                .into_iter()
+                .map(row)
                 .collect::<Result<_, _>>()?,
-            classes: ClassRow::measure(&evaluator, plan)?,
+            classes: match plan.per_class {
+                true => ClassRow::measure(&evaluator, classifier.classes(), plan)?,
+                false => Vec::new(),
+            },
             ablations: Vec::new(),
         })
     }
@@ -240,11 +246,16 @@ impl Table {
 }
 
 impl Row {
-    fn measure(evaluator: &Evaluator<'_>, walk: Walk, plan: &Plan) -> Result<Self, WalkError> {
+    fn measure(
+        evaluator: &Evaluator<'_>,
+        walk: Walk,
+        votes: usize,
+        plan: &Plan,
+    ) -> Result<Self, WalkError> {
         let start = Instant::now();
         let run = |i: u64| {
             // No walk serves twice.
-            let seed = walk.seed.wrapping_add(i * plan.votes as u64);
+            let seed = walk.seed.wrapping_add(i * votes as u64);
             evaluator.accuracy(&walk.with_seed(seed))
         };
         let runs: Vec<Accuracy> = (0..plan.repeats as u64)
@@ -290,21 +301,22 @@ impl Row {
 }
 
 impl ClassRow {
-    fn measure(evaluator: &Evaluator<'_>, plan: &Plan) -> Result<Vec<Self>, WalkError> {
+    fn measure(
+        evaluator: &Evaluator<'_>,
+        classes: &[String],
+        plan: &Plan,
+    ) -> Result<Vec<Self>, WalkError> {
         let (Some(&sampler), Some(&steps)) = (plan.samplers.first(), plan.steps.last()) else {
             return Ok(Vec::new());
         };
-        if plan.classes.is_empty() {
-            return Ok(Vec::new());
-        }
         let walk = Walk::new(sampler, steps).with_seed(plan.seed);
-        let accuracies = evaluator.accuracy_per_class(&walk, plan.classes.len())?;
         let row = |(class, accuracy): (&String, Accuracy)| Self {
             class: class.clone(),
             images: accuracy.total,
             accuracy: accuracy.percent(),
         };
-        Ok(plan.classes.iter().zip(accuracies).map(row).collect())
+        let accuracies = evaluator.accuracy_per_class(&walk)?;
+        Ok(classes.iter().zip(accuracies).map(row).collect())
     }
 }
 
@@ -319,14 +331,9 @@ impl Ablation {
         workers: &Workers,
         plan: &Plan,
     ) -> Result<Vec<Self>> {
-        let model = classifier.model();
-        let right = upload(classifier, test);
-        let random = upload(
-            classifier,
-            &random_images(test, classifier.classes().len())?,
-        );
-        let right = Evaluator::new(model, &right, workers).with_votes(plan.votes);
-        let random = Evaluator::new(model, &random, workers).with_votes(plan.votes);
+        let random = random_images(test, classifier.classes().len())?;
+        let right = Evaluator::new(classifier, test, workers)?;
+        let random = Evaluator::new(classifier, &random, workers)?;
         let row = |walk: Walk| {
             Ok(Self {
                 sampler: walk.sampler,
@@ -338,13 +345,6 @@ impl Ablation {
         };
         plan.walks().into_iter().map(row).collect()
     }
-}
-
-/// The images of `split` on the classifier's device, normalised as it takes them.
-pub fn upload(classifier: &Classifier, split: &Split) -> DeviceSplit {
-    let model = classifier.model();
-    let channels = model.config().input[0];
-    DeviceSplit::new(split, classifier.normalization(), channels, &model.device())
 }
 
 /// The labels of `test` on pixels that are independent and uniform.

@@ -53,7 +53,7 @@ fn train(error: &TrainError) -> Option<&'static str> {
             "try a smaller learning rate as in --lr 1e-4, --set train.clip_norm=1, or --set \
              train.warmup_steps=200",
         ),
-        TrainError::Checkpoint(_) => Some(
+        TrainError::OtherRecipe => Some(
             "leave out the flags that change the recipe to resume this run, or start another run with --out",
         ),
         TrainError::Workers(_) => Some("--threads 1 starts no threads"),

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use noprop_core::weights::{ModelCard, Tensors};
-use noprop_data::{Dataset, Loaded};
-use noprop_train::{Checkpoint, Flow, Recipe, TrainEvent, Trainer};
+use noprop_core::weights::Tensors;
+use noprop_data::Loaded;
+use noprop_train::{Evaluator, Flow, Recipe, Start, TrainEvent, Trainer, TrainerOptions};
 
 use crate::dataset;
 use crate::devices::{self, Chosen, DeviceChoice};
@@ -139,17 +139,20 @@ impl TrainJob {
     /// cannot be written.
     pub fn run(mut self, report: &mut dyn FnMut(&TrainEvent)) -> Result<Trained> {
         self.recipe.recipe.validate()?;
-        let (chosen, more) = self.choose_devices()?;
+        let (chosen, more_devices) = self.choose_devices()?;
         let data = &self.recipe.recipe.data;
         let loaded = dataset::load(&data.dataset, &self.source, &data.folder)?;
         self.recipe.fit_to(&loaded.dataset);
-        let checkpoint = match &self.run {
-            RunPlace::New { .. } => None,
-            RunPlace::Resumed(folder) => Some(folder.newest_checkpoint()?),
+        let start = self.start()?;
+        let recipe = self.recipe.recipe;
+        let options = TrainerOptions {
+            threads: chosen.threads(self.threads.or(Some(recipe.train.threads))),
+            device: chosen.device.clone(),
+            more_devices,
+            start,
         };
         // The trainer refuses what does not fit before a folder is made or replaced.
-        let mut trainer = self.trainer(&chosen, &more, &loaded.dataset, checkpoint)?;
-        let recipe = self.recipe.recipe;
+        let mut trainer = Trainer::new(recipe.clone(), &loaded.dataset, options)?;
         let folder = match self.run {
             RunPlace::New { path, force } => RunFolder::create(&path, force)?,
             RunPlace::Resumed(folder) => folder,
@@ -157,8 +160,7 @@ impl TrainJob {
         announce(&chosen, &loaded, &folder);
         folder.write("config.toml", toml::to_string_pretty(&recipe)?.as_bytes())?;
         let end = train(&mut trainer, &folder, self.time, report)?;
-        let card = card(&recipe, &loaded.dataset);
-        let weights = folder.save_weights(&trainer.trained(), &card)?;
+        let weights = folder.save_weights(&trainer.trained(), trainer.card())?;
         Ok(Trained {
             end,
             folder,
@@ -181,26 +183,17 @@ impl TrainJob {
         Ok((first, more))
     }
 
-    fn trainer(
-        &self,
-        chosen: &Chosen,
-        more: &[Device],
-        dataset: &Dataset,
-        checkpoint: Option<Checkpoint>,
-    ) -> Result<Trainer> {
-        let recipe = self.recipe.recipe.clone();
-        let threads = chosen.threads(self.threads.or(Some(recipe.train.threads)));
-        let device = &chosen.device;
-        let trainer = match (checkpoint, &recipe.train.init_backbone) {
-            (None, Some(file)) => {
-                let weights = backbone(Path::new(file), &recipe)?;
-                Trainer::with_backbone(recipe, dataset, device, threads, weights)?
+    /// The initial weights.
+    fn start(&self) -> Result<Start> {
+        let recipe = &self.recipe.recipe;
+        Ok(match (&self.run, &recipe.train.init_backbone) {
+            (RunPlace::Resumed(folder), _) => {
+                Start::Checkpoint(Box::new(folder.newest_checkpoint()?))
             }
-            (checkpoint, _) => Trainer::new(recipe, dataset, device, threads, checkpoint)?,
-        };
-        Ok(match more {
-            [] => trainer,
-            more => trainer.with_devices(more)?,
+            (RunPlace::New { .. }, Some(file)) => {
+                Start::Backbone(backbone(Path::new(file), recipe)?)
+            }
+            (RunPlace::New { .. }, None) => Start::Scratch,
         })
     }
 }
@@ -211,22 +204,19 @@ impl Trained {
     /// # Errors
     /// When some of the model's blocks are trained elsewhere.
     pub fn table(&self) -> Result<Table> {
-        let (method, eval) = (&self.recipe.method, &self.recipe.eval);
+        let method = &self.recipe.method;
         let plan = Plan {
             samplers: Plan::all_samplers(method),
             steps: Plan::steps_or_own(method, &[1, 2, 5, 10, 20, 40, 60, 100]),
-            votes: eval.votes,
-            seed: eval.seed,
+            seed: self.recipe.eval.seed,
             ..Plan::default()
         };
         let trainer = &self.trainer;
-        let model = trainer.trained();
-        Ok(Table::measure(
-            &model,
-            trainer.test(),
-            trainer.workers(),
-            &plan,
-        )?)
+        let classifier = trainer.classifier()?;
+        let (test, workers) = (trainer.test(), trainer.workers());
+        Table::measure(&classifier, &plan, || {
+            Ok(Evaluator::on_device(&classifier, test, workers))
+        })
     }
 }
 
@@ -249,18 +239,6 @@ fn announce(chosen: &Chosen, loaded: &Loaded, folder: &RunFolder) {
         dataset.test.len(),
         folder.path().display()
     );
-}
-
-/// The card of the weights that `recipe` trains on `dataset`.
-fn card(recipe: &Recipe, dataset: &Dataset) -> ModelCard {
-    ModelCard {
-        method: recipe.method.clone(),
-        model: recipe.model.clone(),
-        normalization: dataset.normalization.clone(),
-        classes: dataset.classes.clone(),
-        dataset: dataset.name.clone(),
-        blocks: recipe.part(),
-    }
 }
 
 /// Runs the trainer's loop until it ends, Ctrl-C is pressed, or `time` is spent.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use noprop_core::BlockRange;
-use noprop_train::{LossValues, TrainEvent};
+use noprop_train::{EpochReport, HeldOut, LossValues, StepReport, TrainEvent};
 
 use crate::run_folder::{RunFolder, Summary};
 
@@ -71,24 +71,8 @@ impl Console {
                 );
                 self.begin(*step, *steps_per_epoch, *epochs);
             }
-            TrainEvent::Step {
-                epoch,
-                step,
-                block,
-                loss,
-                ..
-            } => self.step(*epoch, *step, *block, *loss),
-            TrainEvent::Epoch { epoch, loss, .. } => {
-                self.train_seconds = self.epoch_started.elapsed().as_secs_f64();
-                self.epoch_loss = *loss;
-                self.last_mark = Instant::now();
-                if let Some(part) = self.part {
-                    self.line(&format!(
-                        "Epoch {epoch:03} loss {:8.4} | train {:.1}s | blocks {part}",
-                        loss.total, self.train_seconds
-                    ));
-                }
-            }
+            TrainEvent::Step(report) => self.step(report),
+            TrainEvent::Epoch(report) => self.end_epoch(report),
             TrainEvent::Evaluated {
                 epoch,
                 split,
@@ -97,10 +81,9 @@ impl Console {
             } => {
                 let seconds = self.last_mark.elapsed().as_secs_f64();
                 self.last_mark = Instant::now();
-                if *split == "validation" {
-                    self.validation = Some(accuracy.percent());
-                } else {
-                    self.epoch_line(*epoch, accuracy.percent(), seconds);
+                match split {
+                    HeldOut::Validation => self.validation = Some(accuracy.percent()),
+                    HeldOut::Test => self.epoch_line(*epoch, accuracy.percent(), seconds),
                 }
             }
             TrainEvent::Checkpointed { .. } => {
@@ -135,8 +118,21 @@ impl Console {
         }
     }
 
-    fn step(&mut self, epoch: usize, step: usize, block: Option<usize>, loss: Option<LossValues>) {
-        self.loss = loss.or(self.loss);
+    fn end_epoch(&mut self, report: &EpochReport) {
+        self.train_seconds = self.epoch_started.elapsed().as_secs_f64();
+        self.epoch_loss = report.loss;
+        self.last_mark = Instant::now();
+        if let Some(part) = self.part {
+            self.line(&format!(
+                "Epoch {:03} loss {:8.4} | train {:.1}s | blocks {part}",
+                report.epoch, report.loss.total, self.train_seconds
+            ));
+        }
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        self.loss = report.loss.or(self.loss);
+        let (epoch, step) = (report.epoch, report.step);
         let done = (step - self.epoch_first_step.min(step)) * self.batch_size;
         let rate = done as f64 / self.epoch_started.elapsed().as_secs_f64().max(1e-9);
         let loss = self.loss.map(|loss| {
@@ -145,7 +141,10 @@ impl Console {
                 loss.total, loss.ce, loss.kl, loss.denoise
             )
         });
-        let block = block.map(|t| format!(" block {t}")).unwrap_or_default();
+        let block = report
+            .block
+            .map(|t| format!(" block {t}"))
+            .unwrap_or_default();
         let text = format!(
             "epoch {epoch}/{}{block} step {step}/{}{} {rate:.0} images/s",
             self.epochs,
@@ -230,7 +229,7 @@ impl<'a> RunLog<'a> {
                 steps_per_epoch,
                 ..
             } => (self.steps, self.steps_per_epoch) = (*step, *steps_per_epoch),
-            TrainEvent::Step { .. } => self.steps += 1,
+            TrainEvent::Step(_) => self.steps += 1,
             TrainEvent::Checkpointed { checkpoint, .. } => {
                 self.folder.save_checkpoint(checkpoint)?;
             }
@@ -241,7 +240,7 @@ impl<'a> RunLog<'a> {
         }
         self.last = now;
         // Between two reads of the loss a step has nothing to say.
-        if !matches!(event, TrainEvent::Step { loss: None, .. }) {
+        if !matches!(event, TrainEvent::Step(StepReport { loss: None, .. })) {
             let mut line = serde_json::to_value(event)?;
             line["seconds"] = now.into();
             writeln!(self.log, "{line}")

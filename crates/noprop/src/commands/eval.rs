@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use noprop_core::Sampler;
-use noprop_train::Workers;
+use noprop_train::{Evaluator, Workers};
 
 use crate::catalogue::any_dataset;
-use crate::evaluation::{Ablation, Plan, Table, upload};
+use crate::evaluation::{Ablation, Plan, Table};
 use crate::flags::{DeviceArgs, SourceArgs, positive, sampler};
 use crate::{dataset, devices, run_folder};
 
@@ -61,7 +61,7 @@ pub struct EvalArgs {
 
 pub fn run(args: &EvalArgs) -> Result<()> {
     let chosen = devices::choose(args.device.device)?;
-    let classifier = run_folder::load_classifier(&args.run, &chosen.device)?;
+    let classifier = run_folder::load_classifier(&args.run, &chosen.device)?.with_votes(args.votes);
     let card = classifier.card();
     let method = &card.method;
     let plan = Plan {
@@ -74,13 +74,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
             steps => steps.to_vec(),
         },
         repeats: args.repeats,
-        votes: args.votes,
         seed: args.seed,
         mistakes: args.mistakes,
-        classes: match args.per_class {
-            true => card.classes.clone(),
-            false => Vec::new(),
-        },
+        per_class: args.per_class,
     };
     // Before the images are fetched.
     plan.walks()
@@ -89,10 +85,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let dataset = args.dataset.as_deref();
     let dataset = dataset::for_weights(card, dataset, &args.source, Some(&args.run))?;
     let test = dataset.test.take(args.images.unwrap_or(usize::MAX));
-    let split = upload(&classifier, &test);
     let workers = Workers::new(chosen.threads(args.device.threads))?;
     eprintln!("device: {}", chosen.name);
-    let mut table = Table::measure(classifier.model(), &split, &workers, &plan)?;
+    let evaluator = || Evaluator::new(&classifier, &test, &workers);
+    let mut table = Table::measure(&classifier, &plan, evaluator)?;
     if args.ablate {
         table.ablations = Ablation::measure(&classifier, &test, &workers, &plan)?;
     }

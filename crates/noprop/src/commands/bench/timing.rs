@@ -8,9 +8,10 @@ use anyhow::Result;
 use burn::tensor::Device;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::{ModelConfig, NoProp, Walk, WalkError};
+use noprop_core::weights::ModelCard;
+use noprop_core::{Classifier, ModelConfig, NoProp, Walk, WalkError};
 use noprop_data::{Dataset, DeviceSplit, Split};
-use noprop_train::{Evaluator, Flow, Recipe, TrainEvent, Trainer, Workers};
+use noprop_train::{Evaluator, Flow, Recipe, TrainEvent, Trainer, TrainerOptions, Workers};
 use serde::Serialize;
 
 /// A part of the work, timed several times.
@@ -84,18 +85,21 @@ impl Bench<'_> {
             reads * steps_per_read
         };
         let dataset = random_dataset(&self.recipe.model, batch_size * steps)?;
-        let threads = self.workers.count();
-        let mut trainer = Trainer::new(self.recipe.clone(), &dataset, self.device, threads, None)?;
+        let options = TrainerOptions {
+            threads: self.workers.count(),
+            ..TrainerOptions::on(self.device.clone())
+        };
+        let mut trainer = Trainer::new(self.recipe.clone(), &dataset, options)?;
 
         let mut repetitions = Vec::new();
         let launches = Launches::new();
         let (mut last, mut launched, mut pending) = (Instant::now(), 0, 0);
         trainer.run(&mut |event| {
-            let TrainEvent::Step { loss, .. } = event else {
+            let TrainEvent::Step(report) = event else {
                 return Flow::Continue;
             };
             pending += 1;
-            if self.is_cpu || loss.is_some() {
+            if self.is_cpu || report.loss.is_some() {
                 let (now, count) = (Instant::now(), launches.count());
                 repetitions.push(Repetition {
                     seconds: (now - last).as_secs_f64() / f64::from(pending),
@@ -117,9 +121,9 @@ impl Bench<'_> {
     /// # Errors
     /// When the recipe's model cannot be built.
     pub fn forward(&self, images: usize) -> Result<Vec<Timing>> {
-        let (model, split) = self.model(images)?;
+        let (classifier, split) = self.classifier(images)?;
         let passes = self.repeat(|| {
-            Evaluator::new(&model, &split, &self.workers).wait();
+            Evaluator::on_device(&classifier, &split, &self.workers).wait();
             Ok(())
         })?;
         Ok(vec![self.timing("forward", images, passes)])
@@ -130,7 +134,7 @@ impl Bench<'_> {
     /// # Errors
     /// When the recipe's model cannot be built.
     pub fn solve(&self, images: usize, steps: usize) -> Result<Vec<Timing>> {
-        let (model, split) = self.model(images)?;
+        let (classifier, split) = self.classifier(images)?;
         let method = &self.recipe.method;
         let walk = Walk {
             // A model with blocks walks in as many steps as it has blocks.
@@ -139,10 +143,10 @@ impl Bench<'_> {
             ..self.recipe.eval_walk()
         };
         method.check_walk(&walk)?;
-        let evaluator = Evaluator::new(&model, &split, &self.workers);
+        let evaluator = Evaluator::on_device(&classifier, &split, &self.workers);
         let walks = self.repeat(|| evaluator.accuracy(&walk).map(drop))?;
         let whole = self.repeat(|| {
-            let evaluator = Evaluator::new(&model, &split, &self.workers);
+            let evaluator = Evaluator::on_device(&classifier, &split, &self.workers);
             evaluator.accuracy(&walk).map(drop)
         })?;
         let walk = format!("{}, T={}", walk.sampler, walk.steps);
@@ -152,13 +156,22 @@ impl Bench<'_> {
         ])
     }
 
-    fn model(&self, images: usize) -> Result<(NoProp, DeviceSplit)> {
-        let config = &self.recipe.model;
+    /// The recipe's model with initial weights, and random images on its device.
+    fn classifier(&self, images: usize) -> Result<(Classifier, DeviceSplit)> {
+        let (method, config) = (&self.recipe.method, &self.recipe.model);
         let dataset = random_dataset(config, images)?;
         let normalization = &dataset.normalization;
         let split = DeviceSplit::new(&dataset.train, normalization, config.input[0], self.device);
-        let model = NoProp::new(&self.recipe.method, config, 0, self.device)?;
-        Ok((model, split))
+        let model = NoProp::new(method, config, 0, self.device)?;
+        let card = ModelCard {
+            method: method.clone(),
+            model: config.clone(),
+            normalization: dataset.normalization,
+            classes: dataset.classes,
+            dataset: dataset.name,
+            blocks: None,
+        };
+        Ok((Classifier::new(model, card)?, split))
     }
 
     fn repeat(&self, work: impl Fn() -> Result<(), WalkError>) -> Result<Vec<Repetition>> {

@@ -16,7 +16,6 @@ use noprop_train::{Evaluator, Workers};
 use crate::catalogue::any_dataset;
 use crate::devices::{self, Chosen};
 use crate::embedding::Embedding;
-use crate::evaluation::upload;
 use crate::flags::{DeviceArgs, SourceArgs, positive};
 use crate::job::{Budget, End, RunPlace, TrainJob};
 use crate::progress::Console;
@@ -220,8 +219,7 @@ impl ReproduceArgs {
         let walk = paper_walk(&card.method, self.steps);
         let accuracies = |split: &Split| {
             let few = split.take(self.images.unwrap_or(usize::MAX));
-            let few = upload(&classifier, &few);
-            let evaluator = Evaluator::new(classifier.model(), &few, &workers);
+            let evaluator = Evaluator::new(&classifier, &few, &workers)?;
             let percent = |seed| Ok(evaluator.accuracy(&walk.with_seed(seed))?.percent());
             (0..self.repeats as u64)
                 .map(percent)
