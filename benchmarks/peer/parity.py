@@ -2,7 +2,7 @@
 
     python parity.py make DIR       random weights, inputs, and what PyTorch computes from them,
                                     a training step included
-    python parity.py compare DIR    the largest differences from what `noprop trace` wrote, as JSON
+    python parity.py compare DIR    the largest differences from what `noprop dump-values` wrote, as JSON
 """
 
 import argparse

@@ -58,7 +58,7 @@ pub fn measure(noprop: &Path, python: &Path) -> Result<String> {
     for (model, walks) in WALKS {
         for (sampler, steps) in walks {
             let mut trace = Command::new(noprop);
-            trace.arg("trace");
+            trace.arg("dump-values");
             for (flag, name) in [
                 ("--weights", format!("{model}.safetensors")),
                 ("--inputs", format!("{model}.in.safetensors")),
