@@ -1,4 +1,4 @@
-//! What can be wrong with weights of PyTorch.
+//! The errors of reading and writing weights of PyTorch.
 
 use noprop_core::{ConfigError, WeightsError};
 use thiserror::Error;

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 /// name one tensor of a million dimensions many times.
 pub(crate) const MOST_DIMENSIONS: usize = 64;
 
-/// What is read, for messages.
+/// The types of numbers that are read, for messages.
 const READ: &str = "f16, bf16, f32, f64 and i64 are read";
 
 /// The type of the numbers in a `torch.NAMEStorage`, or nothing where there is no such storage. Not every type

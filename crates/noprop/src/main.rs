@@ -20,6 +20,7 @@ mod recipes;
 mod resolved_recipe;
 mod run_folder;
 mod settings;
+mod shortcuts;
 
 use std::process::ExitCode;
 

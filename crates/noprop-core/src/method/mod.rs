@@ -372,4 +372,6 @@ fn check_blocks(steps: usize, model: &ModelConfig) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
+mod every_method_tests;
+#[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ pub(super) fn size_of(tensors: &Tensors, name: &str, axis: usize) -> Result<usiz
         })
 }
 
-/// What both models have in common.
+/// The architecture that both models have in common, read off the shapes of `tensors`.
 pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig, PytorchError> {
     let of = |name, axis| size_of(tensors, name, axis);
     Ok(ModelConfig {

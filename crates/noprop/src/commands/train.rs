@@ -11,7 +11,8 @@ use crate::job::{Budget, End, RunPlace, TrainJob, Trained};
 use crate::progress::Console;
 use crate::resolved_recipe::ResolvedRecipe;
 use crate::run_folder::RunFolder;
-use crate::settings::{SHORTCUTS, Setting, SettingArgs};
+use crate::settings::{Setting, SettingArgs};
+use crate::shortcuts::SHORTCUTS;
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
