@@ -32,7 +32,7 @@ export function walkProbabilities(pixels, { sampler, steps, seed }, dataset = "m
     const weights = join(folder, "model.safetensors");
     writeFileSync(weights, bytes);
     const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed].map(String);
-    return noprop(folder, "predict", weights, image, "--json", "--trajectory", "--device", "cpu", ...walk).trajectory;
+    return noprop(folder, "predict", weights, image, "--json", "--walk", "--device", "cpu", ...walk).walk;
   });
 }
 
@@ -53,19 +53,14 @@ const VARIANTS = {
     [model]
     class_embedding = { kind = "learned", dim = 24 }`,
   flow: `
-    [model]
-    schedule = { kind = "flow", sigma = 0.0 }
-    readout = "nearest"
-    [objective]
-    kind = "fm"`,
+    [method]
+    kind = "fm"
+    [model]`,
   blocks: `
-    [model]
-    schedule = { kind = "cosine", steps = 3, form = "shifted" }
-    [objective]
+    [method]
     kind = "dt"
-    [eval]
-    sampler = "ddim"
-    steps = 3`,
+    steps = 3
+    [model]`,
 };
 
 // Weights of one of them, trained for a few steps.
