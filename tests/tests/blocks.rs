@@ -256,7 +256,7 @@ fn nonsense_is_refused() {
     let mut ct = Recipe::default();
     ct.validate().unwrap();
     ct.train.blocks = Some("1".parse().unwrap());
-    assert!(message(&ct).contains("set method.kind to \"dt\""));
+    assert!(message(&ct).contains("method.kind \"dt\""));
     let mut walk = recipe(BlockOrder::Paper, 0.0);
     walk.eval.steps = Some(4);
     assert!(message(&walk).contains("T = 3"));

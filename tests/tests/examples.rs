@@ -1,4 +1,5 @@
 //! The examples run, and print what their comments promise.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -219,7 +219,7 @@ fn what_cannot_be_known_is_asked_for() {
     refuses(
         at,
         "import bare.safetensors --out out.safetensors",
-        &["must be given", "--recipe"],
+        &["do not tell method and architecture", "--recipe"],
     );
     refuses(
         at,

@@ -192,7 +192,6 @@ mod tests {
                     head: HeadConfig {
                         hidden: [12, 6],
                         batch_norm,
-                        ..Default::default()
                     },
                     ..Default::default()
                 };

@@ -217,7 +217,8 @@ fn taken(leaf: &Tensor<2>, gradient: Option<Tensor<2>>) -> Tensor<2> {
     gradient.unwrap_or_else(|| leaf.clone().inner().zeros_like())
 }
 
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod tests {
     use burn::module::{Module, ModuleVisitor, Param};
     use burn::optim::GradientsParams;
