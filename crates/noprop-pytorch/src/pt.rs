@@ -36,10 +36,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Tensors, PytorchError> {
             "its numbers are big-endian".to_owned(),
         ));
     }
+    let storages = format!("{folder}data/");
+    let storages = entries
+        .iter()
+        .filter_map(|(name, content)| Some((name.strip_prefix(&storages)?, *content)));
+    let storages: BTreeMap<&str, &[u8]> = storages.collect();
     let (root, objects) = pickle::run(pickle)?;
 
     let mut tensors = Tensors::new();
-    // Tensors may share numbers, but not so that a small file becomes a large model.
+    // Tensors may share numbers, names and storages, but not so that a small file becomes a large model.
     let mut budget = bytes.len();
     for &(key, value) in state_dict(root, &objects)? {
         let (Some(name), Value::Tensor(id)) = (objects.as_text(key), value) else {
@@ -55,13 +60,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Tensors, PytorchError> {
         let view = objects
             .view(tensor)
             .ok_or_else(|| unfit("has sizes or strides that no tensor has"))?;
-        let cost = view.count().and_then(|n| n.checked_add(name.len()));
+        let key = &objects.texts[storage.key];
+        let cost = view
+            .count()
+            .and_then(|count| count.checked_add(name.len() + key.len()));
         budget = cost
             .and_then(|cost| budget.checked_sub(cost))
             .ok_or_else(|| unfit("has more numbers than the file can hold"))?;
-        let key = &objects.texts[storage.key];
-        let content = entries
-            .get(&format!("{folder}data/{key}"))
+        let content = storages
+            .get(key.as_str())
             .ok_or_else(|| unfit("has no numbers in the file"))?;
         let values = view
             .gather(storage.dtype, storage.len, content)
@@ -254,7 +261,7 @@ mod tests {
         assert!(refusal.contains("the tensor a has no numbers"), "{refusal}");
     }
 
-    /// Each of these files is a megabyte and asked for more than four gigabytes, as what it recalls was copied.
+    /// If what is recalled were copied, each of these files of a megabyte or two would need gigabytes or minutes.
     #[test]
     fn what_is_recalled_often_is_held_once() {
         let often = |operations: &[u8]| operations.repeat(8000);
