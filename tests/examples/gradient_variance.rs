@@ -39,14 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let split = DeviceSplit::new(&images, &card.normalization, channels, &device);
 
     println!("{draws} gradients of a batch of {BATCH} for each cell: E‖g − E g‖² / ‖E g‖²");
-    println!("| weights | bound on SNR′ | uniform | stratified | antithetic | importance |");
+    println!("| weights | bound on SNR | uniform | stratified | antithetic | importance |");
     println!("|---|---|---|---|---|---|");
     for name in ["initial", "trained"] {
-        for max_weight in [None, Some(1.0)] {
+        for max_snr in [None, Some(1.0)] {
             let mut cells = Vec::new();
             for time_sampling in KINDS {
                 let method = Method::Ct(Ct {
-                    max_weight,
+                    max_snr,
                     time_sampling,
                     ..ct(&card.method)?
                 });
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 };
                 cells.push(format!("{:.3}", noise(&model, &split, draws)));
             }
-            let bound = max_weight.map_or("none".into(), |bound| bound.to_string());
+            let bound = max_snr.map_or("none".into(), |bound| bound.to_string());
             println!("| {name} | {bound} | {} |", cells.join(" | "));
         }
     }
@@ -82,7 +82,7 @@ fn noise(model: &NoProp, split: &DeviceSplit, draws: u64) -> f64 {
     let (mut sum, mut squares): (Vec<f64>, f64) = (Vec::new(), 0.0);
     for draw in 0..draws {
         let mut source = NoiseSource::new(0, Purpose::Training, draw);
-        let host = HostDraws::new(&mut source, BATCH, dim, model.method().time_sampling());
+        let host = HostDraws::new(&mut source, BATCH, dim, model.method());
         let (images, labels) = split.batch(&all);
         let batch = Batch {
             images,

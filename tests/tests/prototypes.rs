@@ -24,7 +24,7 @@ fn variants() -> [(Method, Sampler); 3] {
         // Without a bound a few times near t = 1 are all of the loss, and two epochs say nothing.
         (
             Method::Ct(Ct {
-                max_weight: Some(1.0),
+                max_snr: Some(1.0),
                 ..Default::default()
             }),
             DDIM,

@@ -113,7 +113,7 @@ fn a_row_of_the_table_stands_beside_the_papers() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let row = "reproduce table1 --methods ct --embeddings one-hot --seeds 1 --repeats 2 --budget 1 --limit 1300 \
-               --images 40 --steps 3 --out table --offline --set method.max_weight=1";
+               --images 40 --steps 3 --out table --offline --set method.max_snr=1";
     let (first, _) = succeeds(at, &format!("{row} {CPU}"));
     let written = fs::read_to_string(at.join("table/table1.md")).unwrap();
     assert!(first.contains(&written), "{first}");
@@ -127,10 +127,10 @@ fn a_row_of_the_table_stands_beside_the_papers() {
     ] {
         assert!(line.contains(part), "{line}");
     }
-    assert!(written.contains("method.max_weight=1;"), "{written}");
+    assert!(written.contains("method.max_snr=1;"), "{written}");
     let run = at.join("table/mnist/paper-ct-one-hot-seed0");
     let recipe = fs::read_to_string(run.join("config.toml")).unwrap();
-    assert!(recipe.contains("max_weight = 1.0"), "{recipe}");
+    assert!(recipe.contains("max_snr = 1.0"), "{recipe}");
     // What is trained is not trained again.
     let weights = run.join("model.safetensors");
     let before = fs::metadata(&weights).unwrap().modified().unwrap();

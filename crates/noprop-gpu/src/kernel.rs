@@ -26,6 +26,7 @@ pub fn solve_source(weights: &SolverWeights, threads: usize) -> String {
     }
     let enters = weights.latent_enters();
     let _ = writeln!(source, "const LATENT_ENTERS = {enters};");
+    let _ = writeln!(source, "const SKIP = {};", weights.skip());
     source + BODY
 }
 

@@ -49,7 +49,6 @@ pub(crate) fn tasks(
 ) -> Vec<Task> {
     let seed = recipe.train.seed;
     let dim = recipe.model.latent_dim();
-    let times = recipe.method.time_sampling();
     let blocks = recipe.method.independent_blocks().unwrap_or(1);
     let ours = recipe.part().map_or(0..blocks, |part| part.indices());
     let task = |block| {
@@ -58,7 +57,7 @@ pub(crate) fn tasks(
         Task {
             block,
             is_ours: ours.contains(&block),
-            draws: HostDraws::new(&mut source, count, dim, times),
+            draws: HostDraws::new(&mut source, count, dim, &recipe.method),
             stream,
             seed,
             has_dropout: recipe.model.backbone.is_stochastic(),

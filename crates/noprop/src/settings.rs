@@ -15,7 +15,7 @@ use crate::embedding::Embedding;
 use crate::recipes;
 use crate::shortcuts::{BACKBONES, SHORTCUTS, Shortcut};
 
-/// A key of a recipe, such as `method.max_weight`, and its value.
+/// A key of a recipe, such as `method.max_snr`, and its value.
 ///
 /// Two tables of the recipe take a name as an abbreviation: `model.backbone` one of [`BACKBONES`], where a
 /// ResNet keeps the stem and the width of the recipe's, and `model.class_embedding` an [`Embedding`].
@@ -155,7 +155,7 @@ impl FromStr for Setting {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
-            || format!("{text:?} is not KEY=VALUE as in method.max_weight=1 or eval.sampler=ddim");
+            || format!("{text:?} is not KEY=VALUE as in method.max_snr=1 or eval.sampler=ddim");
         let (key, value) = text.split_once('=').ok_or_else(wrong)?;
         let (key, value) = (key.trim(), value.trim());
         if value.is_empty() || key.split('.').any(str::is_empty) {
@@ -197,7 +197,7 @@ impl Args for SettingArgs {
             .action(ArgAction::Append)
             .value_parser(|text: &str| text.parse::<Setting>())
             .help(
-                "Set any key of the recipe, as in method.max_weight=1 or train.lr_schedule=one-cycle; can be \
+                "Set any key of the recipe, as in method.max_snr=1 or train.lr_schedule=one-cycle; can be \
                  repeated",
             );
         let shortcuts = SHORTCUTS.iter().map(|shortcut| {
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn any_key_can_be_set() {
         let recipe = set(&[
-            "method.max_weight=1",
+            "method.max_snr=1",
             "train.lr = 3e-3",
             "eval.sampler=ddim",
             "model.head.hidden=[64, 32]",
@@ -269,7 +269,7 @@ mod tests {
         ])
         .unwrap();
         let bound = |method: &Method| match method {
-            Method::Ct(Ct { max_weight, .. }) => *max_weight,
+            Method::Ct(Ct { max_snr, .. }) => *max_snr,
             _ => None,
         };
         assert_eq!(bound(&recipe.method), Some(1.0));

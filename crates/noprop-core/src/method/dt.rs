@@ -17,7 +17,6 @@ use crate::block::Block;
 use crate::config::ModelConfig;
 use crate::embedding::ClassEmbedding;
 use crate::error::ConfigError;
-use crate::network::inner_product_head;
 use crate::schedule::{CosineForm, CosineSchedule, kl_to_standard_normal};
 
 /// The settings of NoProp-DT.
@@ -107,11 +106,11 @@ pub struct DtParts {
 
 impl DtParts {
     pub(super) fn new(settings: &Dt, start: Initialisation<'_>) -> Self {
-        let classes = start.config.classes;
+        let schedule = CosineSchedule::new(settings.steps, settings.form);
         Self {
             blocks: new_blocks(settings.steps, start),
-            schedule: CosineSchedule::new(settings.steps, settings.form),
-            output_head: inner_product_head(start.embeddings, classes, start.device),
+            output_head: start.output_head(schedule.snr(settings.steps)),
+            schedule,
             settings: settings.clone(),
         }
     }

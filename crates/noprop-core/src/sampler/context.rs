@@ -135,29 +135,29 @@ impl<'a> WalkContext<'a> {
         estimate.u_hat
     }
 
-    /// The noise process at t_0 … t_T, with every field `[T + 1, 1]`; `None` for flows and gated blocks.
+    /// The noise process at t_0 … t_T, with every field `[T + 1, 1]`; `None` for processes without diffusion.
     pub fn diffusion(&self) -> Option<SchedulePoint> {
         match self.process {
-            Process::Diffusion(_, schedule) => Some(schedule.at(self.times.clone())),
+            Process::Diffusion(model) => Some(model.schedule.at(self.times.clone())),
             Process::Discrete(_, table) => Some(table.at(self.times.clone())),
-            Process::Flow(..) | Process::Gated(..) => None,
+            Process::Flow(..) | Process::Gated(..) | Process::Direct(_) => None,
         }
     }
 
     /// The process at t_0 … t_T, with every field `[T + 1, 1]`, and the ordinary differential equation that
-    /// leads from z_0 to z_1; `None` for processes with blocks.
+    /// leads from z_0 to z_1; `None` for processes with blocks and for a plain classifier.
     pub fn ode(&'a self) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
         let times = self.times.clone();
         match self.process {
-            Process::Diffusion(_, schedule) => {
-                let ode = ProbabilityFlow::new(self, schedule);
-                Some((schedule.at(times), Box::new(ode)))
+            Process::Diffusion(model) => {
+                let ode = ProbabilityFlow::new(self, model.schedule);
+                Some((model.schedule.at(times), Box::new(ode)))
             }
             Process::Flow(field, path) => {
                 let ode = FlowOde::new(self, self.features, field, path);
                 Some((path.at(times), Box::new(ode)))
             }
-            Process::Discrete(..) | Process::Gated(..) => None,
+            Process::Discrete(..) | Process::Gated(..) | Process::Direct(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@
 mod ancestral;
 mod context;
 mod ddim;
+mod direct;
 mod euler;
 mod gated;
 mod heun;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use ancestral::ANCESTRAL;
 pub use context::{StepNoise, WalkContext};
 pub use ddim::DDIM;
+pub use direct::DIRECT;
 pub use euler::EULER;
 pub use gated::GATED;
 pub use heun::HEUN;
@@ -41,6 +43,7 @@ pub const SAMPLERS: &[Sampler] = &[
     HEUN,
     ANCESTRAL,
     GATED,
+    DIRECT,
     REFERENCE_EULER,
     REFERENCE_HEUN,
 ];
@@ -222,8 +225,8 @@ impl Walk {
     /// The times t_0 = 0, …, t_T = 1 of this walk of `process`, `[T + 1, 1]`.
     pub(crate) fn times(&self, process: Process<'_>, device: &Device) -> Tensor<2> {
         match (self.sampler.steps, process) {
-            (StepsEvenIn::Equation, Process::Diffusion(_, schedule)) => {
-                schedule.times_even_in_log_snr(self.steps, device)
+            (StepsEvenIn::Equation, Process::Diffusion(model)) => {
+                model.schedule.times_even_in_log_snr(self.steps, device)
             }
             _ => even_times(self.steps, device),
         }

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use super::euler::Euler;
 use super::heun::Heun;
 use super::{Ode, Sampler, Slope, StepsEvenIn, WalkContext};
-use crate::network::{Process, ProcessKind};
+use crate::network::{DiffusionModel, Process, ProcessKind};
 use crate::schedule::{NoiseSchedule, SchedulePoint};
 
 /// Euler's method on the reference's ODE.
@@ -51,7 +51,7 @@ struct ReferenceOde<'a> {
 
 impl<'a> ReferenceOde<'a> {
     fn start(context: &'a WalkContext<'a>) -> Option<(SchedulePoint, Self)> {
-        let Process::Diffusion(_, schedule) = context.process() else {
+        let Process::Diffusion(DiffusionModel { schedule, .. }) = context.process() else {
             return None;
         };
         Some((context.diffusion()?, Self { context, schedule }))

@@ -226,6 +226,7 @@ fn point(log_snr: f64) -> SchedulePoint {
         alpha_bar: value(sigmoid(log_snr)),
         sigma_squared: value(sigmoid(-log_snr)),
         log_snr: value(log_snr),
+        log_snr_prime: value(0.0),
         snr_prime: value(0.0),
     }
 }

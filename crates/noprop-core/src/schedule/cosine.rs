@@ -104,6 +104,7 @@ impl CosineSchedule {
         SchedulePoint {
             t,
             log_snr: alpha_bar.clone().log() - sigma_squared.clone().log(),
+            log_snr_prime: prime.clone() / (alpha_bar.clone() * sigma_squared.clone()),
             snr_prime: prime / sigma_squared.clone().square(),
             alpha_bar,
             sigma_squared,

@@ -51,7 +51,7 @@ pub struct ReproduceArgs {
     /// Train a fraction of the paper's epochs: so many epochs (a number), or until a time has passed (10m, 2h).
     #[arg(long, value_name = "EPOCHS|TIME")]
     budget: Option<Budget>,
-    /// Set a key of all recipes, as in method.max_weight=1; can be repeated.
+    /// Set a key of all recipes, as in method.max_snr=1; can be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
     /// Steps T of the evaluation's walks in continuous time [default: the paper's 1000].
