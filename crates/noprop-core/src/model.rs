@@ -181,8 +181,8 @@ impl NoProp {
             Process::Diffusion(model) => {
                 probability_flow_velocity(u_hat, z, model.schedule.at(time).alpha_bar)
             }
-            Process::Discrete(_, table) => {
-                probability_flow_velocity(u_hat, z, table.at(time).alpha_bar)
+            Process::Discrete(model) => {
+                probability_flow_velocity(u_hat, z, model.schedule.at(time).alpha_bar)
             }
         };
         (velocity, estimate)

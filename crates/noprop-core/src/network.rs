@@ -10,7 +10,7 @@ use crate::config::ModelConfig;
 use crate::denoiser::Denoiser;
 use crate::dropout::Dropout;
 use crate::embedding::{ClassEmbedding, Estimate};
-use crate::schedule::{CosineSchedule, FlowPath, Gates, NoiseSchedule, SchedulePoint};
+use crate::schedule::{DiscreteSchedule, FlowPath, Gates, NoiseSchedule, SchedulePoint};
 
 /// One backbone and one denoiser for all times: NoProp-CT, flow matching and the neural ODE.
 #[derive(Module, Debug)]
@@ -37,7 +37,7 @@ pub enum Process<'a> {
     /// Diffusion in continuous time (NoProp-CT, and the reference).
     Diffusion(DiffusionModel<'a>),
     /// Diffusion in T steps, each with a block of its own (NoProp-DT).
-    Discrete(&'a [Block], &'a CosineSchedule),
+    Discrete(DiscreteModel<'a>),
     /// A flow dz/dt = v(z, x, t) (NoProp-FM, and the neural ODE).
     Flow(FlowField<'a>, &'a FlowPath),
     /// T blocks in a row, each blended in by a learned gate (the paper's baseline).
@@ -82,6 +82,18 @@ pub struct DiffusionModel<'a> {
     /// The noise schedule γ(t).
     pub schedule: &'a NoiseSchedule,
     /// Whether the logits are the sum of the network's output and of the known term
+    /// [`ClassEmbedding::latent_logits`].
+    pub skip: bool,
+}
+
+/// The denoising blocks of a diffusion in T steps.
+#[derive(Debug, Clone, Copy)]
+pub struct DiscreteModel<'a> {
+    /// The blocks, one for each step, in the order of the walk.
+    pub blocks: &'a [Block],
+    /// The noise schedule ᾱ_0 < … < ᾱ_T.
+    pub schedule: &'a DiscreteSchedule,
+    /// Whether the logits of a block are the sum of its output and of the known term
     /// [`ClassEmbedding::latent_logits`].
     pub skip: bool,
 }
@@ -222,6 +234,38 @@ impl DiffusionModel<'_> {
     }
 }
 
+impl DiscreteModel<'_> {
+    /// The output `[b, m]` of block `step` (from 0) at latents `z` `[b, d]`. With the skip connection it
+    /// estimates log p(y|x), up to a constant of each row.
+    pub fn own_logits(&self, features: &Features, z: Tensor<2>, step: usize) -> Tensor<2> {
+        block_output(self.blocks, features, z, step)
+    }
+
+    /// The class logits `[b, m]` of block `step` (from 0) at latents `z` `[b, d]`.
+    pub fn logits(
+        &self,
+        class_embedding: &ClassEmbedding,
+        features: &Features,
+        z: Tensor<2>,
+        step: usize,
+    ) -> Tensor<2> {
+        let logits = self.own_logits(features, z.clone(), step);
+        if !self.skip {
+            return logits;
+        }
+        let t = step as f32 / self.blocks.len() as f32;
+        let now = self.schedule.at(Tensor::full([1, 1], t, &z.device()));
+        logits + class_embedding.latent_logits(z, &now)
+    }
+}
+
+/// The output `[b, m]` of block `step` (from 0) of `blocks` at latents `z` `[b, d]`.
+fn block_output(blocks: &[Block], features: &Features, z: Tensor<2>, step: usize) -> Tensor<2> {
+    let hidden = features.fused.dims()[1] / blocks.len();
+    let fused = features.fused.clone().narrow(1, step * hidden, hidden);
+    blocks[step].forward(fused, z)
+}
+
 impl FlowField<'_> {
     /// The velocity v(z, x, t) `[b, d]` at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one
     /// time common to the batch). It is the output of the denoiser if that has full rank, output·W_Embed
@@ -242,7 +286,8 @@ impl<'a> Process<'a> {
             Self::Diffusion(model) => Network::Shared(model.shared),
             Self::Direct(shared) => Network::Shared(shared),
             Self::Flow(field, _) => Network::Shared(field.shared),
-            Self::Discrete(blocks, _) | Self::Gated(blocks, _) => Network::Blocks(blocks),
+            Self::Discrete(model) => Network::Blocks(model.blocks),
+            Self::Gated(blocks, _) => Network::Blocks(blocks),
         }
     }
 
@@ -251,7 +296,7 @@ impl<'a> Process<'a> {
     pub fn schedule_at(self, t: Tensor<2>) -> Option<SchedulePoint> {
         match self {
             Self::Diffusion(model) => Some(model.schedule.at(t)),
-            Self::Discrete(_, table) => Some(table.at(t)),
+            Self::Discrete(model) => Some(model.schedule.at(t)),
             Self::Flow(_, path) => Some(path.at(t)),
             Self::Gated(..) | Self::Direct(_) => None,
         }
@@ -281,10 +326,11 @@ impl<'a> Process<'a> {
                     u_hat,
                 }
             }
-            Self::Discrete(blocks, _) | Self::Gated(blocks, _) => {
-                let hidden = features.fused.dims()[1] / blocks.len();
-                let fused = features.fused.clone().narrow(1, step * hidden, hidden);
-                class_embedding.estimate(blocks[step].forward(fused, z))
+            Self::Discrete(model) => {
+                class_embedding.estimate(model.logits(class_embedding, features, z, step))
+            }
+            Self::Gated(blocks, _) => {
+                class_embedding.estimate(block_output(blocks, features, z, step))
             }
         }
     }

@@ -2,8 +2,8 @@
 //! once, and the tables over the times of a walk. The kernel counts widths in groups of four numbers.
 
 use burn::tensor::Tensor;
-use noprop_core::sampler::{DDIM, EULER, HEUN, LONGEST_STEP};
 use noprop_core::network::DiffusionModel;
+use noprop_core::sampler::{DDIM, EULER, HEUN, LONGEST_STEP};
 use noprop_core::{NoProp, Process, Sampler, Walk};
 
 use crate::error::GpuError;
@@ -279,7 +279,12 @@ impl StepTables {
 
     /// The tables at `times`, `[T + 1, 1]`.
     async fn over(model: &NoProp, times: Tensor<2>) -> Result<Self, GpuError> {
-        let Process::Diffusion(DiffusionModel { shared, schedule, skip }) = model.process() else {
+        let Process::Diffusion(DiffusionModel {
+            shared,
+            schedule,
+            skip,
+        }) = model.process()
+        else {
             return Err(GpuError::of(model));
         };
         let point = schedule.at(times.clone());

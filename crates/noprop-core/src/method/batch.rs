@@ -69,7 +69,10 @@ impl HostDraws {
         let matrix = |values: &[f32], repeats: usize, width: usize| {
             let size = repeats * width;
             let values = values[rows.start * size..rows.end * size].to_vec();
-            Tensor::from_data(TensorData::new(values, [rows.len() * repeats, width]), device)
+            Tensor::from_data(
+                TensorData::new(values, [rows.len() * repeats, width]),
+                device,
+            )
         };
         Draws {
             t: matrix(&self.t, self.draws, 1),

@@ -95,6 +95,30 @@ pub enum Weighting {
     Flat,
 }
 
+impl DenoisingLoss {
+    /// The error `[b, 1]` of class `logits` `[b, m]` for `labels` `[b]`. `own` are the logits without the part
+    /// that z decides, `[b, m]`; label smoothing by the share `smoothing` is theirs.
+    pub(super) fn of(
+        self,
+        logits: Tensor<2>,
+        own: Tensor<2>,
+        class_embedding: &ClassEmbedding,
+        labels: Tensor<1, Int>,
+        smoothing: f64,
+    ) -> Tensor<2> {
+        match self {
+            Self::SquaredError => {
+                let u_y = class_embedding.embed(labels);
+                let difference = class_embedding.expectation(logits) - u_y;
+                difference.square().sum_dim(1).mul_scalar(0.5)
+            }
+            Self::CrossEntropy => {
+                smoothed_cross_entropy(log_softmax(logits, 1), own, labels, smoothing)
+            }
+        }
+    }
+}
+
 impl Default for Ct {
     fn default() -> Self {
         Self {
@@ -126,7 +150,11 @@ impl Ct {
         }
         check_smoothing(self.label_smoothing, self.loss)?;
         if !(1..=MOST_DRAWS).contains(&self.draws) {
-            return Err(ConfigError::value("method.draws", self.draws, "from 1 to 1024"));
+            return Err(ConfigError::value(
+                "method.draws",
+                self.draws,
+                "from 1 to 1024",
+            ));
         }
         self.schedule.validate()
     }
@@ -139,7 +167,11 @@ const MOST_DRAWS: usize = 1024;
 pub(super) fn check_smoothing(smoothing: f64, loss: DenoisingLoss) -> Result<(), ConfigError> {
     if !(0.0..1.0).contains(&smoothing) {
         let expected = "at least 0 and below 1";
-        return Err(ConfigError::value("method.label_smoothing", smoothing, expected));
+        return Err(ConfigError::value(
+            "method.label_smoothing",
+            smoothing,
+            expected,
+        ));
     }
     if smoothing > 0.0 && loss == DenoisingLoss::SquaredError {
         return Err(ConfigError::Combination(
@@ -217,24 +249,19 @@ impl CtParts {
         let u_of_rows = class_embedding.embed(labels_of_rows.clone());
 
         let now = self.schedule.at(t.clone());
-        let z_t = now.diffuse(u_of_rows.clone(), draws.noise);
+        let z_t = now.diffuse(u_of_rows, draws.noise);
         let own = self.network.output(&features, z_t.clone(), t);
         let logits = match self.settings.skip {
             true => own.clone() + class_embedding.latent_logits(z_t, &now),
             false => own.clone(),
         };
-        let error = match self.settings.loss {
-            DenoisingLoss::SquaredError => {
-                let difference = class_embedding.expectation(logits) - u_of_rows;
-                difference.square().sum_dim(1).mul_scalar(0.5)
-            }
-            DenoisingLoss::CrossEntropy => smoothed_cross_entropy(
-                log_softmax(logits, 1),
-                own,
-                labels_of_rows,
-                self.settings.label_smoothing,
-            ),
-        };
+        let error = self.settings.loss.of(
+            logits,
+            own,
+            class_embedding,
+            labels_of_rows,
+            self.settings.label_smoothing,
+        );
         let weight = self.settings.weight_at(now, &ends);
         let weight = match inverse_density {
             Some(factor) => weight * factor,
@@ -272,5 +299,8 @@ impl Ct {
 /// The labels `[b]` with each of them repeated `count` times in succession, `[b·count]`.
 fn repeat_labels(labels: Tensor<1, Int>, count: usize) -> Tensor<1, Int> {
     let b = labels.dims()[0];
-    labels.unsqueeze_dim::<2>(1).expand([b, count]).reshape([b * count])
+    labels
+        .unsqueeze_dim::<2>(1)
+        .expand([b, count])
+        .reshape([b * count])
 }

@@ -265,7 +265,7 @@ impl Parts {
         match self {
             Self::Ct(ct) => Process::Diffusion(ct.model()),
             Self::Reference(reference) => Process::Diffusion(reference.model()),
-            Self::Dt(dt) => Process::Discrete(&dt.blocks, &dt.schedule),
+            Self::Dt(dt) => Process::Discrete(dt.model()),
             Self::Fm(fm) => Process::Flow(fm.field(class_embedding), &fm.path),
             Self::Adjoint(adjoint) => Process::Flow(adjoint.field(class_embedding), &adjoint.path),
             Self::Backprop(backprop) => Process::Gated(&backprop.blocks, &backprop.schedule),

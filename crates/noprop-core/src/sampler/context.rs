@@ -114,6 +114,16 @@ impl<'a> WalkContext<'a> {
         self.process
     }
 
+    /// The features of the images.
+    pub fn features(&self) -> &'a Features {
+        self.features
+    }
+
+    /// The class embeddings W_Embed.
+    pub fn class_embedding(&self) -> &'a ClassEmbedding {
+        self.class_embedding
+    }
+
     /// The noise of the images of the walk.
     pub fn noise(&self) -> StepNoise {
         self.noise.clone()
@@ -139,7 +149,7 @@ impl<'a> WalkContext<'a> {
     pub fn diffusion(&self) -> Option<SchedulePoint> {
         match self.process {
             Process::Diffusion(model) => Some(model.schedule.at(self.times.clone())),
-            Process::Discrete(_, table) => Some(table.at(self.times.clone())),
+            Process::Discrete(model) => Some(model.schedule.at(self.times.clone())),
             Process::Flow(..) | Process::Gated(..) | Process::Direct(_) => None,
         }
     }

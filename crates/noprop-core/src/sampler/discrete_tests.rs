@@ -10,7 +10,7 @@ use crate::config::ModelConfig;
 use crate::method::{Dt, Method};
 use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};
-use crate::schedule::CosineSchedule;
+use crate::schedule::DiscreteSchedule;
 
 /// a_t, b_t and c_t of the shifted cosine schedule at T = 10, t = 1 … 10, computed apart from this crate.
 const SHIFTED_COSINE: [[f64; 3]; 10] = [
@@ -46,7 +46,7 @@ fn discrete(steps: usize) -> NoProp {
 
 #[test]
 fn the_posterior_of_the_cosine_schedule_is_its_table() {
-    let schedule = CosineSchedule::new(10, Default::default());
+    let schedule = DiscreteSchedule::new(10, Default::default());
     let point = schedule.at(even_times(10, &Device::flex()));
     for (k, expected) in SHIFTED_COSINE.into_iter().enumerate() {
         let Posterior { a, b, c } = Posterior::new(&point.row(k), &point.row(k + 1));

@@ -9,6 +9,7 @@ mod ancestral;
 mod context;
 mod ddim;
 mod direct;
+mod ensemble;
 mod euler;
 mod gated;
 mod heun;
@@ -25,6 +26,7 @@ pub use ancestral::ANCESTRAL;
 pub use context::{StepNoise, WalkContext};
 pub use ddim::DDIM;
 pub use direct::DIRECT;
+pub use ensemble::ENSEMBLE;
 pub use euler::EULER;
 pub use gated::GATED;
 pub use heun::HEUN;
@@ -42,6 +44,7 @@ pub const SAMPLERS: &[Sampler] = &[
     EULER,
     HEUN,
     ANCESTRAL,
+    ENSEMBLE,
     GATED,
     DIRECT,
     REFERENCE_EULER,

@@ -10,12 +10,12 @@
 //! ```
 //!
 //! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT has a fixed table of T
-//! steps ([`CosineSchedule`]), and flow matching has a straight path ([`FlowPath`]).
+//! steps ([`DiscreteSchedule`]), and flow matching has a straight path ([`FlowPath`]).
 //!
 //! The function γ̃ is a two-layer network with positive weights, hence increasing. Its derivative is written
 //! out, so training needs first derivatives only.
 
-mod cosine;
+mod discrete;
 mod flow;
 mod gates;
 mod learned;
@@ -26,7 +26,7 @@ use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-pub use cosine::{CosineForm, CosineSchedule};
+pub use discrete::{DiscreteForm, DiscreteSchedule};
 pub use flow::FlowPath;
 pub use gates::Gates;
 pub use learned::LearnedSchedule;
