@@ -87,7 +87,7 @@ impl Bundled {
         .trim_ascii()
     }
 
-    /// Where the test images are.
+    /// The addresses of the test images.
     pub fn test_files(self) -> TestFiles {
         match self {
             Self::Mnist => TestFiles::Idx {
@@ -100,7 +100,7 @@ impl Bundled {
         }
     }
 
-    /// Indices of the test images that the weights get wrong, with DDIM at T = 10 and seed 0.
+    /// The indices of the test images that the weights get wrong, with DDIM at T = 10 and seed 0.
     pub fn mistakes(self) -> Vec<usize> {
         self.recorded()
             .map_or_else(Vec::new, |recorded| recorded.mistakes)
