@@ -1,4 +1,4 @@
-//! A dataset as a value, the normalisation of its pixels, and how a folder of images is read as one.
+//! A dataset as a value, the normalisation of its pixels, and the options for reading a folder of images.
 
 use noprop_core::Normalization;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::{DataError, Split};
 
 /// A complete dataset in memory.
 ///
-/// [`Dataset::new`] checks that the parts fit together; whoever changes the fields keeps that true.
+/// [`Dataset::new`] checks that the parts fit together; code that changes the fields must keep this true.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// Name of the dataset, for messages and for the card of a weights file.
@@ -62,7 +62,7 @@ impl Dataset {
     }
 }
 
-/// How a folder of images is read as a dataset; part of a recipe.
+/// The options for reading a folder of images as a dataset; part of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FolderOptions {
