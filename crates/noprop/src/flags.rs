@@ -9,7 +9,7 @@ use noprop_data::FolderOptions;
 
 use crate::devices::DeviceChoice;
 
-/// Where the images come from.
+/// The source of the images.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dataset")]
 pub struct SourceArgs {
@@ -39,7 +39,7 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// How to read a folder of images: as the flags say, and where they are silent, as `base` says.
+    /// The options for reading a folder of images: those that the flags give, and all others from `base`.
     pub fn folder(&self, base: &FolderOptions) -> FolderOptions {
         FolderOptions {
             image_size: self.image_size.map(|n| [n, n]).or(base.image_size),
@@ -64,7 +64,7 @@ pub struct DeviceArgs {
     pub threads: Option<usize>,
 }
 
-/// Parser of a flag for a whole number from 1 on.
+/// Parses the value of a flag as a whole number from 1 on.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("expected a whole number of at least 1".into()),
@@ -75,7 +75,7 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Parser of a flag for a sampler. The help texts list the core's table: name, label, and what each serves.
+/// Parser of a flag for a sampler. The help texts list name, label and purpose of each sampler of the core.
 pub fn sampler() -> impl TypedValueParser<Value = Sampler> {
     let value = |sampler: &Sampler| {
         let serves = sampler.processes.iter().copied();
