@@ -64,7 +64,7 @@ impl Server {
 
 /// A request that waits for its answer.
 ///
-/// It is no error if a browser goes away before it has the answer: closing a page does that.
+/// A browser that goes away before it has the answer causes no error: closing a page does that.
 pub struct Request(tiny_http::Request);
 
 impl Request {
