@@ -74,8 +74,8 @@ pub struct FolderOptions {
     /// in grey, else RGB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Share of the images of each class, between 0 and 1, that is held out for testing where there is
-    /// no folder of test images.
+    /// Share of the images of each class, between 0 and 1, that is held out for testing if there is no folder of test
+    /// images.
     pub holdout: f64,
     /// Refuse a folder with an unreadable image, instead of reporting the image and leaving it out.
     pub strict: bool,

@@ -296,7 +296,7 @@ impl CheckTask {
 pub struct CheckResult {
     /// The backend.
     pub backend: Backend,
-    /// Name of the WebGPU adapter, "WASM" for the CPU, empty where there is no adapter.
+    /// Name of the WebGPU adapter, "WASM" for the CPU, empty if there is no adapter.
     pub adapter: String,
     /// The numbers, or one sentence that says why there are none.
     pub numbers: Result<CheckNumbers, String>,

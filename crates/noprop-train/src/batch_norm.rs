@@ -70,7 +70,7 @@ impl RunningStatistics {
         Self(first.0.keys().filter_map(mean).collect())
     }
 
-    /// `model` with these statistics in place of its own.
+    /// Replaces the statistics of `model` by these.
     pub fn put_into(self, model: NoProp) -> NoProp {
         struct Replace(RunningStatistics);
         impl ModuleMapper for Replace {

@@ -207,7 +207,7 @@ impl Table {
         })
     }
 
-    /// Prints the table for people.
+    /// Prints the table.
     pub fn print(&self) {
         let votes = match self.votes {
             1 => String::new(),

@@ -29,8 +29,7 @@ pub struct SourceArgs {
     /// Channels of your own images, 1 (grey) or 3 (RGB) [default: 1 if all files are grey].
     #[arg(long, value_name = "1|3", value_parser = channels)]
     pub channels: Option<usize>,
-    /// Share of your own images that is held out for testing where there is no folder of test images
-    /// [default: 0.1].
+    /// Share of your own images that is held out for testing if there is no folder of test images [default: 0.1].
     #[arg(long, value_name = "SHARE")]
     pub holdout: Option<f64>,
     /// Stop at an unreadable image of your own, instead of leaving it out.

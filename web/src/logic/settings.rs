@@ -63,7 +63,7 @@ pub struct Settings {
     pub picture: Picture,
     /// The walk of the picture.
     pub walk: Walk,
-    /// The comparison with a second walk, where there is one.
+    /// The comparison with a second walk, if there is one.
     pub compare: Option<Compare>,
     /// The backend that the user chose, if any.
     pub backend: Option<Backend>,

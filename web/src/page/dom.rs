@@ -12,7 +12,7 @@ pub fn window() -> Window {
     web_sys::window().expect("the page runs in a window")
 }
 
-/// The part of the address from `#` on; empty where there is none.
+/// The part of the address from `#` on; empty if there is none.
 pub fn hash() -> String {
     window().location().hash().unwrap_or_default()
 }

@@ -74,7 +74,7 @@ pub enum Message {
     Cancel,
     /// The other backend was asked for.
     SwitchBackend,
-    /// The engine was asked to start once more.
+    /// The engine was asked to start again.
     Retry,
     /// The browser was asked for a WebGPU adapter.
     Adapter(Adapter),

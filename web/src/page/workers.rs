@@ -132,7 +132,7 @@ pub enum Adapter {
     Gpu(String),
     /// An adapter that computes on the CPU, by name: correct, and slower than our own CPU engine.
     Software(String),
-    /// No adapter that the engine can use, and why.
+    /// No adapter that the engine can use, with the reason.
     None(String),
 }
 

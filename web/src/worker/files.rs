@@ -17,7 +17,7 @@ use crate::engine::Failure;
 /// The name of the browser's cache. It changes when the meaning of the files in it changes.
 const CACHE: &str = "noprop-1";
 
-/// The weights at `url`, and where they came from: "cache" or "network".
+/// Returns the weights at `url` and their source: "cache" or "network".
 ///
 /// # Errors
 /// When the weights cannot be fetched, or have another checksum than `sha256`.

@@ -108,8 +108,8 @@ pub(crate) fn read_download(
     files.map(|files| files.into_iter().collect())
 }
 
-/// Reads one file from `folder`, raw or `.gz`; `None` if it is not there. `md5_gz` is the published
-/// checksum of the `.gz`; where it is the only one, a raw file cannot be checked.
+/// Reads one file from `folder`, raw or `.gz`; `None` if `folder` does not have it. `md5_gz` is the published checksum
+/// of the `.gz`. If no checksum is published for the raw file, a raw file cannot be checked.
 pub(crate) fn read_file(
     folder: &Path,
     file: &PublishedFile,

@@ -87,12 +87,12 @@ impl<'a> LoadOptions<'a> {
     }
 }
 
-/// A dataset read from files, and where they came from.
+/// A dataset that was read from files, and the source of these files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The dataset.
     pub dataset: Dataset,
-    /// The source of the files for people, such as "folder" and its path.
+    /// The source of the files in words, such as "folder" and its path.
     pub source: String,
     /// Whether the dataset is only the part that the program holds, [`PublishedDataset::subset`].
     pub is_subset: bool,
