@@ -179,7 +179,7 @@ mod tests {
     fn recorded_walks_are_found_and_others_are_not() {
         for dataset in Bundled::ALL {
             let accuracy = |walk: &Walk| dataset.recorded_accuracy(walk);
-            // Far above chance, which is 10 % for both.
+            // The accuracy is far above chance, which is 10 % for both datasets.
             assert!(accuracy(&WALK).is_some_and(|percent| percent > 50.0));
             assert_eq!(accuracy(&Walk { seed: 1, ..WALK }), None);
             assert_eq!(accuracy(&Walk { steps: 41, ..WALK }), None);

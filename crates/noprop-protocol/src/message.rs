@@ -40,7 +40,7 @@ pub enum Request {
         /// Name of the bundled dataset whose test images to fetch; none for `noprop check`, which brings its
         /// own images.
         dataset: Option<String>,
-        /// Why this backend was chosen, in one sentence; it comes back in [`Ready::reason`].
+        /// The reason for this backend, in one sentence; it comes back in [`Ready::reason`].
         reason: String,
     },
     /// Replace the model by the one in a user's `model.safetensors`.
@@ -131,7 +131,7 @@ pub enum Response {
 pub struct Ready {
     /// The backend that computes.
     pub backend: Backend,
-    /// Why this backend computes, in one sentence.
+    /// The reason for this backend, in one sentence.
     pub reason: String,
     /// Names of the m classes.
     pub classes: Vec<String>,
@@ -145,7 +145,7 @@ pub struct Ready {
     pub one_hot: bool,
     /// Number of the model's parameters.
     pub parameters: u64,
-    /// Where the weights came from: "cache", "network" or a file's name.
+    /// The source of the weights: "cache", "network" or a file's name.
     pub weights_from: String,
     /// Whether the weights are the bundled ones.
     pub bundled: bool,

@@ -74,7 +74,7 @@ pub enum LrSchedule {
     /// The peak in every step.
     #[default]
     Constant,
-    /// From the peak to zero along half a cosine.
+    /// Half a cosine from the peak to zero.
     Cosine,
     /// Linear from 1/25 of the peak to the peak over the first 30 %, then half a cosine to zero
     /// (Smith & Topin, arXiv:1708.07120).

@@ -158,7 +158,7 @@ mod tests {
         let of = |labels: Vec<u8>| {
             TestImages::new(vec![0; labels.len()], labels, Vec::new(), [1, 1, 1], &[])
         };
-        // In the strip: images 1, 0, 2.
+        // The strip shows the images 1, 0, 2.
         let images = of(vec![1, 0, 1]);
         assert_eq!(images.neighbour(Some(1), 1), Some(0));
         assert_eq!(images.neighbour(Some(1), -1), Some(2));

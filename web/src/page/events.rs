@@ -1,4 +1,4 @@
-//! From events of the document to messages: buttons, sliders, keys, the drawing pad and files.
+//! Turns events of the document into messages: buttons, sliders, keys, the drawing pad and files.
 
 use noprop_core::Sampler;
 use wasm_bindgen::JsCast;

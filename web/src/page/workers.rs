@@ -81,7 +81,7 @@ pub struct EngineWorker {
     handle: WorkerHandle,
     /// The backend on which it computes.
     pub backend: Backend,
-    /// Why this backend was chosen.
+    /// The reason for this backend.
     pub reason: String,
 }
 

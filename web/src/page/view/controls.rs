@@ -90,7 +90,7 @@ pub fn copy_address() {
         return;
     };
     let clipboard = dom::window().navigator().clipboard();
-    // Only HTTPS and localhost have one.
+    // A page has a clipboard only over HTTPS and on localhost.
     let written = (!clipboard.is_undefined()).then(|| clipboard.write_text(&address));
     spawn_local(async move {
         let done = match written {

@@ -204,7 +204,7 @@ impl Scene<'_> {
                 context.set_global_alpha(0.55);
                 context.set_stroke_style_str(&self.theme.quiet);
                 context.begin_path();
-                // As in the cloud, the dot goes ahead of its line.
+                // The dot goes ahead of its line, as in the cloud.
                 let tip = (x + 0.5 * dx * reach, y + 0.5 * dy * reach);
                 context.move_to(x - 0.5 * dx * reach, y - 0.5 * dy * reach);
                 context.line_to(tip.0, tip.1);

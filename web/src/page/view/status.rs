@@ -108,7 +108,7 @@ pub fn latency(walked: &Walked, recent: &[f64], model: Option<&Ready>) {
             " · model of {} parameters from {}, loaded in {:.0} ms",
             model.parameters, model.weights_from, model.load_ms
         );
-        // Only on WebGPU are kernels compiled, in the first pass.
+        // Kernels are compiled on WebGPU only, in the first pass.
         if model.self_test.is_some() {
             let _ = write!(text, ", first pass {:.0} ms", model.warm_up_ms);
         }
