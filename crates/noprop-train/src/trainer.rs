@@ -131,9 +131,9 @@ impl Trainer {
         all.skip(self.state.progress.step_in_epoch)
     }
 
-    /// Takes one optimiser step on the training images at the positions `indices`, of which there may be any number from
-    /// 1 on. The images are changed at random as the recipe asks for. All random numbers are a function of the recipe's
-    /// seed and the number of steps done.
+    /// Takes one optimiser step on the training images at the positions `indices`, of which there may be any number
+    /// from 1 on. The images are changed at random as the recipe asks for. All random numbers are a function of the
+    /// recipe's seed and the number of steps done.
     ///
     /// # Errors
     /// When `indices` is empty or a position is not that of a training image, or when the loss was read and is NaN or
