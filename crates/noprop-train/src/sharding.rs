@@ -52,7 +52,7 @@ impl Sharding {
         })
     }
 
-    /// The device that holds the weights.
+    /// The replica on the device that holds the weights.
     pub fn first(&self) -> &Replica {
         &self.replicas[0]
     }
