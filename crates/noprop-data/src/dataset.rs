@@ -12,7 +12,7 @@ use crate::{DataError, Split};
 pub struct Dataset {
     /// Name of the dataset, for messages and for the card of a weights file.
     pub name: String,
-    /// Training images; validation images are held out of them by [`crate::holdout`].
+    /// Training images; validation images are held out of them by [`crate::holdout()`].
     pub train: Split,
     /// Test images, for the final evaluation alone.
     pub test: Split,
