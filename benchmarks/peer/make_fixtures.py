@@ -1,5 +1,5 @@
-"""Makes the files in tests/fixtures/parity: small models, what they are given and what PyTorch
-computes from it. `tests/tests/parity.rs` and `tests/tests/interchange.rs` compare.
+"""Makes the files in tests/fixtures/parity: small models, their inputs and the outputs of PyTorch.
+`tests/tests/parity.rs` and `tests/tests/interchange.rs` compare our outputs with them.
 
     python make_fixtures.py
 
@@ -66,7 +66,7 @@ def main() -> None:
         model = unsettled(NoProp(config))
         weights.save(str(out / f"{name}.safetensors"), model, card(config))
         names[name] = shapes(model)
-        # Only one of them is trained: the files are to stay small.
+        # Only one of the models is trained, so that the files stay small.
         save(out / f"{name}.expected.safetensors", expected_of_ours(model, step=name == "ours"))
 
     small = {"backbone": "resnet10", "time_emb_dim": 8, "embed_dim": 16, "width": 2}
@@ -94,7 +94,7 @@ def main() -> None:
 
 @torch.no_grad()
 def unsettled(model: nn.Module) -> nn.Module:
-    """The model in eval mode, with BatchNorm as after some training."""
+    """The model in eval mode, with BatchNorm statistics as after some training."""
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             module.weight.add_(0.2 * torch.randn_like(module.weight))
@@ -204,8 +204,8 @@ def one_step(
     out |= {f"after.{name}": value for name, value in tensors(model).items()}
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     out |= {f"gradient.{name}": value for name, value in gradients.items()}
-    # PyTorch's running variance is that of a sample, Burn's that of the batch: (n - 1)/n of it. And
-    # what a step leaves of the one before: the reference's head sees two batches.
+    # PyTorch's running variance is that of a sample, Burn's that of the batch: (n - 1)/n of it.
+    # Also the share of the old variance after a step: the reference's head sees two batches.
     for name, given in calls.items():
         channels = given[0].shape[1]
         n = given[0].numel() // channels
@@ -215,7 +215,7 @@ def one_step(
 
 
 def checkpoint(out: Path) -> None:
-    """A checkpoint with everything that may stand in one, and its tensors as f32."""
+    """A checkpoint with every kind of value that checkpoints hold, and its tensors as f32."""
     torch.manual_seed(13)
     model = nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters())

@@ -1,4 +1,4 @@
-"""The same numbers at full ResNet-18 size? `cargo xtask bench` calls this twice:
+"""Compares numbers at full ResNet-18 size. `cargo xtask bench --parity` calls this twice:
 
     python parity.py make DIR       random weights, inputs, and what PyTorch computes from them,
                                     a training step included
@@ -32,7 +32,7 @@ OURS = {
     "schedule": {"kind": "learned", "gamma_0": -5.0, "gamma_1": 4.0, "hidden": 64},
     "readout": "linear",
 }
-# Traces of each model, by the names of the files: sampler and T.
+# The walks of each model, by the name of its files: sampler and T.
 WALKS = {"ours": [("ddim", 10), ("heun", 40)], "reference": [("reference-heun", 40)]}
 
 
@@ -55,7 +55,7 @@ def make(folder: Path) -> None:
 
 @torch.no_grad()
 def models(folder: Path) -> tuple[nn.Module, nn.Module]:
-    """Both, with their weights, inputs and what they say of them in files."""
+    """Makes both models, and writes their weights, inputs and outputs to files."""
     ours = unsettled(NoProp(OURS))
     weights.save(str(folder / "ours.safetensors"), ours, card(OURS))
     given = inputs(1, ours.latent_dim)

@@ -1,5 +1,5 @@
-"""Trains the reference on MNIST, as it is, and prints one JSON object per evaluation:
-seconds of training so far, and percent of the test images that are right.
+"""Trains the unchanged reference on MNIST, and prints one JSON object per evaluation:
+the seconds of training so far, and the percentage of test images that are classified rightly.
 
     python train_mnist.py --data-root MNIST/raw --seed 0 --threads 2
 

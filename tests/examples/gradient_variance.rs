@@ -1,9 +1,9 @@
-//! How noisy a training step's gradient is, by how the times of its batch are drawn.
+//! The noise of the gradient of a training step, for each way of drawing the times of its batch.
 //!
 //! `cargo build --release --workspace --example gradient_variance`, then
-//! `target/release/examples/gradient_variance [DRAWS]`. One batch of images, with the weights of the page and
-//! with initial ones; of each way to draw times, many gradients of NoProp-CT's denoising term, and of them
-//! E‖g − E g‖² / ‖E g‖².
+//! `target/release/examples/gradient_variance [DRAWS]`. The program takes one batch of images, once with the weights of
+//! the page and once with initial weights. For each way of drawing times it computes DRAWS gradients g of NoProp-CT's
+//! denoising term, and prints E‖g − E g‖² / ‖E g‖².
 
 use std::error::Error;
 
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let initial = NoProp::new(&method, &card.model, 0, &device)?;
                 let model = match name {
                     "initial" => initial,
-                    // What was read from a file is frozen.
+                    // A network that was read from a file is frozen, so its weights are loaded into a new one.
                     _ => initial.load_record(classifier.model().clone().into_record()),
                 };
                 cells.push(format!("{:.3}", noise(&model, &split, draws)));
@@ -75,7 +75,7 @@ fn ct(method: &Method) -> Result<Ct, String> {
     }
 }
 
-/// E‖g − E g‖² / ‖E g‖² of the denoising term, from unbiased estimates of both.
+/// Computes E‖g − E g‖² / ‖E g‖² of the denoising term, from unbiased estimates of numerator and denominator.
 fn noise(model: &NoProp, split: &DeviceSplit, draws: u64) -> f64 {
     let dim = model.config().latent_dim();
     let all: Vec<usize> = (0..BATCH).collect();
@@ -107,7 +107,7 @@ fn noise(model: &NoProp, split: &DeviceSplit, draws: u64) -> f64 {
     variance / (mean_squared - variance / n)
 }
 
-/// The gradients of backbone and denoiser, which the denoising term alone reaches.
+/// The gradients of backbone and denoiser in one vector; the denoising term reaches no other parameters.
 fn flat(model: &NoProp, gradients: &GradientsParams) -> Vec<f32> {
     struct Flat<'a>(&'a GradientsParams, Vec<f32>);
     impl ModuleVisitor for Flat<'_> {

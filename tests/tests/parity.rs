@@ -1,6 +1,6 @@
-//! The same numbers as PyTorch, on the files of `benchmarks/peer/make_fixtures.py`: features,
-//! estimates, walks of every sampler, and a whole training step; the step also at full ResNet-18
-//! size, on files that `cargo xtask bench --parity` makes.
+//! The numbers of PyTorch in the files of `benchmarks/peer/make_fixtures.py`: features, estimates, walks of every
+//! sampler, and a whole training step. The step is also compared at full ResNet-18 size, with files that
+//! `cargo xtask bench --parity` makes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -14,21 +14,22 @@ use noprop_tests::fixtures::state_dict;
 use noprop_tests::mnist_subset;
 use noprop_train::{DataConfig, LossValues, Recipe, Start, TrainConfig, Trainer, TrainerOptions};
 
-/// f32 sums of some hundred terms of order 1 in another order; measured differences are a tenth.
+/// The largest difference of a number that passes. f32 sums of some hundred terms of order 1 have another order;
+/// measured differences are a tenth of this.
 const TOLERANCE: f32 = 1e-5;
-/// A walk repeats the network up to 80 times.
+/// The largest difference of a walk, which repeats the network up to 80 times.
 const WALK_TOLERANCE: f32 = 1e-4;
-/// An entry of a gradient that is all rounding has no sign that two programs agree on, and AdamW's
-/// first step goes by the sign: below this share of the largest entry of its parameter's gradient
-/// an entry says nothing.
+/// AdamW's first step goes by the sign of the gradient, and an entry of a gradient that is only rounding has no sign
+/// that two programs agree on. So an entry is not compared if it is below this share of the largest entry of the
+/// gradient of its parameter.
 const NOISE: f32 = 1e-4;
-/// Nor below this share of the largest entry of all: a bias before BatchNorm has no gradient but
-/// what rounding leaves.
+/// An entry is not compared either if it is below this share of the largest entry of all gradients: a bias before
+/// BatchNorm has no gradient but rounding.
 const NOISE_OF_ALL: f32 = 1e-6;
 
 const LR: f64 = 1e-3;
 
-/// A model, what it is given, and what PyTorch says.
+/// A model, its inputs, and the values that PyTorch computed.
 struct Case {
     /// The weights as PyTorch named them.
     state: StateDict,
@@ -55,7 +56,7 @@ impl Case {
         Tensor::from_data(data, &Device::flex())
     }
 
-    /// Compares to the tolerance times the largest entry, or 1 if that is less.
+    /// Compares with a tolerance of `tolerance` times the largest entry, or times 1 if that is larger.
     fn compare<const D: usize>(&self, name: &str, ours: Tensor<D>, tolerance: f32) {
         let theirs = &self.expected[name];
         assert_eq!(ours.dims().to_vec(), theirs.shape, "{name}");
@@ -67,7 +68,7 @@ impl Case {
     }
 }
 
-/// The model in a state dict: by its card where it has one, else by its shapes.
+/// The model in a state dict, by its card if it has one, else by its shapes.
 fn model(state: &StateDict) -> NoProp {
     let card = state.card.as_ref();
     let config = card.map(|card| (card.method.clone(), card.model.clone()));
@@ -80,7 +81,7 @@ fn largest(values: &[f32]) -> f32 {
 
 fn difference(a: &[f32], b: &[f32]) -> f32 {
     let pairs = a.iter().zip(b);
-    // The first NaN stays, and no tolerance holds for it.
+    // A NaN stays, and then no tolerance is met.
     let worse = |most: f32, d: f32| if most.is_nan() || d <= most { most } else { d };
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, worse)
 }
@@ -126,20 +127,20 @@ fn walks(case: &Case, samplers: impl IntoIterator<Item = Sampler>) {
     }
 }
 
-/// The largest differences of a step: of a loss term, as a share of it, and of an updated weight.
+/// The largest differences of a step: of a loss term, as a share of the term, and of an updated weight.
 struct Differences {
     loss: f32,
     weights: f32,
     largest_weight: f32,
 }
 
-/// One step of the trainer on the batch of `case`: its loss, and the weights after it.
+/// Takes one step of the trainer on the batch of `case`. Returns its loss and the weights after it.
 fn trained(case: &Case, config: &TrainConfig) -> (LossValues, Tensors) {
     let images = case.expected["step.labels"].values.len();
     let recipe = Recipe {
         method: case.model.method().clone(),
         model: case.model.config().clone(),
-        // The step is not on these images; they only have the right size.
+        // The step does not use these images; they only have the right size.
         data: DataConfig {
             limit: Some(images),
             validation: 0,
@@ -161,7 +162,7 @@ fn trained(case: &Case, config: &TrainConfig) -> (LossValues, Tensors) {
     (loss, weights::parameters(&trainer.trained()).unwrap())
 }
 
-/// Compares loss and weights of one step.
+/// Compares the loss and the weights of one step.
 fn step(case: &Case, config: &TrainConfig) -> Differences {
     let mut found = Differences {
         loss: 0.0,
@@ -205,7 +206,7 @@ fn step(case: &Case, config: &TrainConfig) -> Differences {
         let (theirs, gradient) = (&theirs[name].values, &gradients[name].values);
         let (top, floor) = (largest(gradient), NOISE_OF_ALL * largest_of_all);
         let is_statistic = name.contains("running_");
-        // A kernel's tap that only meets padding has a gradient of exactly zero, and only decays.
+        // A kernel tap that only meets padding has a gradient of exactly zero, and only decays.
         let is_kernel = ours.shape.len() == 4;
         let says_something = |&i: &usize| {
             let g = gradient[i].abs();
@@ -240,9 +241,9 @@ fn step(case: &Case, config: &TrainConfig) -> Differences {
     found
 }
 
-/// BatchNorm's running variance as Burn keeps it. PyTorch divides a batch's sum of squares by n − 1
-/// before it goes into the average, Burn by n; `shares` holds (n − 1)/n of each layer,
-/// `kept` the share of the old value in the new one.
+/// Turns BatchNorm's running variance into the one that burn keeps. PyTorch divides a batch's sum of squares by n − 1
+/// before it enters the average, burn by n. `shares` holds (n − 1)/n of each layer, and `kept` the share of the old
+/// value in the new one.
 fn as_burn_counts(theirs: &mut Tensors, before: &Tensors, kept: &Tensors, shares: &Tensors) {
     let variances = theirs
         .iter_mut()
@@ -274,7 +275,7 @@ impl Case {
         }
     }
 
-    /// The tensors below `prefix`, under our names; those that are not there as in the model before.
+    /// The tensors below `prefix`, under our names; a tensor that is not there is taken from the model before the step.
     fn under(&self, prefix: &str) -> Tensors {
         let mut state = self.state.clone();
         for (name, tensor) in &self.expected {
@@ -349,7 +350,7 @@ fn a_training_step_of_the_reference_is_pytorchs() {
     }
 }
 
-/// Prints what it finds as JSON, a line a row of the table.
+/// Prints the comparison as JSON, one line for each row of the table.
 #[test]
 #[ignore = "`cargo xtask bench --parity` makes its files and runs it"]
 fn a_training_step_at_full_size() {

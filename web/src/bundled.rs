@@ -87,7 +87,7 @@ impl Bundled {
         .trim_ascii()
     }
 
-    /// Where the test images are.
+    /// The addresses of the test images.
     pub fn test_files(self) -> TestFiles {
         match self {
             Self::Mnist => TestFiles::Idx {
@@ -100,7 +100,7 @@ impl Bundled {
         }
     }
 
-    /// Indices of the test images that the weights get wrong, with DDIM at T = 10 and seed 0.
+    /// The indices of the test images that the weights get wrong, with DDIM at T = 10 and seed 0.
     pub fn mistakes(self) -> Vec<usize> {
         self.recorded()
             .map_or_else(Vec::new, |recorded| recorded.mistakes)
@@ -179,7 +179,7 @@ mod tests {
     fn recorded_walks_are_found_and_others_are_not() {
         for dataset in Bundled::ALL {
             let accuracy = |walk: &Walk| dataset.recorded_accuracy(walk);
-            // Far above chance, which is 10 % for both.
+            // The accuracy is far above chance, which is 10 % for both datasets.
             assert!(accuracy(&WALK).is_some_and(|percent| percent > 50.0));
             assert_eq!(accuracy(&Walk { seed: 1, ..WALK }), None);
             assert_eq!(accuracy(&Walk { steps: 41, ..WALK }), None);

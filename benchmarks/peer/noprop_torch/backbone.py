@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}
-# kernel and stride of the first convolution, and whether max-pooling follows it
+# Kernel and stride of the first convolution, and whether max-pooling follows it.
 STEMS = {"imagenet": (7, 2, True), "small": (3, 1, False), "strided": (3, 2, False)}
 
 
@@ -35,7 +35,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which has the stride), 1x1 convolutions and a shortcut."""
+    """Convolutions 1x1, 3x3 (with the stride) and 1x1, and a shortcut."""
 
     expansion = 4
 
@@ -63,7 +63,7 @@ def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential 
 
 
 class ResNet(nn.Module):
-    """Images [b, c, h, w] -> [b, outputs]. With width 64 and the ImageNet stem, torchvision's."""
+    """Images [b, c, h, w] -> [b, outputs]. Width 64 and the ImageNet stem give torchvision's."""
 
     def __init__(self, depth: int, stem: str, width: int, channels: int, outputs: int):
         super().__init__()
@@ -108,7 +108,7 @@ class Cnn(nn.Module):
 
 
 def build(config: dict) -> nn.Module:
-    """The backbone of a model configuration."""
+    """Makes the backbone of a model configuration."""
     backbone, image = config["backbone"], tuple(config["input"])
     if backbone["kind"] == "cnn":
         return Cnn(backbone["width"], backbone["dropout"], image, config["embed_dim"])

@@ -114,7 +114,7 @@ class NoProp(nn.Module):
         self.class_embedding = ClassEmbedding(config)
         self.schedule = schedule.build(config)
         if config["readout"] == "linear":
-            # It starts as the inner product with the class embeddings.
+            # The output head starts as the inner product with the class embeddings.
             self.output_head = nn.Linear(self.latent_dim, config["classes"])
             with torch.no_grad():
                 self.output_head.weight.copy_(self.class_embedding.weight)

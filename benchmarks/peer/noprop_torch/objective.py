@@ -1,4 +1,4 @@
-"""What is minimised: eq. 9 of the paper, and the reference's loss on our own model."""
+"""The losses: eq. 9 of the paper, and the reference's loss on our own model."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Draws(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Scalars, means over the batch; `total` is to be differentiated."""
+    """The terms of a loss, scalars that are means over the batch. Differentiate `total`."""
 
     total: Tensor
     ce: Tensor

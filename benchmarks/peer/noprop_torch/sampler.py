@@ -1,4 +1,4 @@
-"""From z_0 at t = 0 to z_1 at t = 1 in T steps; features are computed once."""
+"""Walks from z_0 at t = 0 to z_1 at t = 1 in T steps; features are computed once."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from .model import NoProp
 from .schedule import Point, even_times, times_even_in_log_snr
 
 LONGEST_STEP = 3.0
-"""A longer step of log SNR is DDIM's."""
+"""The longest step of log SNR that Euler and Heun take; for a longer one DDIM is used."""
 
 
 def ddim_step(now: Point, after: Point, u_hat: Tensor, z: Tensor) -> Tensor:
-    """Exact where u_hat is constant (Song et al. 2021, arXiv:2010.02502)."""
+    """DDIM: the step that is exact for constant u_hat (Song et al. 2021, arXiv:2010.02502)."""
     keep = (after.sigma_squared / now.sigma_squared).sqrt()
     return (after.alpha_bar.sqrt() - keep * now.alpha_bar.sqrt()) * u_hat + keep * z
 

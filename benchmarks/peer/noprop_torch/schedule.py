@@ -1,4 +1,4 @@
-"""The noise schedule gamma(t) and what follows from it (paper, eq. 65-67).
+"""The noise schedule gamma(t) and the quantities that follow from it (paper, eq. 65-67).
 
 SNR(t) = exp(-gamma(t)), alpha_bar(t) = sigmoid(-gamma(t)); gamma falls from gamma_1 at t = 0
 (noise) to gamma_0 at t = 1 (clean).
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class Point(NamedTuple):
-    """The process at some times; every field [n, 1]."""
+    """The noise schedule at n times; every field is [n, 1]."""
 
     alpha_bar: Tensor
     sigma_squared: Tensor
@@ -70,8 +70,8 @@ class Linear(nn.Module):
 
 
 class Reference(nn.Module):
-    """The reference's: signs of gamma_tilde unconstrained, alpha_bar = sigmoid(-scale * gamma),
-    clamped. SNR' is written out instead of differentiated automatically."""
+    """The reference's: signs of gamma_tilde unconstrained, alpha_bar = sigmoid(-scale * gamma)
+    with a clamp. SNR' is written out instead of differentiated automatically."""
 
     def __init__(self, gamma_0: float, gamma_1: float, hidden: int, scale: float, clamp: float):
         super().__init__()
@@ -113,7 +113,7 @@ class Reference(nn.Module):
 
 
 def build(config: dict) -> nn.Module:
-    """The schedule of a model configuration."""
+    """Makes the noise schedule of a model configuration."""
     values = dict(config["schedule"])
     kinds = {"learned": Learned, "linear": Linear, "reference": Reference}
     return kinds[values.pop("kind")](**values)

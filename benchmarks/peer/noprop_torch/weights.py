@@ -25,7 +25,7 @@ def load(path: str) -> tuple[NoProp, dict]:
 
 
 def save(path: str, model: NoProp, card: dict) -> None:
-    """Writes a file that `noprop` reads. `card` is as `load` gives it."""
+    """Writes a file that `noprop` reads. `card` has the form that `load` returns."""
     # PyTorch counts the batches; Burn does not.
     tensors = {
         name: tensor.detach().contiguous()

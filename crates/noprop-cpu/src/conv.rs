@@ -1,8 +1,8 @@
-//! 2-D convolution as one matrix product over the whole batch, and as one operation of the autodiff graph.
+//! 2-D convolution as one matrix product over the whole batch, and as a single operation of the autodiff graph.
 //!
-//! Burn's CPU backend multiplies image by image, which for a late layer of a ResNet on small
-//! images (2×2 or 1×1 pixels) is a product with one column. Here the columns of all images stand
-//! side by side, and kernel taps that only ever meet padding are left out.
+//! Burn's CPU backend multiplies image by image. For a late layer of a ResNet on small images (2×2 or 1×1 pixels) this
+//! is a product with a few columns or one. In this module the columns of all images stand side by side, and kernel taps
+//! that only meet padding are left out.
 //!
 //! ```text
 //! y  [c_out, n]    = W [c_out, k] · X [k, n]          n = batch · pixels of the output
@@ -30,11 +30,11 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use group::{Axis, Group, groups_of};
 
-/// The most values that X may hold; as f32 they take a quarter of a gigabyte. For a larger X burn's own
-/// convolution runs, which works image by image and is about as fast on large images.
+/// The largest number of values of X; as f32 they take a quarter of a gigabyte. For a larger X burn's own convolution
+/// runs, which works image by image and is about as fast on large images.
 const MOST_COLUMNS: usize = 1 << 26;
 
-/// The sizes of a convolution without channel groups, dilation and bias.
+/// The sizes of a convolution without channel groups, without dilation and without bias.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution {
     batch: usize,
@@ -129,7 +129,7 @@ impl Convolution {
         }
         let weight = weight.to_contiguous();
         let weight = values(&weight);
-        // Written in place: an iterator of unknown length would grow the vector as it goes.
+        // The values are written in place: an iterator of unknown length would make the vector grow again and again.
         let mut used = vec![0.0; shape.iter().product()];
         for (to, kernel) in used.chunks_exact_mut(taps).zip(weight.chunks_exact(size)) {
             for (value, tap) in to.iter_mut().zip(&group.taps) {
@@ -144,7 +144,7 @@ impl Convolution {
         self.batch * group.pixels.len()
     }
 
-    /// The output pixels of `group` in `[c_out, b, oh, ow]` as `[c_out, n]`.
+    /// The output pixels of `group` in `[c_out, b, oh, ow]` as a matrix `[c_out, n]`.
     fn part(&self, planes: &Planes, group: &Group) -> FlexTensor {
         let shape = [self.channels_out, self.columns(group)];
         if self.groups.len() == 1 {
@@ -160,7 +160,7 @@ impl Convolution {
         from_vec(part, shape)
     }
 
-    /// The output `[b, c_out, oh, ow]` from the products `[c_out, n]` of all groups: the inverse of `part`.
+    /// The output `[b, c_out, oh, ow]` from the products `[c_out, n]` of all groups: the inverse of [`Self::part`].
     fn join(&self, mut parts: Vec<FlexTensor>) -> FlexTensor {
         let shape = [
             self.channels_out,
@@ -229,8 +229,8 @@ impl Convolution {
         }
     }
 
-    /// The sum `[b, c_in, h, w]` of all columns `[k, n]` of the groups at the input pixels that they came from:
-    /// the adjoint of `unfold`.
+    /// The sum `[b, c_in, h, w]` of all columns `[k, n]` of the groups at the input pixels that they came from: the
+    /// adjoint of [`Self::unfold`].
     fn fold(&self, mut columns: Vec<FlexTensor>) -> FlexTensor {
         let shape = [self.channels_in, self.batch, self.input[0], self.input[1]];
         if self.is_pointwise() {
@@ -342,7 +342,7 @@ fn tracked(convolution: Convolution, x: TrackedTensor, weight: TrackedTensor) ->
     }
 }
 
-/// The node of a convolution in the graph; its parents are x and the weight.
+/// The node of a convolution in the autodiff graph; its parents are x and the weight.
 #[derive(Debug)]
 struct Conv2dOp;
 

@@ -58,8 +58,8 @@ pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     layer.forward(x)
 }
 
-/// Computes relu(`layer`(x) + `shortcut`) for a BatchNorm `layer`; `x`, `shortcut` and the result are
-/// `[b, c, h, w]`. On an autodiff device the layer's running statistics move, as in burn's BatchNorm.
+/// Computes relu(`layer`(x) + `shortcut`) for a BatchNorm `layer`; `x`, `shortcut` and the result are `[b, c, h, w]`.
+/// On an autodiff device the running statistics of the layer move, as in burn's BatchNorm.
 pub fn norm_relu(layer: &BatchNorm, x: Tensor<4>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
     if norm::supports(layer, &x) {
@@ -72,8 +72,8 @@ pub fn norm_relu(layer: &BatchNorm, x: Tensor<4>, shortcut: Option<Tensor<4>>) -
     })
 }
 
-/// Applies the BatchNorm `layer` to `x`; both `x` and the result are `[b, c, h, w]`. The shortcut of a residual
-/// block needs this one, without ReLU.
+/// Applies the BatchNorm `layer` to `x` without a ReLU, as the shortcut of a residual block needs it; `x` and the
+/// result are `[b, c, h, w]`.
 pub fn norm(layer: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
     if norm::supports(layer, &x) {

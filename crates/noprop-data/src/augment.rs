@@ -1,10 +1,10 @@
 //! Random changes of training images, as tensor operations on the device that holds them.
 //!
-//! The host draws a few uniform deviates for each image and decides from them how the image changes
-//! ([`Draw`]), so that all devices make equal images and a resumed run repeats them. Crop, flip, rotation
-//! and translation are one gather: for each pixel of the result the nearest pixel of the image is looked
-//! up, and a place outside of the image gives 0 (black, before normalisation). The order is
-//! torchvision's for the reference's transforms: crop, flip, rotation, then translation and cutout.
+//! The host draws a few uniform deviates for each image and decides from them how the image changes ([`Draw`]), so that
+//! all devices make equal images and a resumed run repeats them. Crop, flip, rotation and translation are one gather:
+//! each pixel of the result is the nearest pixel of the image, and a place outside of the image gives 0 (black, before
+//! normalisation). The order is torchvision's for the reference's transforms: crop, flip, rotation, then translation
+//! and cutout.
 
 use core::ops::Range;
 
@@ -19,9 +19,9 @@ pub struct AugmentConfig {
     pub crop_padding: usize,
     /// Whether left and right are swapped, in each image with probability 1/2.
     pub flip: bool,
-    /// Largest angle of a rotation about the centre, either way, in degrees.
+    /// Largest angle of a rotation about the centre, in either direction, in degrees.
     pub rotation: f32,
-    /// Largest shift along each axis, either way, in pixels.
+    /// Largest shift along each axis, in either direction, in pixels.
     pub translation: usize,
     /// Side in pixels of a square that is set to the mean of the normalised pixels, 0. Its middle is in
     /// the image; the rest may be outside (DeVries and Taylor 2017, arXiv:1708.04552).
@@ -60,7 +60,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// The changes of an image of `[height, width]` that follow from uniform deviates in \[0, 1\).
+    /// The changes of an image of `[height, width]` that follow from the uniform deviates `u` in \[0, 1\).
     #[must_use]
     pub fn new(config: &AugmentConfig, [height, width]: [usize; 2], u: &[f32; UNIFORMS]) -> Self {
         // A whole number of 0 … n − 1. In f64, so that no deviate rounds up to n.
@@ -120,7 +120,7 @@ impl Draws {
         }
     }
 
-    /// One value of each image's changes, `[b, 1]`.
+    /// The value that `value` gives for the changes of each image, `[b, 1]`.
     fn column(&self, value: impl Fn(&Draw) -> f32, device: &Device) -> Tensor<2> {
         let values: Vec<f32> = self.of_images.iter().map(value).collect();
         let rows = values.len();
@@ -137,7 +137,7 @@ pub(crate) fn move_pixels(images: Tensor<4>, draws: &Draws) -> Tensor<4> {
     let [b, c, h, w] = images.dims();
     let device = images.device();
     let mut from = Origin::new(h, w, &device);
-    // From the result back to the image, so in reverse order.
+    // The changes are undone from the result back to the image, so in reverse order.
     if config.translation > 0 {
         from.shift(
             &draws.column(|draw| -draw.translation[0], &device),
@@ -230,7 +230,7 @@ impl Origin {
         let (centre_y, centre_x) = (centre(self.height), centre(self.width));
         let dy = self.y.clone() - centre_y;
         let dx = self.x.clone() - centre_x;
-        // The nearest pixel: torchvision's default.
+        // The nearest pixel is torchvision's default, too.
         let nearest = |offset: Tensor<2>, centre: f32| (offset + (centre + 0.5)).floor();
         self.x = nearest(
             dx.clone() * cos.clone() - dy.clone() * sin.clone(),
@@ -261,8 +261,8 @@ impl Origin {
         });
     }
 
-    /// Positions in the row-major image and, where any is outside of it, whether they count, as 1
-    /// or 0, both `[b, h·w]`.
+    /// The positions `[b, h·w]` in the row-major image and, if any is outside of the image, 1 for each position inside
+    /// and 0 for each outside, `[b, h·w]`.
     fn lookup(self, b: usize) -> (Tensor<2, Int>, Option<Tensor<2>>) {
         let pixels = self.height * self.width;
         let y = self.y.clamp(0.0, (self.height - 1) as f32);

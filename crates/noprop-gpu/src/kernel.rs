@@ -1,4 +1,4 @@
-//! The WGSL of the kernel: the constants of one model, then `shaders/ode_solve.wgsl`.
+//! The WGSL of the kernel: the constants of one model, followed by `shaders/ode_solve.wgsl`.
 
 use std::fmt::Write;
 

@@ -210,7 +210,7 @@ impl Pack {
     }
 }
 
-/// The values of `tensor` on the host, row-major.
+/// Reads the values of `tensor` to the host, row-major.
 pub(crate) async fn host(tensor: Tensor<2>) -> Result<Vec<f32>, GpuError> {
     let data = tensor.into_data_async().await;
     let data = data.map_err(|error| GpuError::Tensor(error.to_string()))?;

@@ -8,18 +8,18 @@ use noprop_data::{DeviceSplit, Split};
 use crate::error::TrainError;
 use crate::workers::Workers;
 
-/// Images that go through the network together, at most.
+/// The largest number of images that go through the network together.
 const BATCH: usize = 128;
 
-/// Features and labels of images, ready to be walked from again and again.
+/// The features and labels of images, from which walks can start again and again.
 ///
-/// The answer for an image is the class with the largest mean probability over the classifier's votes: as many
-/// walks as [`Classifier::votes`] says, from the seed of the walk that is asked for and those after it.
+/// The answer for an image is the class with the largest mean probability over its votes. The votes are
+/// [`Classifier::votes`] walks with consecutive seeds, of which the first is the seed of the given walk.
 pub struct Evaluator<'a> {
     classifier: &'a Classifier,
     workers: &'a Workers,
     batches: Vec<(Features, Tensor<1, Int>)>,
-    /// Images of each batch but the last.
+    /// The number of images of each batch but the last.
     batch: usize,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Evaluator<'a> {
     /// Runs the backbone of `classifier` over the images of `split`, normalised as its card says.
     ///
     /// # Errors
-    /// When the images are not of the classifier's [`image_shape`](Classifier::image_shape).
+    /// When the images have another shape than the classifier's [`image_shape`](Classifier::image_shape).
     pub fn new(
         classifier: &'a Classifier,
         split: &Split,
@@ -44,14 +44,14 @@ impl<'a> Evaluator<'a> {
         Ok(Self::on_device(classifier, &split, workers))
     }
 
-    /// Runs the backbone of `classifier` over images that are on its device already, in its model's shape.
+    /// Runs the backbone of `classifier` over images that are on its device already, in the shape that its model takes.
     pub fn on_device(
         classifier: &'a Classifier,
         split: &DeviceSplit,
         workers: &'a Workers,
     ) -> Self {
         let total = split.len();
-        // A few images, too, are shared among all workers.
+        // If there are only a few images, they are shared among all workers, too.
         let batch = total.div_ceil(workers.count()).clamp(1, BATCH);
         let batches = workers.map(total.div_ceil(batch), |i| {
             let indices: Vec<usize> = (i * batch..((i + 1) * batch).min(total)).collect();
@@ -66,7 +66,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Returns when the features are computed; after [`Self::new`] a GPU may still be computing them.
+    /// Waits until the features are computed; after [`Self::new`] a GPU may still be computing them.
     pub fn wait(&self) {
         for (features, _) in &self.batches {
             features.fused.clone().sum().into_data();
@@ -91,7 +91,7 @@ impl<'a> Evaluator<'a> {
         Ok((0..self.classifier.classes().len()).map(of).collect())
     }
 
-    /// Label and answer of each image, in the order of the split.
+    /// The label and the answer of each image, in the order of the split.
     ///
     /// # Errors
     /// When `walk` does not suit the model.
@@ -102,8 +102,8 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    /// The accuracy where at every step of `walk` the denoiser is given the latent of another image. What is left
-    /// of the accuracy does not depend on the latents.
+    /// The accuracy when the denoiser is given the latent of another image at every step of `walk`. The accuracy that
+    /// remains does not depend on the latents.
     ///
     /// # Errors
     /// When `walk` does not suit the model.
@@ -115,7 +115,8 @@ impl<'a> Evaluator<'a> {
         Ok(share_of_right(&outcomes?))
     }
 
-    /// The outcomes where `z_1_of` walks the images with these features, of which the first has this index.
+    /// The outcomes of all images. `z_1_of` walks a batch of images, given the walk, the features and the index of its
+    /// first image.
     fn outcomes_of(
         &self,
         walk: &Walk,
@@ -143,7 +144,7 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// An image's label, and the class at which its walks end.
+/// The label of an image, and the class that its walks predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// The right class.
@@ -209,7 +210,7 @@ mod tests {
     fn it_answers_as_the_classifier_does() {
         let classifier = classifier();
         for image in 0..4_u8 {
-            // z_0 depends on an image's position, so each image is the first of a split.
+            // z_0 depends on the position of an image, so each image is the first of its split.
             let pixels: Vec<u8> = (0..64).map(|i| i * (image + 1)).collect();
             let split = Split::new([&pixels[..], &[0; 64]].concat(), vec![3, 7], [1, 8, 8], 10);
             let workers = Workers::new(1).unwrap();

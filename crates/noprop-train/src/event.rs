@@ -1,4 +1,4 @@
-//! What [`Trainer::run`](crate::Trainer::run) tells its listener, and what the listener answers.
+//! The events that [`Trainer::run`](crate::Trainer::run) reports to its listener, and the answers of the listener.
 
 use noprop_core::{Accuracy, Sampler};
 use serde::Serialize;
@@ -13,15 +13,15 @@ use crate::report::{EpochReport, StepReport};
 pub enum TrainEvent {
     /// Training starts, or resumes after `step` steps.
     Started {
-        /// Steps that were done before.
+        /// Number of steps that were done before.
         step: usize,
-        /// Steps of an epoch.
+        /// Number of steps of an epoch.
         steps_per_epoch: usize,
-        /// Epochs in all.
+        /// Number of epochs in all.
         epochs: usize,
         /// Number of trainable parameters and BatchNorm statistics.
         parameters: usize,
-        /// Threads over which a batch is sharded.
+        /// Number of threads over which a batch is sharded.
         threads: usize,
     },
     /// A step is done.
@@ -36,12 +36,12 @@ pub enum TrainEvent {
         split: HeldOut,
         /// The sampler of the walks.
         sampler: Sampler,
-        /// T, the number of steps of a walk.
+        /// The number of steps T of a walk.
         steps: usize,
         /// The share of images that were classified rightly.
         accuracy: Accuracy,
     },
-    /// Here is a state from which training can go on.
+    /// A checkpoint was made, from which training can continue.
     Checkpointed {
         /// The state.
         #[serde(skip)]

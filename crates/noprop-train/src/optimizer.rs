@@ -1,4 +1,4 @@
-//! How gradients move the weights: AdamW or Adam, the course of the learning rate, and the moving average.
+//! The update of the weights: AdamW or Adam, the course of the learning rate, and the moving average.
 
 use std::collections::HashMap;
 
@@ -11,23 +11,23 @@ use serde::{Deserialize, Serialize};
 
 const EPSILON: f32 = 1e-8;
 
-/// Parts of a parameter's path that exclude it from weight decay: biases, BatchNorm's scale and
-/// shift, the schedule, the class embeddings.
+/// Parts of the path of a parameter that exclude it from weight decay: biases, BatchNorm's scale and shift, the noise
+/// schedule, the class embeddings.
 const NOT_DECAYED: [&str; 5] = ["bias", "gamma", "beta", "schedule", "class_embedding"];
 
 /// The optimiser, with β = (0.9, 0.999) and ε = 1e-8, which are PyTorch's defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
-    /// AdamW: weight decay is apart from the gradient.
+    /// AdamW: weight decay is separate from the gradient.
     #[serde(rename = "adamw")]
     AdamW,
-    /// Adam: weight decay is part of the gradient.
+    /// Adam: weight decay is added to the gradient.
     Adam,
 }
 
-/// The optimiser of a training, with no state yet; its `step` takes the learning rate. `decay_all` decays the
-/// parameters of [`NOT_DECAYED`], too.
+/// The optimiser of a training, without any state yet; its `step` takes the learning rate. With `decay_all`, the
+/// parameters of [`NOT_DECAYED`] decay, too.
 pub(crate) fn build(kind: OptimizerKind, weight_decay: f64, decay_all: bool) -> ModuleOptimizer {
     let decay = weight_decay as f32;
     let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
@@ -71,10 +71,10 @@ fn adamw(decay: f32) -> burn::optim::AdamW {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LrSchedule {
-    /// The peak throughout.
+    /// The peak in every step.
     #[default]
     Constant,
-    /// From the peak to zero along half a cosine.
+    /// Half a cosine from the peak to zero.
     Cosine,
     /// Linear from 1/25 of the peak to the peak over the first 30 %, then half a cosine to zero
     /// (Smith & Topin, arXiv:1708.07120).
@@ -104,7 +104,7 @@ impl LrSchedule {
 /// The exponential moving average of weights and BatchNorm statistics after a step to `model`:
 /// decay · `average` + (1 − decay) · `model`. Both networks must be off the autodiff device.
 pub(crate) fn moving_average(average: NoProp, model: &NoProp, decay: f64) -> NoProp {
-    /// The values of each parameter in a row.
+    /// The values of each parameter as a tensor of one dimension.
     struct Collect(HashMap<ParamId, Tensor<1>>);
     impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

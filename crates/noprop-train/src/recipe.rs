@@ -1,4 +1,4 @@
-//! A recipe: everything that determines a run.
+//! A recipe: all settings of a training.
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimizer::{LrSchedule, OptimizerKind};
 
-/// The network, the images and the way of training; the content of a recipe file.
+/// All settings of a training; the content of a recipe file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -21,7 +21,7 @@ pub struct Recipe {
     pub model: ModelConfig,
     /// The images.
     pub data: DataConfig,
-    /// The way in which the loss is minimised.
+    /// The optimisation: batches, optimiser and learning rate.
     pub train: TrainConfig,
     /// The evaluation after each epoch.
     pub eval: EvalConfig,
@@ -31,16 +31,16 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Name of the dataset; the command line has a catalogue of names.
+    /// Name of the dataset; the command line has a catalogue of datasets.
     pub dataset: String,
-    /// Training images held out for validation, so that the test set never chooses anything.
+    /// Number of training images that are held out for validation, so that the test images never choose anything.
     pub validation: usize,
-    /// At most so many training images; all when absent.
+    /// The largest number of training images to use; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Random changes of the training images.
     pub augment: AugmentConfig,
-    /// How a folder of images is read; not used for other datasets.
+    /// The options for reading a folder of images; other datasets ignore them.
     pub folder: FolderOptions,
 }
 
@@ -56,18 +56,19 @@ impl Default for DataConfig {
     }
 }
 
-/// How the loss is minimised.
+/// The settings of the optimisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Epochs: passes over the training images, or T passes where NoProp-DT trains a block at a time.
+    /// The number of epochs. An epoch is a pass over the training images, or T passes if NoProp-DT trains a block at a
+    /// time.
     pub epochs: usize,
-    /// Images of a step; an incomplete last batch of a pass is left out.
+    /// The number of images of a step; an incomplete last batch of a pass is left out.
     pub batch_size: usize,
-    /// Seed of the initial weights, of the order of the images and of the noise.
+    /// The seed of the initial weights, of the order of the images and of the noise.
     pub seed: u64,
-    /// The file whose weights the backbone starts from. The trainer does not read it; it is given the
-    /// weights themselves.
+    /// The file with the initial weights of the backbone. The trainer does not read the file: it is given the weights
+    /// by [`Start::Backbone`](crate::Start::Backbone).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_backbone: Option<String>,
     /// The optimiser.
@@ -76,13 +77,13 @@ pub struct TrainConfig {
     pub lr: f64,
     /// The course of the learning rate.
     pub lr_schedule: LrSchedule,
-    /// Steps over which the learning rate rises linearly to its peak at first.
+    /// The number of steps at the start over which the learning rate rises linearly to its peak.
     pub warmup_steps: usize,
     /// The weight decay.
     pub weight_decay: f64,
-    /// Whether biases, normalisation, schedule and embeddings decay, too, as in the reference.
+    /// Whether biases, normalisation layers, noise schedule and class embeddings decay, too, as in the reference.
     pub decay_all: bool,
-    /// The largest norm of the whole gradient; unlimited when absent.
+    /// The largest norm of all gradients together; unlimited when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
     /// The decay of the exponential moving average of the weights; there is no average when absent.
@@ -91,12 +92,12 @@ pub struct TrainConfig {
     /// The order in which the blocks of NoProp-DT are trained; the paper's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_order: Option<BlockOrder>,
-    /// The blocks of NoProp-DT that this run trains; all when absent. The other blocks are trained by other
-    /// runs, and [`merge`](noprop_core::weights::merge) brings their weights together.
+    /// The blocks of NoProp-DT that this run trains; all when absent. Other runs train the other blocks, and
+    /// [`merge`](noprop_core::weights::merge) joins the weights of all runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockRange>,
-    /// Shards that a batch is split into on the CPU, one thread each; 0 stands for one per core. The trainer takes
-    /// their number from [`TrainerOptions`](crate::TrainerOptions).
+    /// The number of shards of a batch on the CPU, one thread each; 0 stands for one per core. The trainer does not
+    /// read this setting but [`TrainerOptions::threads`](crate::TrainerOptions::threads).
     pub threads: usize,
 }
 
@@ -122,17 +123,18 @@ impl Default for TrainConfig {
     }
 }
 
-/// The order in which the blocks of NoProp-DT are trained. In all of them every block sees as many images in an
-/// epoch, on average.
+/// The order in which the blocks of NoProp-DT are trained. In every order each block sees the same number of images in
+/// an epoch, on average.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BlockOrder {
-    /// Algorithm 1 of the paper: in each epoch, for t = 1 … T, a pass over the training images for block t.
+    /// Algorithm 1 of the paper: an epoch is a pass over the training images for block 1, then one for block 2, up to
+    /// T.
     #[default]
     Paper,
-    /// T passes an epoch; each step trains a block that is drawn at random.
+    /// An epoch is T passes; each step trains a block that is drawn at random.
     Random,
-    /// One pass an epoch; each step trains all blocks on the same images.
+    /// An epoch is one pass; each step trains all blocks on the same images.
     Parallel,
 }
 
@@ -169,14 +171,14 @@ pub struct EvalConfig {
     /// The sampler; the method's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampler: Option<Sampler>,
-    /// T, the number of steps of a walk; the method's default when absent.
+    /// The number of steps T of a walk; the method's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Epochs between evaluations.
+    /// The number of epochs from one evaluation to the next.
     pub every: usize,
-    /// Seed of z_0.
+    /// The seed of z_0.
     pub seed: u64,
-    /// Walks of each image; the answer is the class with the largest mean probability.
+    /// The number of walks of each image; the answer is the class with the largest mean probability.
     pub votes: usize,
 }
 
@@ -204,10 +206,10 @@ impl Recipe {
         }
     }
 
-    /// Checks every value and combination.
+    /// Checks every value and every combination of values.
     ///
     /// # Errors
-    /// When a value is out of its range, or two of them exclude each other; the first that is found.
+    /// When a value is out of its range, or two values exclude each other; the error names the first problem.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
         self.method.validate(&self.model)?;
@@ -259,7 +261,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// The blocks that the run trains, where there are blocks and it does not train all of them.
+    /// The blocks that the run trains, if the model has blocks and the run does not train all of them.
     pub fn part(&self) -> Option<BlockRange> {
         let count = self.method.independent_blocks()?;
         self.train

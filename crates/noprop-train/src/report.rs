@@ -1,4 +1,4 @@
-//! The loss in numbers, and what a step and an epoch report.
+//! The values of the loss, and the reports of a step and of an epoch.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct LossValues {
 }
 
 impl LossValues {
-    /// The terms in a tensor `[4]`, read from its device.
+    /// Reads the terms in a tensor `[4]` from its device.
     pub(crate) fn read(terms: Tensor<1>) -> Self {
         let terms = terms.into_data().iter::<f32>().collect::<Vec<_>>();
         Self {
@@ -38,7 +38,7 @@ impl LossValues {
         }
     }
 
-    /// The mean per step, where this is the sum of `steps` steps.
+    /// The mean loss per step, if `self` is the sum of the losses of `steps` steps.
     pub(crate) fn per_step(self, steps: usize) -> Self {
         let n = steps.max(1) as f32;
         Self {
@@ -50,31 +50,31 @@ impl LossValues {
     }
 }
 
-/// What an optimiser step did.
+/// The report of an optimiser step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepReport {
     /// The epoch that the step belongs to, from 1.
     pub epoch: usize,
     /// The step within the epoch, from 1.
     pub step: usize,
-    /// The block that the step trained, from 1, where NoProp-DT trained one block alone.
+    /// The block that the step trained, from 1, if NoProp-DT trained one block alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<usize>,
     /// The learning rate of the step.
     pub lr: f64,
-    /// The mean loss of the steps since the loss was last read; it is read from the device every
-    /// [`LOG_INTERVAL`](crate::LOG_INTERVAL) steps.
+    /// The mean loss of the steps since the last read of the loss. The loss is read from the device every
+    /// [`LOG_INTERVAL`](crate::LOG_INTERVAL) steps; other reports have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossValues>,
 }
 
-/// What an epoch did.
+/// The report of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// The mean loss of its steps.
+    /// The mean loss of the steps of the epoch.
     pub loss: LossValues,
-    /// The number of images that its steps saw.
+    /// The number of images that the steps of the epoch saw.
     pub images: usize,
 }

@@ -1,4 +1,4 @@
-//! Accuracies over samplers, T and noise seeds: the tables of `noprop eval`, and of the end of a training.
+//! Accuracies over samplers, T and noise seeds: the tables of `noprop eval` and at the end of a training.
 
 use std::time::Instant;
 
@@ -10,17 +10,17 @@ use noprop_data::Split;
 use noprop_train::{Accuracy, Evaluator, TrainError, Workers};
 use serde::Serialize;
 
-/// Mean and standard error of some values.
+/// The mean and the standard error of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// Its standard error, s/√n; absent for a single value.
+    /// The standard error of the mean, s/√n; absent for a single value.
     pub standard_error: Option<f64>,
 }
 
 impl Mean {
-    /// The mean of `values`, of which there must be one.
+    /// The mean of `values`, of which there must be at least one.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
@@ -41,18 +41,18 @@ impl core::fmt::Display for Mean {
     }
 }
 
-/// The rows of a table: each sampler with each T.
+/// The walks of a table: each sampler with each T, one row for each pair.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Samplers.
     pub samplers: Vec<Sampler>,
     /// Numbers of steps T.
     pub steps: Vec<usize>,
-    /// Noise seeds per row.
+    /// Number of noise seeds for each row.
     pub repeats: usize,
     /// The first noise seed.
     pub seed: u64,
-    /// Whether to name the images that are wrong.
+    /// Whether to list the images that are classified wrongly.
     pub mistakes: bool,
     /// Whether to give the accuracy of each class, with the first sampler and the last T.
     pub per_class: bool,
@@ -77,8 +77,8 @@ impl Plan {
         Sampler::serving(method.process()).collect()
     }
 
-    /// The two samplers of a short table: of DDIM, Heun and the method's own, the first two that serve a model
-    /// of `method`.
+    /// The two samplers of a short table: the first two of DDIM, Heun and the default sampler of `method` that serve
+    /// the method.
     pub fn two_samplers(method: &Method) -> Vec<Sampler> {
         let mut samplers = vec![DDIM, HEUN];
         let own = method.default_walk().sampler;
@@ -90,7 +90,7 @@ impl Plan {
         samplers
     }
 
-    /// `usual`, or the only T in which a model of `method` walks.
+    /// `usual`, or the only T in which a model of `method` walks, if there is such a T.
     pub fn steps_or_own(method: &Method, usual: &[usize]) -> Vec<usize> {
         let own = method.blocks();
         own.map_or(usual.to_vec(), |blocks| vec![blocks])
@@ -106,39 +106,39 @@ impl Plan {
     }
 }
 
-/// A table.
+/// A table of accuracies.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
     images: usize,
     repeats: usize,
-    /// Walks of each image, whose class probabilities are averaged.
+    /// Number of walks of each image, whose class probabilities are averaged.
     votes: usize,
-    /// One pass of the backbone over all images.
+    /// The seconds of one pass of the backbone over all images.
     features_seconds: f64,
     rows: Vec<Row>,
-    /// One row for each class, where they were asked for.
+    /// One row for each class, if they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<ClassRow>,
-    /// One row for each walk, where they were asked for.
+    /// One row for each walk, if they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ablations: Vec<Ablation>,
 }
 
-/// One sampler at one T.
+/// The row of one sampler at one T.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     sampler: Sampler,
     steps: usize,
-    /// Mean over the noise seeds, percent.
+    /// The mean accuracy over the noise seeds, in percent.
     accuracy: f64,
-    /// Standard error over the noise seeds, percent; absent for a single one.
+    /// The standard error of the accuracy over the noise seeds, in percent; absent for a single seed.
     standard_error: Option<f64>,
-    /// Wilson's 95 % interval of the first seed, percent.
+    /// Wilson's 95 % interval of the accuracy with the first seed, in percent.
     interval: (f64, f64),
-    /// Images that walk in a second; the backbone does not count.
+    /// Number of images that walk in a second; the time of the backbone does not count.
     images_per_second: f64,
     seconds: f64,
-    /// Indices of the images that the first seed gets wrong, where they were asked for.
+    /// The indices of the images that the first seed gets wrong, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     mistakes: Option<Vec<usize>>,
 }
@@ -148,31 +148,30 @@ struct Row {
 struct ClassRow {
     class: String,
     images: usize,
-    /// Percent.
+    /// The accuracy in percent.
     accuracy: f64,
 }
 
-/// The accuracy of one walk when the denoiser is given a wrong input. A network that ignored z would lose
-/// nothing when it sees the latents of other images; one whose z_0 gave the label away would lose nothing
-/// without the images.
+/// The accuracy of one walk when the denoiser is given a wrong input. A network that ignored z would lose nothing with
+/// the latents of other images. If z_0 gave the label away, the network would lose nothing without the images.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ablation {
     sampler: Sampler,
     steps: usize,
-    /// Percent, as in the table.
+    /// The accuracy with the right inputs, in percent.
     accuracy: f64,
-    /// With the latent of another image at every step, percent.
+    /// The accuracy with the latent of another image at every step, in percent.
     swapped_latents: f64,
-    /// With images of uniform noise, percent; chance is one of the classes.
+    /// The accuracy with images of uniform noise, in percent; chance is 100 divided by the number of classes.
     random_images: f64,
 }
 
 impl Table {
-    /// Evaluates `classifier` as `plan` says, on the images of the evaluator that `evaluator` makes of it; the
-    /// backbone runs once for the whole table.
+    /// Evaluates `classifier` as `plan` says. `evaluator` makes the evaluator, which holds the images; the backbone
+    /// runs once for the whole table.
     ///
     /// # Errors
-    /// When the images or a walk of the plan do not suit the classifier.
+    /// When the images or a walk of the plan do not fit the classifier.
     pub fn measure<'a>(
         classifier: &Classifier,
         plan: &Plan,
@@ -180,7 +179,7 @@ impl Table {
     ) -> Result<Self> {
         let start = Instant::now();
         let evaluator = evaluator()?;
-        // The first walk makes a GPU finish the features, and compiles the kernels of a step.
+        // The first walk waits until a GPU has finished the features, and compiles the kernels of a step.
         let method = &classifier.card().method;
         let short = Walk {
             steps: method.blocks().unwrap_or(1),
@@ -208,7 +207,7 @@ impl Table {
         })
     }
 
-    /// Prints it for people.
+    /// Prints the table.
     pub fn print(&self) {
         let votes = match self.votes {
             1 => String::new(),
@@ -254,7 +253,7 @@ impl Row {
     ) -> Result<Self, WalkError> {
         let start = Instant::now();
         let run = |i: u64| {
-            // No walk serves twice.
+            // The votes of each repetition have seeds of their own, so no walk is used twice.
             let seed = walk.seed.wrapping_add(i * votes as u64);
             evaluator.accuracy(&walk.with_seed(seed))
         };
@@ -321,7 +320,7 @@ impl ClassRow {
 }
 
 impl Ablation {
-    /// Measures what wrong inputs leave of the accuracy on the images of `test`, for every walk of `plan`.
+    /// Measures the accuracy that remains with wrong inputs on the images of `test`, for every walk of `plan`.
     ///
     /// # Errors
     /// When a walk of the plan does not suit the model.
@@ -347,7 +346,7 @@ impl Ablation {
     }
 }
 
-/// The labels of `test` on pixels that are independent and uniform.
+/// A split with the labels of `test`, and with pixels that are independent and uniform.
 fn random_images(test: &Split, classes: usize) -> Result<Split> {
     let mut noise = NoiseSource::new(0, Purpose::Augmenting, 0);
     let uniform = noise.uniform(test.len() * test.shape.iter().product::<usize>());
@@ -369,7 +368,7 @@ mod tests {
     #[test]
     fn the_error_is_that_of_the_mean() {
         let mean = Mean::of(&[1.0, 3.0]);
-        // s = √2, divided by √2.
+        // The standard deviation √2 is divided by √2.
         assert_eq!((mean.mean, mean.standard_error), (2.0, Some(1.0)));
         assert_eq!(mean.to_string(), "2.00 ± 1.00");
         assert_eq!(Mean::of(&[4.0]).to_string(), "4.00");

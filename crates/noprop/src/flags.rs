@@ -9,7 +9,7 @@ use noprop_data::FolderOptions;
 
 use crate::devices::DeviceChoice;
 
-/// Where the images come from.
+/// The source of the images.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dataset")]
 pub struct SourceArgs {
@@ -29,8 +29,7 @@ pub struct SourceArgs {
     /// Channels of your own images, 1 (grey) or 3 (RGB) [default: 1 if all files are grey].
     #[arg(long, value_name = "1|3", value_parser = channels)]
     pub channels: Option<usize>,
-    /// Share of your own images that is held out for testing where there is no folder of test images
-    /// [default: 0.1].
+    /// Share of your own images that is held out for testing if there is no folder of test images [default: 0.1].
     #[arg(long, value_name = "SHARE")]
     pub holdout: Option<f64>,
     /// Stop at an unreadable image of your own, instead of leaving it out.
@@ -39,7 +38,7 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// How to read a folder of images: as the flags say, and where they are silent, as `base` says.
+    /// The options for reading a folder of images: those that the flags give, and all others from `base`.
     pub fn folder(&self, base: &FolderOptions) -> FolderOptions {
         FolderOptions {
             image_size: self.image_size.map(|n| [n, n]).or(base.image_size),
@@ -64,7 +63,7 @@ pub struct DeviceArgs {
     pub threads: Option<usize>,
 }
 
-/// Parser of a flag for a whole number from 1 on.
+/// Parses the value of a flag as a whole number from 1 on.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("expected a whole number of at least 1".into()),
@@ -75,7 +74,7 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Parser of a flag for a sampler. The help texts list the core's table: name, label, and what each serves.
+/// Parser of a flag for a sampler. The help texts list name, label and purpose of each sampler of the core.
 pub fn sampler() -> impl TypedValueParser<Value = Sampler> {
     let value = |sampler: &Sampler| {
         let serves = sampler.processes.iter().copied();

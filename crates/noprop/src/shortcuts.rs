@@ -11,15 +11,15 @@ use crate::flags::positive;
 
 /// A flag that sets one key of the recipe.
 pub struct Shortcut {
-    /// Name of the flag, without the dashes.
+    /// The name of the flag, without the dashes.
     pub flag: &'static str,
     /// The key of the recipe, such as `train.lr`.
     pub key: &'static str,
-    /// Placeholder for the value in help texts.
+    /// The placeholder for the value in help texts.
     pub value: &'static str,
-    /// Sentence of the help text.
+    /// The sentence of the help text.
     pub help: &'static str,
-    /// Whether the help of `train` lists the flag among those that people need first.
+    /// Whether the help of `train` lists the flag among those that a user needs first.
     pub first: bool,
     /// Reads and checks the value.
     pub parser: fn() -> ValueParser,
@@ -135,5 +135,5 @@ pub const SHORTCUTS: &[Shortcut] = &[
     },
 ];
 
-/// Names of backbones, as values of `model.backbone`.
+/// The names of backbones that `model.backbone` can be set to.
 pub const BACKBONES: [&str; 5] = ["resnet10", "resnet18", "resnet50", "resnet152", "cnn"];

@@ -1,6 +1,5 @@
-//! The fused solver of `noprop-gpu` behind the engine. It has a device of its own, so the features go to it
-//! through the host, a few hundred bytes an image, and its walks are read out by a copy of the model on the
-//! CPU.
+//! The fused solver of `noprop-gpu` behind the engine. The fused solver has a device of its own. So the features go to
+//! it through the host, a few hundred bytes an image, and a copy of the model on the CPU reads classes off its walks.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::noise::initial_latents;
@@ -42,7 +41,7 @@ impl Fused {
         })
     }
 
-    /// Does what [`super::Engine::walk`] does, in one dispatch.
+    /// Walks each image of `start` from noise to a label in one dispatch, for [`super::Engine::walk`].
     ///
     /// # Errors
     /// When the device fails.

@@ -56,7 +56,7 @@ pub struct Description {
     pub is_flow: bool,
     /// The samplers that serve the model.
     pub samplers: Vec<Sampler>,
-    /// The number of steps T, if the model walks in that number only: one step for each block.
+    /// The only number of steps T in which the model walks, one step for each block; `None` if the model walks in any.
     pub steps: Option<u32>,
 }
 

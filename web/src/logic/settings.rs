@@ -1,4 +1,4 @@
-//! Everything that a link to the page carries: the picture, and how it is walked.
+//! The settings that a link to the page carries: the dataset, the picture and its walk.
 
 use noprop_core::Sampler;
 use noprop_core::sampler::DDIM;
@@ -44,11 +44,11 @@ pub enum Compare {
 pub enum Setting {
     /// The sampler.
     Sampler(Sampler),
-    /// T.
+    /// The number of steps T.
     Steps(u32),
-    /// Seed of z_0.
+    /// The seed of z_0.
     Seed(u64),
-    /// Factor on z_0.
+    /// The factor on z_0.
     Temperature(f32),
     /// The comparison with a second walk, or none.
     Compare(Option<Compare>),
@@ -61,11 +61,11 @@ pub struct Settings {
     pub dataset: Bundled,
     /// The picture that is classified.
     pub picture: Picture,
-    /// How the picture is walked.
+    /// The walk of the picture.
     pub walk: Walk,
-    /// The comparison with a second walk, where there is one.
+    /// The comparison with a second walk, if there is one.
     pub compare: Option<Compare>,
-    /// The backend that the user insists on.
+    /// The backend that the user chose, if any.
     pub backend: Option<Backend>,
 }
 
@@ -87,7 +87,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Changes one setting of the walk; numbers are brought into their range.
+    /// Changes one setting of the walk; a number outside of its range is set to the nearest end of it.
     pub fn set(&mut self, setting: Setting) {
         match setting {
             Setting::Sampler(sampler) => self.walk.sampler = sampler,
@@ -100,7 +100,7 @@ impl Settings {
         }
     }
 
-    /// How to walk the second time, when two walks are compared.
+    /// The second walk, if two walks are compared.
     pub fn second_walk(&self) -> Option<Walk> {
         Some(match self.compare? {
             Compare::Seed => Walk {
@@ -114,8 +114,8 @@ impl Settings {
         })
     }
 
-    /// Makes the settings fit a model that only `samplers` walk, and in no other number of steps than `steps`
-    /// where that is given.
+    /// Makes the settings fit a model that is served by `samplers` only and, if `steps` is given, walks in that number
+    /// of steps only.
     pub fn fit(&mut self, samplers: &[Sampler], steps: Option<u32>) {
         let walks = |kind| samplers.contains(&kind);
         if let Some(&first) = samplers.first()
@@ -164,7 +164,8 @@ impl Settings {
         hash
     }
 
-    /// Reads what [`Self::to_hash`] wrote. A setting that is missing or makes no sense has its default.
+    /// Reads the settings from the part of a link after `#` that [`Self::to_hash`] wrote. A setting that is missing or
+    /// makes no sense has its default.
     pub fn from_hash(hash: &str) -> Self {
         let mut settings = Self::default();
         let walk = &mut settings.walk;
@@ -300,7 +301,7 @@ mod tests {
         let drawn = |hash: &str| Settings::from_hash(hash).picture != Picture::Test(0);
         assert!(drawn(&drawing));
         assert!(!drawn(&format!("dataset=cifar10&{drawing}")));
-        // In whatever order.
+        // The order of the settings in a link does not matter.
         assert!(!drawn(&format!("{drawing}&dataset=cifar10")));
         let own = format!("picture={}", pixels::write_bytes(&[7; 3 * 32 * 32]));
         assert!(drawn(&format!("dataset=cifar10&{own}")));

@@ -1,4 +1,4 @@
-//! Groups of output pixels: the pixels of a group share a matrix product.
+//! Groups of output pixels: all pixels of a group share one matrix product.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Axis {
     }
 }
 
-/// Output pixels with the kernel taps through which each of them sees the image.
+/// A group of output pixels, with the kernel taps through which each of them sees the image.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub taps: Vec<Tap>,
@@ -58,7 +58,7 @@ pub(super) struct Group {
     pub windows: Vec<usize>,
 }
 
-/// One place of the kernel.
+/// One tap (place) of the kernel.
 #[derive(Debug, Clone)]
 pub(super) struct Tap {
     /// The index of the tap in the kernel.
@@ -96,9 +96,9 @@ impl Group {
     }
 }
 
-/// The groups of a convolution: one group of all pixels, or one for each set of taps where this saves at least
-/// half of the multiplications. It is `None` when the kernel meets only padding. On 4×4 pixels, where a third
-/// would be saved, nine small products were measured to take as long as the large one.
+/// The groups of a convolution: one group of all pixels, or one for each set of taps if this saves at least half of the
+/// multiplications. The result is `None` when the kernel meets only padding. On 4×4 pixels, where separate groups would
+/// save a third, nine small products were measured to take as long as the large one.
 pub(super) fn groups_of(vertical: &Axis, horizontal: &Axis) -> Option<Vec<Group>> {
     let group = |taps, pixels| Group::new(vertical, horizontal, taps, pixels);
     let pixels = 0..vertical.output * horizontal.output;
@@ -117,7 +117,7 @@ pub(super) fn groups_of(vertical: &Axis, horizontal: &Axis) -> Option<Vec<Group>
     let parts: Vec<Group> = by_taps
         .into_iter()
         .map(|([top, bottom, left, right], pixels)| group([top..bottom, left..right], pixels))
-        // A pixel that sees only padding is zero.
+        // The output at a pixel that sees only padding is zero.
         .filter(|part| !part.taps.is_empty())
         .collect();
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn small_images_have_a_group_for_each_set_of_taps() {
-        // Each of the four pixels sees all four, with other taps.
+        // Each of the four output pixels sees all four input pixels, through other taps.
         assert_eq!(groups(2, 3, 1, 1), [(4, 1); 4]);
         assert_eq!(groups(1, 3, 1, 1), [(1, 1)]);
     }

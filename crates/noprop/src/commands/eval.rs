@@ -1,4 +1,4 @@
-//! `noprop eval`.
+//! `noprop eval`: the accuracy of a model over samplers and numbers of steps T.
 
 use std::path::PathBuf;
 
@@ -78,7 +78,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         mistakes: args.mistakes,
         per_class: args.per_class,
     };
-    // Before the images are fetched.
+    // The walks are checked before the images are fetched.
     plan.walks()
         .iter()
         .try_for_each(|walk| method.check_walk(walk))?;

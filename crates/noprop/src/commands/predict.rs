@@ -1,4 +1,4 @@
-//! `noprop predict`.
+//! `noprop predict`: the class of one image.
 
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ pub struct PredictArgs {
     device: DeviceArgs,
 }
 
-/// Classes in the table.
+/// The largest number of classes in the table.
 const COLUMNS: usize = 10;
 
 pub fn run(args: &PredictArgs) -> Result<()> {
@@ -110,7 +110,7 @@ impl PredictArgs {
     }
 }
 
-/// Class probabilities at the T + 1 states of the walk; the mean over the votes.
+/// The class probabilities at the T + 1 states of the walk, as means over the votes.
 fn mean_walk(classifier: &Classifier, pixels: &[u8]) -> Result<Vec<Vec<f32>>> {
     let walk = classifier.walk();
     let votes = classifier.votes();
@@ -127,7 +127,7 @@ fn mean_walk(classifier: &Classifier, pixels: &[u8]) -> Result<Vec<Vec<f32>>> {
     Ok(mean)
 }
 
-/// The walk from the first noise seed, as the picture takes it.
+/// The walk from the first noise seed, in the form that the picture needs.
 fn recorded(classifier: &Classifier, pixels: &[u8]) -> Result<picture::RecordedWalk> {
     let walk = classifier.record(pixels)?;
     let along = coordinates(classifier, &walk);
@@ -162,7 +162,7 @@ fn coordinates(classifier: &Classifier, walk: &RecordedWalk) -> Vec<Vec<f32>> {
     walk.latents.iter().map(of_latent).collect()
 }
 
-/// Pixels `[channels, height, width]` as a picture; grey has one channel.
+/// Pixels `[channels, height, width]` as an RGB image; a single channel is grey.
 fn rgb(pixels: &[u8], [channels, height, width]: [usize; 3]) -> Result<RgbImage> {
     let plane = height * width;
     let interleaved = (0..plane)
@@ -171,8 +171,8 @@ fn rgb(pixels: &[u8], [channels, height, width]: [usize; 3]) -> Result<RgbImage>
         .context("the image has no pixels")
 }
 
-/// Probabilities in percent, a line for each state of a walk and a column for each class: the likeliest ones
-/// in the end.
+/// Prints probabilities in percent: a line for each state of a walk, and a column for each of the classes with the
+/// largest probabilities `last` at the end.
 fn print_table(classes: &[String], rows: &[Vec<f32>], last: &[f32]) {
     let mut shown: Vec<usize> = (0..classes.len()).collect();
     shown.sort_by(|&a, &b| last[b].total_cmp(&last[a]));

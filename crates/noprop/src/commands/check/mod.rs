@@ -62,8 +62,8 @@ pub struct CheckArgs {
     source: SourceArgs,
 }
 
-/// The walks of a model in continuous time: two deterministic samplers of different order with the T of an
-/// evaluation, and DDIM with few steps.
+/// The walks of a model in continuous time: two deterministic samplers of different order with T = 40, and DDIM with
+/// few steps.
 const WALKS: [(Sampler, usize); 3] = [(DDIM, 10), (EULER, 40), (HEUN, 40)];
 
 pub fn run(args: &CheckArgs) -> Result<()> {
@@ -96,7 +96,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
 }
 
 impl CheckArgs {
-    /// The work of every device.
+    /// The work that every device does.
     fn task(&self) -> Result<Task> {
         let run = self.weights.as_deref();
         let weights = match run {
@@ -119,7 +119,8 @@ impl CheckArgs {
     }
 }
 
-/// The walks of a model of `method`: those of [`WALKS`] that serve it; with blocks all samplers that do.
+/// The walks of a model of `method`: those of [`WALKS`] that serve it, or, if it has blocks, a walk by each sampler
+/// that serves it.
 fn walks(method: &Method, seed: u64) -> Vec<Walk> {
     let process = method.process();
     let walks: Vec<Walk> = match method.blocks() {
@@ -135,8 +136,8 @@ fn walks(method: &Method, seed: u64) -> Vec<Walk> {
     walks.into_iter().map(|walk| walk.with_seed(seed)).collect()
 }
 
-/// The CPU first, since the others are compared with it; then the devices that are asked for, or all there
-/// are.
+/// The devices to compare. The CPU is the first, since the others are compared with it; then come the devices in
+/// `asked`, or all devices if `asked` is empty.
 fn chosen(asked: &[DeviceChoice]) -> Result<Vec<Chosen>> {
     let others: Vec<DeviceChoice> = if asked.is_empty() {
         let adapters = devices::adapters().len();
