@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use noprop_core::ModelConfig;
 use noprop_core::backbone::{BackboneConfig, ResNetConfig, Stem};
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
+use noprop_data::augment::{AugmentConfig, Draws, Flip, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit, Split};
 use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let off = AugmentConfig::default();
     let reference = AugmentConfig {
         crop_padding: 4,
-        flip: true,
+        flip: Flip::Random,
         ..off
     };
     let with_rotation = AugmentConfig {

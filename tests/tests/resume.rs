@@ -9,7 +9,7 @@ use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem
 use noprop_core::config::HeadConfig;
 use noprop_core::sampler::DDIM;
 use noprop_core::weights;
-use noprop_data::augment::AugmentConfig;
+use noprop_data::augment::{AugmentConfig, Flip};
 use noprop_tests::mnist_subset;
 use noprop_train::{
     Checkpoint, DataConfig, EvalConfig, Flow, Recipe, Start, StepReport, TrainConfig, TrainError,
@@ -113,10 +113,11 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let mut augmented = plain.clone();
     augmented.data.augment = AugmentConfig {
         crop_padding: 4,
-        flip: true,
+        flip: Flip::Random,
         rotation: 15.0,
         translation: 2,
         cutout: 8,
+        ..Default::default()
     };
     let dropout = recipe(
         BackboneConfig::Cnn(CnnConfig {
@@ -148,7 +149,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
 fn augmentation_changes_what_is_trained() {
     let plain = recipe(resnet(), 1);
     let mut augmented = plain.clone();
-    augmented.data.augment.flip = true;
+    augmented.data.augment.flip = Flip::Random;
     let weights = |recipe| to_the_end(trainer(recipe, 1, None));
     assert!(weights(&plain) != weights(&augmented));
 }

@@ -12,7 +12,7 @@ use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::{DDIM, HEUN};
 use noprop_core::weights::{self, ModelCard, Precision};
 use noprop_core::{Method, ModelConfig, NoProp, Normalization, Walk, predicted_class};
-use noprop_data::augment::{AugmentConfig, Draws, UNIFORMS};
+use noprop_data::augment::{AugmentConfig, Draws, Flip, UNIFORMS};
 use noprop_data::{Dataset, DeviceSplit};
 use noprop_tests::{has_software_vulkan, mnist_subset};
 use noprop_train::{Checkpoint, DataConfig, Recipe, Start, TrainConfig, Trainer, TrainerOptions};
@@ -179,7 +179,7 @@ fn compare_augmentation(cpu: &Device, gpu: &Device) {
     let uniforms = NoiseSource::new(5, Purpose::Augmenting, 0).uniform(16 * UNIFORMS);
     let moves = AugmentConfig {
         crop_padding: 4,
-        flip: true,
+        flip: Flip::Random,
         translation: 2,
         cutout: 8,
         ..Default::default()

@@ -1,5 +1,5 @@
 //! Faster operations for burn's CPU backend: convolution, BatchNorm with the shortcut and ReLU that follow it in
-//! a ResNet, the AdamW step and weighted sums.
+//! a ResNet or with GELU, max-pooling, the AdamW step and weighted sums.
 //!
 //! Each function takes a layer or tensors of burn and gives what burn's own operation gives, up to the rounding
 //! of sums in another order; [`FusedAdamW`] gives the same bits. Each is one node of the autodiff graph with a
@@ -30,7 +30,11 @@ mod conv;
 #[cfg(not(target_family = "wasm"))]
 mod elementwise;
 #[cfg(not(target_family = "wasm"))]
+mod gelu;
+#[cfg(not(target_family = "wasm"))]
 mod norm;
+#[cfg(not(target_family = "wasm"))]
+mod pool;
 #[cfg(not(target_family = "wasm"))]
 mod tensor;
 
@@ -39,8 +43,9 @@ pub use elementwise::FusedAdamW;
 
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
+use burn::nn::pool::MaxPool2dConfig;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, sigmoid};
 
 /// Applies the convolution `layer` to images `[b, c_in, h, w]`, which gives `[b, c_out, oh, ow]`.
 pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
@@ -58,8 +63,47 @@ pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     layer.forward(x)
 }
 
-/// Computes relu(`layer`(x) + `shortcut`) for a BatchNorm `layer`; `x`, `shortcut` and the result are `[b, c, h, w]`.
-/// On an autodiff device the running statistics of the layer move, as in burn's BatchNorm.
+/// Computes gelu(`layer`(x)) for a convolution `layer` with a bias and images `x` `[b, c_in, h, w]`, which gives
+/// `[b, c_out, oh, ow]`. The GELU is that of [`gelu`].
+pub fn conv2d_gelu(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    #[cfg(not(target_family = "wasm"))]
+    if let (Some(bias), Some(convolution)) = (&layer.bias, conv::supported(layer, &x)) {
+        return gelu::bias_gelu(conv::forward(convolution, layer, x), bias.val());
+    }
+    gelu(conv2d(layer, x))
+}
+
+/// Computes gelu(`layer`(x)) for a BatchNorm `layer`; `x` and the result are `[b, c, h, w]`. The GELU is that of
+/// [`gelu`]. On an autodiff device the layer's running statistics move, as in burn's BatchNorm.
+pub fn norm_gelu(layer: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
+    #[cfg(not(target_family = "wasm"))]
+    if norm::supports(layer, &x) {
+        return gelu::norm_gelu(layer, x);
+    }
+    gelu(layer.forward(x))
+}
+
+/// The GELU (Hendrycks & Gimpel, arXiv:1606.08415) in the form that PyTorch calls `approximate="tanh"`, written
+/// with a sigmoid: x · sigmoid(1.5957691 · (x + 0.044715 · x³)).
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let cubic = x.clone() * x.clone() * x.clone();
+    let argument = (x.clone() + cubic.mul_scalar(0.044_715)).mul_scalar(1.595_769_1);
+    x * sigmoid(argument)
+}
+
+/// The largest values of images `x` `[b, c, h, w]` in windows of `window` pixels (height, width) that do not
+/// overlap, which gives `[b, c, h / window, w / window]`. Rows and columns that fill no window are left out.
+pub fn max_pool(x: Tensor<4>, window: [usize; 2]) -> Tensor<4> {
+    #[cfg(not(target_family = "wasm"))]
+    if pool::supports(&x, window) {
+        return pool::forward(x, window);
+    }
+    let pool = MaxPool2dConfig::new(window).with_strides(window);
+    pool.init().forward(x)
+}
+
+/// Computes relu(`layer`(x) + `shortcut`) for a BatchNorm `layer`; `x`, `shortcut` and the result are
+/// `[b, c, h, w]`. On an autodiff device the layer's running statistics move, as in burn's BatchNorm.
 pub fn norm_relu(layer: &BatchNorm, x: Tensor<4>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
     if norm::supports(layer, &x) {

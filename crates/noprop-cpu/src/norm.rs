@@ -19,13 +19,13 @@ use burn::nn::BatchNorm;
 use burn::tensor::Tensor;
 
 /// The mean and the biased variance (divided by n, not n − 1) of each channel, `[c]` each.
-struct Moments {
+pub(crate) struct Moments {
     pub mean: Vec<f32>,
     pub variance: Vec<f32>,
 }
 
 /// The moments of the batch `x` with `channels` channels.
-fn moments(x: &Planes, channels: usize) -> Moments {
+pub(crate) fn moments(x: &Planes, channels: usize) -> Moments {
     let values = x.values();
     let count = values.len() / channels;
     let (mean, variance) = values
@@ -194,10 +194,7 @@ pub(crate) fn forward(
         let shortcut = shortcut.map(CpuTensor::into_tracked);
         CpuTensor::Tracked(train(layer, inputs, shortcut, relu))
     } else {
-        let moments = Moments {
-            mean: to_vec(layer.running_mean.value()),
-            variance: to_vec(layer.running_var.value()),
-        };
+        let moments = running_moments(layer);
         let [x, gamma, beta] = [x, gamma, beta].map(CpuTensor::into_values);
         let shortcut = shortcut.map(|shortcut| Planes::of(&shortcut.into_values()));
         let affine = [values(&gamma), values(&beta)];
@@ -270,7 +267,7 @@ where
 }
 
 /// Moves the running statistics of `layer` towards `moments`, in the order of operations that burn uses.
-fn move_statistics(layer: &BatchNorm, moments: Moments) {
+pub(crate) fn move_statistics(layer: &BatchNorm, moments: Moments) {
     let momentum = layer.momentum;
     for (running, new) in [
         (&layer.running_mean, moments.mean),
@@ -280,6 +277,14 @@ fn move_statistics(layer: &BatchNorm, moments: Moments) {
         let new = Tensor::<1>::from_data(new.as_slice(), &old.device());
         let moved = old.mul_scalar(1.0 - momentum) + new.mul_scalar(momentum);
         running.update(moved.detach());
+    }
+}
+
+/// The running moments of `layer`.
+pub(crate) fn running_moments(layer: &BatchNorm) -> Moments {
+    Moments {
+        mean: to_vec(layer.running_mean.value()),
+        variance: to_vec(layer.running_var.value()),
     }
 }
 

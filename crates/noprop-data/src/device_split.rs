@@ -95,7 +95,8 @@ impl DeviceSplit {
     /// their labels `[b]`.
     pub fn augmented(&self, indices: &[usize], draws: &Draws) -> (Tensor<4>, Tensor<1, Int>) {
         let indices = self.positions(indices);
-        let pixels = augment::move_pixels(self.pixels(&indices), draws);
+        let pixels = augment::change_strokes(self.pixels(&indices), draws);
+        let pixels = augment::move_pixels(pixels, draws);
         let images = augment::cut_out(self.normalise(pixels), draws);
         (self.repeat(images), self.labels.clone().select(0, indices))
     }

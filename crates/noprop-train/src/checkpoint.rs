@@ -62,7 +62,7 @@ impl State {
     /// autodiff device.
     pub fn new(recipe: &Recipe, model: NoProp) -> Self {
         Self {
-            optimizer: optimizer_of(recipe),
+            optimizer: optimizer::build(&recipe.train),
             average: recipe.train.ema_decay.map(|_| model.valid()),
             model,
             progress: Progress {
@@ -100,7 +100,9 @@ impl State {
         Ok(Self {
             average: average.transpose()?,
             model: load(model, checkpoint.model)?,
-            optimizer: optimizer_of(recipe).from_bytes(state).map_err(damaged)?,
+            optimizer: optimizer::build(&recipe.train)
+                .from_bytes(state)
+                .map_err(damaged)?,
             progress: Progress {
                 recipe: recipe.clone(),
                 ..checkpoint.progress
@@ -129,11 +131,6 @@ impl State {
     pub fn trained(&self) -> NoProp {
         self.average.clone().unwrap_or_else(|| self.model.valid())
     }
-}
-
-fn optimizer_of(recipe: &Recipe) -> ModuleOptimizer {
-    let train = &recipe.train;
-    optimizer::build(train.optimizer, train.weight_decay, train.decay_all)
 }
 
 fn damaged(error: impl Display) -> TrainError {

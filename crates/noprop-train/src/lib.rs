@@ -71,6 +71,7 @@ mod error;
 mod evaluator;
 mod event;
 mod gradients;
+mod muon;
 mod optimizer;
 mod prototypes;
 mod recipe;

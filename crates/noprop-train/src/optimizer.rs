@@ -1,13 +1,16 @@
-//! The update of the weights: AdamW or Adam, the course of the learning rate, and the moving average.
+//! How gradients move the weights: AdamW, Adam or Muon, the course of the learning rate, and the moving average.
 
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::optim::{AdamConfig, ModuleOptimizer, Optimizer};
 use burn::tensor::Tensor;
 use noprop_core::NoProp;
 use serde::{Deserialize, Serialize};
+
+use crate::muon::Muon;
+use crate::recipe::TrainConfig;
 
 const EPSILON: f32 = 1e-8;
 
@@ -15,7 +18,7 @@ const EPSILON: f32 = 1e-8;
 /// schedule, the class embeddings.
 const NOT_DECAYED: [&str; 5] = ["bias", "gamma", "beta", "schedule", "class_embedding"];
 
-/// The optimiser, with β = (0.9, 0.999) and ε = 1e-8, which are PyTorch's defaults.
+/// The optimiser. AdamW and Adam have β = (0.9, 0.999) and ε = 1e-8, which are PyTorch's defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
@@ -24,43 +27,52 @@ pub enum OptimizerKind {
     AdamW,
     /// Adam: weight decay is added to the gradient.
     Adam,
+    /// Muon for the kernels of convolutions, each of which has a norm of √(output channels) at every step, and AdamW
+    /// for all other parameters.
+    Muon,
 }
 
-/// The optimiser of a training, without any state yet; its `step` takes the learning rate. With `decay_all`, the
-/// parameters of [`NOT_DECAYED`] decay, too.
-pub(crate) fn build(kind: OptimizerKind, weight_decay: f64, decay_all: bool) -> ModuleOptimizer {
-    let decay = weight_decay as f32;
-    let plain = || ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
-    match kind {
-        OptimizerKind::AdamW => {
-            let optimizer = ModuleOptimizer::from(adamw(decay));
-            if decay_all {
-                optimizer
-            } else {
-                optimizer.with_group(plain(), adamw(0.0), None)
-            }
+/// The optimiser of a training, with no state yet; its `step` takes the learning rate `train.lr`, or a multiple of it
+/// by the schedule.
+pub(crate) fn build(train: &TrainConfig) -> ModuleOptimizer {
+    let decay = train.weight_decay as f32;
+    match train.optimizer {
+        OptimizerKind::AdamW => grouped(train, adamw(decay), adamw(0.0)),
+        OptimizerKind::Muon => {
+            let muon =
+                |decay| Muon::new(train.muon_momentum, train.muon_lr / train.lr, adamw(decay));
+            grouped(train, muon(decay), muon(0.0))
         }
         OptimizerKind::Adam => {
             let without = || AdamConfig::new().with_epsilon(EPSILON);
-            let optimizer = without()
-                .with_weight_decay(Some(WeightDecayConfig::new(decay)))
-                .init();
-            if decay_all {
-                optimizer
-            } else {
-                optimizer.with_group(plain(), without().build(), None)
-            }
+            let with_decay = without().with_weight_decay(Some(WeightDecayConfig::new(decay)));
+            grouped(train, with_decay.build(), without().build())
         }
     }
 }
 
-#[cfg(not(target_family = "wasm"))]
-fn adamw(decay: f32) -> noprop_cpu::FusedAdamW {
-    noprop_cpu::FusedAdamW::new(EPSILON, decay)
+/// `decaying` for the parameters that decay, and `plain` for those of [`NOT_DECAYED`], unless all decay.
+fn grouped<O: Optimizer>(train: &TrainConfig, decaying: O, plain: O) -> ModuleOptimizer {
+    let optimizer = ModuleOptimizer::from(decaying);
+    if train.decay_all {
+        return optimizer;
+    }
+    let group = ParamGroup::from_any_predicates(NOT_DECAYED.to_vec());
+    optimizer.with_group(group, plain, None)
 }
 
 #[cfg(target_family = "wasm")]
-fn adamw(decay: f32) -> burn::optim::AdamW {
+pub(crate) use burn::optim::AdamW;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use noprop_cpu::FusedAdamW as AdamW;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn adamw(decay: f32) -> AdamW {
+    AdamW::new(EPSILON, decay)
+}
+
+#[cfg(target_family = "wasm")]
+pub(crate) fn adamw(decay: f32) -> AdamW {
     burn::optim::AdamWConfig::new()
         .with_epsilon(EPSILON)
         .with_weight_decay(decay)
@@ -76,6 +88,8 @@ pub enum LrSchedule {
     Constant,
     /// Half a cosine from the peak to zero.
     Cosine,
+    /// From the peak to zero along a line.
+    Linear,
     /// Linear from 1/25 of the peak to the peak over the first 30 %, then half a cosine to zero
     /// (Smith & Topin, arXiv:1708.07120).
     OneCycle,
@@ -95,10 +109,17 @@ impl LrSchedule {
         match self {
             Self::Constant => peak,
             Self::Cosine => peak * half_cosine(position),
+            Self::Linear => peak * (1.0 - position).max(0.0),
             Self::OneCycle if position < RISE => peak * (START + (1.0 - START) * position / RISE),
             Self::OneCycle => peak * half_cosine((position - RISE) / (1.0 - RISE)),
         }
     }
+}
+
+/// The decay of the moving average at step `step`, from 0: min(`decay`, (1 + step)/(10 + step)). The first averages
+/// follow the weights, so that the initial ones are soon forgotten.
+pub(crate) fn decay_at(step: usize, decay: f64) -> f64 {
+    decay.min((1.0 + step as f64) / (10.0 + step as f64))
 }
 
 /// The exponential moving average of weights and BatchNorm statistics after a step to `model`:
@@ -145,10 +166,27 @@ mod tests {
         close(LrSchedule::Constant.at(7, 10, 0, 0.5), 0.5);
         close(LrSchedule::Cosine.at(0, 100, 0, 2.0), 2.0);
         close(LrSchedule::Cosine.at(50, 100, 0, 2.0), 1.0);
+        close(LrSchedule::Linear.at(0, 100, 0, 2.0), 2.0);
+        close(LrSchedule::Linear.at(75, 100, 0, 2.0), 0.5);
+        close(LrSchedule::Linear.at(4, 110, 10, 1.0), 0.5);
+        close(LrSchedule::Linear.at(60, 110, 10, 1.0), 0.5);
+        close(LrSchedule::Linear.at(100, 100, 0, 2.0), 0.0);
         close(LrSchedule::OneCycle.at(0, 100, 0, 1.0), 0.04);
         close(LrSchedule::OneCycle.at(30, 100, 0, 1.0), 1.0);
         close(LrSchedule::OneCycle.at(65, 100, 0, 1.0), 0.5);
         close(LrSchedule::Cosine.at(4, 100, 10, 1.0), 0.5);
         assert!(LrSchedule::Cosine.at(99, 100, 10, 1.0) < 1e-3);
+    }
+
+    #[test]
+    fn the_average_forgets_its_start() {
+        assert_eq!(decay_at(0, 0.999), 0.1);
+        assert_eq!(decay_at(1, 0.999), 2.0 / 11.0);
+        assert_eq!(decay_at(90, 0.999), 0.91);
+        assert_eq!(decay_at(100_000, 0.999), 0.999);
+        assert_eq!(decay_at(0, 0.05), 0.05);
+        // The share of the initial weights after 20 steps: 1·2·…·20/(10·11·…·29).
+        let share: f64 = (0..20).map(|step| decay_at(step, 0.999)).product();
+        assert!((share - 9.98e-8).abs() < 1e-10, "{share}");
     }
 }

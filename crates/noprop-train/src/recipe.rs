@@ -75,6 +75,10 @@ pub struct TrainConfig {
     pub optimizer: OptimizerKind,
     /// The peak of the learning rate.
     pub lr: f64,
+    /// The peak of the learning rate of Muon; not used by other optimisers. It follows the same course.
+    pub muon_lr: f64,
+    /// The momentum of Muon; not used by other optimisers.
+    pub muon_momentum: f64,
     /// The course of the learning rate.
     pub lr_schedule: LrSchedule,
     /// The number of steps at the start over which the learning rate rises linearly to its peak.
@@ -110,6 +114,8 @@ impl Default for TrainConfig {
             init_backbone: None,
             optimizer: OptimizerKind::AdamW,
             lr: 1e-3,
+            muon_lr: 0.24,
+            muon_momentum: 0.6,
             lr_schedule: LrSchedule::Constant,
             warmup_steps: 0,
             weight_decay: 1e-3,
@@ -217,13 +223,7 @@ impl Recipe {
         let suits = self.method.check_walk(&walk);
         suits.map_err(|error| ConfigError::Combination(error.to_string()))?;
         self.validate_blocks()?;
-        let rotation = self.data.augment.rotation;
-        check(
-            "data.augment.rotation",
-            rotation,
-            (0.0..=180.0).contains(&rotation),
-            "degrees from 0 to 180",
-        )?;
+        self.validate_augmentation()?;
         let train = &self.train;
         let positive = |field, found: usize| check(field, found, found > 0, "at least 1");
         positive("train.epochs", train.epochs)?;
@@ -235,6 +235,18 @@ impl Recipe {
             train.lr,
             train.lr.is_finite() && train.lr > 0.0,
             "a positive number",
+        )?;
+        check(
+            "train.muon_lr",
+            train.muon_lr,
+            train.muon_lr.is_finite() && train.muon_lr > 0.0,
+            "a positive number",
+        )?;
+        check(
+            "train.muon_momentum",
+            train.muon_momentum,
+            (0.0..1.0).contains(&train.muon_momentum),
+            "at least 0 and below 1",
         )?;
         check(
             "train.weight_decay",
@@ -261,7 +273,44 @@ impl Recipe {
         Ok(())
     }
 
-    /// The blocks that the run trains, if the model has blocks and the run does not train all of them.
+    fn validate_augmentation(&self) -> Result<(), ConfigError> {
+        let augment = &self.data.augment;
+        let [_, height, width] = self.model.input;
+        let side = height.min(width);
+        let within = |field, found: f32, largest: f32, expected| {
+            let holds = (0.0..=largest).contains(&found);
+            check(field, found, holds, expected)
+        };
+        within(
+            "data.augment.rotation",
+            augment.rotation,
+            180.0,
+            "degrees from 0 to 180",
+        )?;
+        within(
+            "data.augment.scale",
+            augment.scale,
+            0.9,
+            "from 0 to 0.9, as 0.1 for 10 % larger or smaller",
+        )?;
+        within(
+            "data.augment.shear",
+            augment.shear,
+            60.0,
+            "degrees from 0 to 60",
+        )?;
+        within("data.augment.stroke", augment.stroke, 1.0, "from 0 to 1")?;
+        const BELOW: &str = "fewer pixels than the images have on their shorter side";
+        for (field, found) in [
+            ("data.augment.crop_padding", augment.crop_padding),
+            ("data.augment.translation", augment.translation),
+        ] {
+            check(field, found, found < side, BELOW)?;
+        }
+        Ok(())
+    }
+
+    /// The blocks that the run trains, where there are blocks and it does not train all of them.
     pub fn part(&self) -> Option<BlockRange> {
         let count = self.method.independent_blocks()?;
         self.train

@@ -2,8 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
+use noprop_core::backbone::{BackboneConfig, whitening_filters, with_whitening_filters};
 use noprop_core::weights::{ModelCard, Tensors, from_tensors, load_backbone};
-use noprop_core::{Method, NoProp};
+use noprop_core::{Method, NoProp, Normalization};
 use noprop_data::{Dataset, DeviceSplit, Split, holdout};
 
 use crate::checkpoint::{Checkpoint, State};
@@ -133,13 +134,32 @@ impl Start {
                 start_backbone(&mut model, &recipe.method, &weights)?;
                 prototypes::initialise(model, images, replica, seed)
             }
-            Self::Scratch => prototypes::initialise(model, images, replica, seed),
+            Self::Scratch => {
+                let model = whitened(model, images, &card.normalization);
+                prototypes::initialise(model, images, replica, seed)
+            }
         };
         Ok(State::new(recipe, model))
     }
 }
 
-/// Gives the backbone of `model` its initial weights.
+/// The images whose patches the whitening layer of a backbone is computed from.
+const WHITENING_IMAGES: usize = 5000;
+
+/// `model` with a whitening layer from the training images, if its backbone has one.
+fn whitened(model: NoProp, images: &Split, normalization: &Normalization) -> NoProp {
+    let config = model.config();
+    if !matches!(config.backbone, BackboneConfig::Airbench(_)) {
+        return model;
+    }
+    let size: usize = images.shape.iter().product();
+    let count = images.len().min(WHITENING_IMAGES);
+    let pixels = &images.images[..count * size];
+    let filters = whitening_filters(pixels, images.shape, config.input[0], normalization);
+    with_whitening_filters(model, &filters)
+}
+
+/// Gives the backbone of `model` the weights that it is to start from.
 fn start_backbone(
     model: &mut NoProp,
     method: &Method,

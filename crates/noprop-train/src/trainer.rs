@@ -21,7 +21,7 @@ use crate::error::TrainError;
 use crate::evaluator::Evaluator;
 use crate::event::{Flow, HeldOut, TrainEvent};
 use crate::gradients::{Gradients, clip};
-use crate::optimizer::moving_average;
+use crate::optimizer::{decay_at, moving_average};
 use crate::recipe::Recipe;
 use crate::report::{EpochReport, LossValues, StepReport};
 use crate::setup::{TrainerOptions, card, training_images};
@@ -151,7 +151,7 @@ impl Trainer {
         let step = self.state.progress.step;
         let tasks = blocks::tasks(&self.recipe, step, indices.len(), self.steps_per_pass());
         let moved = blocks::moved_blocks(&self.recipe, &tasks);
-        let changes = self.augmentation(indices.len());
+        let changes = self.augmentation(indices);
         let of_rows = |model: &NoProp, replica: &Replica, rows: Range<usize>| {
             let changes = changes.as_ref().map(|changes| changes.rows(rows.clone()));
             let (images, labels) = replica.batch(&indices[rows.clone()], changes);
@@ -203,6 +203,7 @@ impl Trainer {
         };
         state.model = state.optimizer.step(lr, state.model.clone(), parameters);
         if let (Some(average), Some(decay)) = (state.average.take(), config.ema_decay) {
+            let decay = decay_at(state.progress.step, decay);
             state.average = Some(moving_average(average, &state.model.valid(), decay));
         }
 
@@ -378,16 +379,19 @@ impl Trainer {
         blocks::passes_per_epoch(&self.recipe) * self.steps_per_pass()
     }
 
-    /// The random changes of the `count` images of the next step; `None` if the recipe asks for none. They depend only
-    /// on the seed and the number of steps done, so that a resumed run draws the same changes.
-    fn augmentation(&self, count: usize) -> Option<Draws> {
+    /// How each of the training images `indices` is changed in the next step; nothing when the recipe asks for no
+    /// change. It depends on the seed, the number of steps done and the images alone, so that a resumed run draws the
+    /// same.
+    fn augmentation(&self, indices: &[usize]) -> Option<Draws> {
         let config = self.recipe.data.augment;
         if config.is_off() {
             return None;
         }
-        let step = self.state.progress.step as u64;
-        let mut source = NoiseSource::new(self.recipe.train.seed, Purpose::Augmenting, step);
+        let (seed, step) = (self.recipe.train.seed, self.state.progress.step);
+        let mut source = NoiseSource::new(seed, Purpose::Augmenting, step as u64);
         let size = self.sharding.first().images.size();
-        Some(Draws::new(config, size, &source.uniform(count * UNIFORMS)))
+        let uniforms = source.uniform(indices.len() * UNIFORMS);
+        let draws = Draws::new(config, size, &uniforms);
+        Some(draws.in_pass(seed, step / self.steps_per_pass(), indices))
     }
 }

@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(recipe.train.lr, 3e-3);
         assert_eq!(recipe.eval.sampler, Some(DDIM));
         assert_eq!(recipe.model.head.hidden, [64, 32]);
-        assert!(recipe.data.augment.flip);
+        assert_eq!(recipe.data.augment.flip, noprop_data::augment::Flip::Random);
         assert_eq!(recipe.train.blocks, Some("3".parse().unwrap()));
     }
 

@@ -4,11 +4,15 @@
 //! A new backbone is one file in this folder and one variant in each of the two enums [`BackboneConfig`] and
 //! [`Backbone`].
 
+mod airbench;
 mod cnn;
 mod resnet;
+mod whitening;
 
+pub use airbench::{Airbench, AirbenchConfig};
 pub use cnn::{Cnn, CnnConfig};
 pub use resnet::{Depth, ResNet, ResNetConfig, Stem};
+pub use whitening::{whitening_filters, with_whitening_filters};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -25,6 +29,8 @@ pub enum BackboneConfig {
     Resnet(ResNetConfig),
     /// The paper's convolutional network (figure 6, CT column).
     Cnn(CnnConfig),
+    /// A convolutional network in the shape of airbench94.
+    Airbench(AirbenchConfig),
 }
 
 impl Default for BackboneConfig {
@@ -38,6 +44,7 @@ impl BackboneConfig {
         match self {
             Self::Resnet(config) => config.validate(),
             Self::Cnn(config) => config.validate(input),
+            Self::Airbench(config) => config.validate(input),
         }
     }
 
@@ -48,6 +55,7 @@ impl BackboneConfig {
         match self {
             Self::Resnet(config) => config.least_parameters(input, embed_dim),
             Self::Cnn(config) => config.least_parameters(input, embed_dim),
+            Self::Airbench(config) => config.least_parameters(input, embed_dim),
         }
     }
 
@@ -56,13 +64,14 @@ impl BackboneConfig {
         match self {
             Self::Resnet(config) => Backbone::Resnet(config.init(input[0], embed_dim, device)),
             Self::Cnn(config) => Backbone::Cnn(config.init(input, embed_dim, device)),
+            Self::Airbench(config) => Backbone::Airbench(config.init(input[0], embed_dim, device)),
         }
     }
 
     /// Whether training draws random numbers inside the backbone (dropout).
     pub fn is_stochastic(&self) -> bool {
         match self {
-            Self::Resnet(_) => false,
+            Self::Resnet(_) | Self::Airbench(_) => false,
             Self::Cnn(config) => config.dropout > 0.0,
         }
     }
@@ -76,6 +85,8 @@ pub enum Backbone {
     Resnet(ResNet),
     /// The convolutional network of the paper.
     Cnn(Cnn),
+    /// A convolutional network in the shape of airbench94.
+    Airbench(Airbench),
 }
 
 impl Backbone {
@@ -84,6 +95,7 @@ impl Backbone {
         match self {
             Self::Resnet(network) => network.forward(images),
             Self::Cnn(network) => network.forward(images, dropout),
+            Self::Airbench(network) => network.forward(images),
         }
     }
 
@@ -93,6 +105,7 @@ impl Backbone {
         match self {
             Self::Resnet(network) => network.forward(images),
             Self::Cnn(network) => network.project(images, dropout),
+            Self::Airbench(network) => network.forward(images),
         }
     }
 }

@@ -213,7 +213,7 @@ impl LatentImage {
     pub(crate) fn new(config: &ModelConfig, device: &Device) -> Self {
         let cnn = match &config.backbone {
             BackboneConfig::Cnn(config) => config.clone(),
-            BackboneConfig::Resnet(_) => CnnConfig::default(),
+            BackboneConfig::Resnet(_) | BackboneConfig::Airbench(_) => CnnConfig::default(),
         };
         Self {
             cnn: cnn.init(config.input, config.embed_dim, device),

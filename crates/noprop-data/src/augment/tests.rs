@@ -133,7 +133,10 @@ fn each_move_is_its_re_implementation() {
         crop_padding: 4,
         ..off
     });
-    check(AugmentConfig { flip: true, ..off });
+    check(AugmentConfig {
+        flip: Flip::Random,
+        ..off
+    });
     check(AugmentConfig {
         rotation: 15.0,
         ..off
@@ -144,7 +147,7 @@ fn each_move_is_its_re_implementation() {
     });
     check(AugmentConfig {
         crop_padding: 4,
-        flip: true,
+        flip: Flip::Random,
         rotation: 15.0,
         translation: 2,
         ..off
@@ -187,7 +190,7 @@ fn a_cutout_is_a_square_of_zeros() {
     let list = uniforms(B * UNIFORMS);
     for (i, &found) in cut.iter().enumerate() {
         let (b, c, y, x) = (i / (C * H * W), i / (H * W) % C, i / W % H, i % W);
-        let [.., uy, ux] = list.as_chunks::<UNIFORMS>().0[b];
+        let [.., uy, ux] = list.as_chunks::<FIRST>().0[b];
         let first = |u: f32, n: usize| (u * n as f32) as usize as i64 - 2;
         let within = |v: usize, first: i64| (first..first + 4).contains(&(v as i64));
         let hidden = within(y, first(uy, H)) && within(x, first(ux, W));
@@ -216,10 +219,11 @@ fn nothing_is_done_when_off() {
 fn draws_cover_their_range_and_do_not_depend_on_each_other() {
     let config = AugmentConfig {
         crop_padding: 4,
-        flip: true,
+        flip: Flip::Random,
         rotation: 15.0,
         translation: 2,
         cutout: 3,
+        ..Default::default()
     };
     let uniforms = uniforms(20_000 * UNIFORMS);
     let draws = Draws::new(config, [32, 32], &uniforms);
@@ -245,7 +249,10 @@ fn draws_cover_their_range_and_do_not_depend_on_each_other() {
 
     // The largest deviate stays in range, and without the rotation the rest is the same.
     let largest = [1.0 - f32::EPSILON / 2.0; UNIFORMS];
-    assert_eq!(Draw::new(&config, [32, 32], &largest).crop, [4.0, 4.0]);
+    assert_eq!(
+        Draws::new(config, [32, 32], &largest).of_images()[0].crop,
+        [4.0, 4.0]
+    );
     let other = AugmentConfig {
         rotation: 0.0,
         ..config
