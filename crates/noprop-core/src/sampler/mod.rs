@@ -21,7 +21,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use ancestral::ANCESTRAL;
-pub use context::{StepNoise, WalkContext};
+pub use context::{SeenLatents, StepNoise, WalkContext};
 pub use ddim::DDIM;
 pub use euler::EULER;
 pub use gated::GATED;
