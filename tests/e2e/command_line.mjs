@@ -24,15 +24,15 @@ const DATASETS = {
 export const weightsBytes = (dataset = "mnist") => readFileSync(DATASETS[dataset].weights);
 export const weightsSha256 = (dataset = "mnist") => createHash("sha256").update(weightsBytes(dataset)).digest("hex");
 
-// The class probabilities after each step, `[T + 1][m]`, with the page's weights or those in `bytes`.
-export function walkProbabilities(pixels, { sampler, steps, seed }, dataset = "mnist", bytes = weightsBytes(dataset)) {
+// Class probabilities after each step, `[T + 1][m]`, by the page's weights or those in `bytes`.
+export function walkProbabilities(pixels, { sampler, steps, seed, temperature = 1 }, dataset = "mnist", bytes = weightsBytes(dataset)) {
   const { shape } = DATASETS[dataset];
   return inFolder((folder) => {
     const image = join(folder, "picture.png");
     writeFileSync(image, png(pixels, shape));
     const weights = join(folder, "model.safetensors");
     writeFileSync(weights, bytes);
-    const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed].map(String);
+    const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed, "--temperature", temperature].map(String);
     return noprop(folder, "predict", weights, image, "--json", "--walk", "--device", "cpu", ...walk).walk;
   });
 }

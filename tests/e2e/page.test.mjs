@@ -87,6 +87,25 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       assert.deepEqual(errors, []);
     });
 
+    test("a walk from the mean has no noise", async () => {
+      const start = page.locator("#temperature");
+      assert.ok(!(await start.isVisible()));
+      await page.locator("details.advanced summary").click();
+      await start.fill("0");
+      await page.waitForFunction(() => location.hash.includes("temperature=0"));
+      const walk = { sampler: "heun", steps: 5, seed: 11, temperature: 0 };
+      const last = walkProbabilities(testImage(500), walk).at(-1);
+      await until("temperature-value", /^0.00$/);
+      await page.waitForFunction((expected) => {
+        const bars = [...document.querySelectorAll("#bars li .value")];
+        const shown = bars.map((bar) => Number(bar.innerText.match(/[\d.]+/)[0]));
+        return shown.length === expected.length && shown.every((percent, c) => Math.abs(percent - expected[c]) <= 0.1);
+      }, last.map((p) => 100 * p));
+      await start.fill("1");
+      await page.waitForFunction(() => location.hash.includes("temperature=1"));
+      assert.deepEqual(errors, []);
+    });
+
     test("a drawing is classified, and a cleared one is not", async () => {
       await page.locator("#draw-open").click();
       const pad = await page.locator("#pad").boundingBox();

@@ -270,7 +270,22 @@ fn blocks_are_trained_apart_and_merged() {
 
     let args = format!("eval dt.safetensors --json --ablate --images 20 --offline {CPU}");
     let table = json(at, &args);
-    assert_eq!(table["ablations"].as_array().unwrap().len(), 2);
+    let ablations = table["ablations"].as_array().unwrap();
+    assert_eq!(ablations.len(), 2);
+    for kind in [
+        "accuracy",
+        "swapped_latents",
+        "zero_latents",
+        "from_noise",
+        "from_mean",
+        "without_walk",
+        "random_images",
+    ] {
+        let percent = ablations[0][kind].as_f64().unwrap();
+        assert!((0.0..=100.0).contains(&percent), "{kind}: {percent}");
+    }
+    // One vote at temperature 1 is what the row itself has.
+    assert_eq!(ablations[0]["accuracy"], ablations[0]["from_noise"]);
     let rows = table["rows"].as_array().unwrap();
     let names: Vec<_> = rows
         .iter()

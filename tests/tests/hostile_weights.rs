@@ -40,6 +40,7 @@ fn good() -> &'static [u8] {
             classes: ["a", "b", "c"].map(str::to_owned).into(),
             dataset: "folder".into(),
             blocks: None,
+            inference: None,
         };
         let model = NoProp::new(&card.method, &model, 0, &Device::flex()).unwrap();
         weights::to_bytes(&model, &card, Precision::Full).unwrap()
@@ -145,6 +146,7 @@ fn what_every_model_holds_is_not_more_than_it_holds() {
             classes: (0..100).map(|i| i.to_string()).collect(),
             dataset: "cifar100".into(),
             blocks: None,
+            inference: None,
         };
         let model = NoProp::new(&card.method, &model, 0, &Device::flex()).unwrap();
         let file = weights::to_bytes(&model, &card, Precision::Half).unwrap();

@@ -43,6 +43,7 @@ fn to_bytes(model: &NoProp) -> Vec<u8> {
         classes: (0..10).map(|i| i.to_string()).collect(),
         dataset: "mnist".into(),
         blocks: None,
+        inference: None,
     };
     weights::to_bytes(model, &card, Precision::Full).unwrap()
 }

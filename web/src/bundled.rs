@@ -109,9 +109,10 @@ impl Bundled {
     /// The command line's accuracy in percent for `walk`, where it was recorded.
     pub fn recorded_accuracy(self, walk: &Walk) -> Option<f64> {
         let recorded = self.recorded()?;
-        let same_noise = walk.seed == recorded.seed && walk.temperature == 1.0;
+        let same_noise =
+            |row: &Row| walk.seed == recorded.seed && walk.temperature == row.temperature;
         let mut rows = recorded.rows.into_iter();
-        rows.find(|row| same_noise && row.sampler == walk.sampler && row.steps == walk.steps)
+        rows.find(|row| same_noise(row) && row.sampler == walk.sampler && row.steps == walk.steps)
             .map(|row| row.accuracy)
     }
 
@@ -139,7 +140,14 @@ struct Recorded {
 struct Row {
     sampler: Sampler,
     steps: u32,
+    #[serde(default = "noise")]
+    temperature: f32,
     accuracy: f64,
+}
+
+/// The temperature of rows that state none.
+const fn noise() -> f32 {
+    1.0
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::embedding::{ClassEmbedding, Estimate};
 use crate::error::{ConfigError, WalkError};
 use crate::method::{Batch, Loss, Method, Parts};
 use crate::network::{Features, Network, Process, inner_product_head};
-use crate::sampler::{StepNoise, Walk, WalkContext, probability_flow_velocity};
+use crate::sampler::{SeenLatents, StepNoise, Walk, WalkContext, probability_flow_velocity};
 use crate::schedule::SchedulePoint;
 
 /// A NoProp network: the class embeddings W_Embed and the parts that its [`Method`] needs.
@@ -257,20 +257,21 @@ impl NoProp {
         self.context(features, walk, noise)?.run(z_0, observe)
     }
 
-    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latent of the previous image of
-    /// the batch in place of its own. If the result does not change, the denoiser ignores z.
+    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latents that `seen` names in
+    /// place of its own. If the result does not change, the denoiser ignores z.
     ///
     /// # Errors
     /// When `walk` does not suit the method.
-    pub fn walk_on_swapped_latents(
+    pub fn walk_seeing(
         &self,
         features: &Features,
         walk: &Walk,
         first: usize,
+        seen: SeenLatents,
     ) -> Result<Tensor<2>, WalkError> {
         let z_0 = self.initial_latents(walk, first, features.len());
         let noise = StepNoise::streams(walk.seed, first, features.len());
-        let context = self.context(features, walk, noise)?.with_swapped_latents();
+        let context = self.context(features, walk, noise)?.seeing(seen);
         context.run(z_0, &mut |_, _| {})
     }
 

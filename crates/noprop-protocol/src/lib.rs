@@ -37,8 +37,8 @@ mod message;
 use serde::{Deserialize, Serialize};
 
 pub use message::{
-    AccuracyProgress, Backend, CheckNumbers, CheckResult, CheckTask, Field, Ready, Request,
-    Response, SelfTest, Walk, WalkNumbers, Walked,
+    AccuracyProgress, Backend, CheckNumbers, CheckResult, CheckTask, Field, Ready, Recommended,
+    Request, Response, SelfTest, Walk, WalkNumbers, Walked,
 };
 
 /// Encodes a message as bytes.

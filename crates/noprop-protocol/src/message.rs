@@ -1,7 +1,7 @@
 //! The types of the messages: first those between the page and its worker, then those between `noprop check`
 //! and the page.
 
-use noprop_core::Sampler;
+use noprop_core::{Sampler, Views};
 use serde::{Deserialize, Serialize};
 
 /// A backend of the browser.
@@ -24,7 +24,7 @@ pub struct Walk {
     /// The seed of the noise. In [`Request::Walk`] the main walk starts from the noise of image 0 of this
     /// seed, and walk i of the cloud from the noise of image i.
     pub seed: u64,
-    /// Factor on z_0, 0 … 1.5; models are trained for 1.
+    /// Factor on z_0, 0 … 4: with 1 the walk starts from noise, with 0 from its mean.
     pub temperature: f32,
 }
 
@@ -76,7 +76,8 @@ pub enum Request {
         /// The points at which to compute the velocity, in the coordinates of the plane, `[n, 2]`.
         points: Vec<f32>,
     },
-    /// Measure the accuracy over the bundled test images, and report it as it grows.
+    /// Measure the accuracy over the bundled test images, with the votes and views of [`Recommended`], and
+    /// report it as it grows.
     Accuracy {
         /// A number that comes back in the reports; a request with another id ends this one.
         id: u32,
@@ -89,7 +90,7 @@ pub enum Request {
     Check {
         /// The images `[n, c, h, w]`, with c, h, w of [`Ready::shape`]. The model's own normalisation is applied.
         pixels: Vec<u8>,
-        /// The walks to compare, at temperature 1.
+        /// The walks to compare.
         walks: Vec<Walk>,
     },
 }
@@ -157,7 +158,9 @@ pub struct Ready {
     pub samplers: Vec<Sampler>,
     /// The only number of steps T in which the model walks, one step for each block; `None` if the model walks in any.
     pub steps: Option<u32>,
-    /// Comparison of the backend with the CPU on 16 images; `None` on the CPU itself, and without test images.
+    /// How the weights recommend to ask the model; none where they recommend nothing.
+    pub recommended: Option<Recommended>,
+    /// Comparison of the backend with the CPU on 16 images; none on the CPU itself, and without test images.
     pub self_test: Option<SelfTest>,
     /// The bundled test images `[n, c, h, w]`; empty after [`Request::Load`].
     pub images: Vec<u8>,
@@ -167,6 +170,41 @@ pub struct Ready {
     pub load_ms: f64,
     /// Milliseconds of the first pass, in which kernels are compiled.
     pub warm_up_ms: f64,
+}
+
+impl Ready {
+    /// Whether one walk of the image itself decides: the weights recommend neither votes nor views.
+    pub fn asks_once(&self) -> bool {
+        let recommended = self.recommended.as_ref();
+        recommended.is_none_or(|it| it.votes <= 1 && it.views == Views::None)
+    }
+}
+
+/// How weights recommend to ask their model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recommended {
+    /// The walk.
+    pub walk: Walk,
+    /// The number of walks of each image whose mean class probabilities decide.
+    pub votes: u32,
+    /// The views of each image whose mean class probabilities decide; their name travels.
+    #[serde(with = "name_of_views")]
+    pub views: Views,
+}
+
+/// Views travel as their name, as samplers do.
+mod name_of_views {
+    use noprop_core::Views;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(views: &Views, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(views.name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Views, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// Result of the self-test at start-up.

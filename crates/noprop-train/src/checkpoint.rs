@@ -13,6 +13,7 @@ use crate::error::TrainError;
 use crate::optimizer;
 use crate::recipe::{Recipe, TrainConfig};
 use crate::report::LossValues;
+use crate::trainer::LOG_INTERVAL;
 
 /// The counters of a training. The order of the images and all noise are functions of the seed and of these counters,
 /// so no state of a random generator is kept.
@@ -30,8 +31,34 @@ pub struct Progress {
     pub loss_sum: LossValues,
     /// The number of steps whose losses are in `loss_sum`: in NoProp-DT the steps that train a block of this run.
     pub loss_steps: usize,
-    /// The recipe, by which a checkpoint of another run is refused.
+    /// The sum of the total losses of the first steps of the training.
+    #[serde(default)]
+    pub first_loss_sum: f32,
+    /// The number of those steps: [`LOG_INTERVAL`](crate::LOG_INTERVAL) or few more.
+    #[serde(default)]
+    pub first_loss_steps: usize,
+    /// The recipe, to refuse a checkpoint of another run.
     pub recipe: Recipe,
+}
+
+impl Progress {
+    /// Adds the sum of the losses of the last `steps` steps.
+    pub(crate) fn add_loss(&mut self, sum: LossValues, steps: usize) {
+        self.loss_steps += steps;
+        self.loss_sum = self.loss_sum.plus(sum);
+        // A checkpoint of an earlier version of this program lacks the first steps.
+        let are_first = self.first_loss_steps + steps == self.step;
+        if are_first && self.first_loss_steps < LOG_INTERVAL {
+            self.first_loss_steps += steps;
+            self.first_loss_sum += sum.total;
+        }
+    }
+
+    /// The mean total loss of the first steps of the training, where it is known.
+    pub(crate) fn first_loss(&self) -> Option<f32> {
+        let steps = self.first_loss_steps;
+        (steps > 0).then(|| self.first_loss_sum / steps as f32)
+    }
 }
 
 /// A state from which training continues as if it had never stopped.
@@ -72,6 +99,8 @@ impl State {
                 step: 0,
                 loss_sum: LossValues::default(),
                 loss_steps: 0,
+                first_loss_sum: 0.0,
+                first_loss_steps: 0,
                 recipe: recipe.clone(),
             },
         }

@@ -1,6 +1,6 @@
 //! The events that [`Trainer::run`](crate::Trainer::run) reports to its listener, and the answers of the listener.
 
-use noprop_core::{Accuracy, Sampler};
+use noprop_core::{Accuracy, Inference, Sampler, Views};
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
@@ -28,6 +28,20 @@ pub enum TrainEvent {
     Step(StepReport),
     /// An epoch of training is done.
     Epoch(EpochReport),
+    /// The mean loss of an epoch, from the second one on, is above that of the first steps of the training. The
+    /// loss may stay finite although nothing is learned, for example where the learning rate is far too large.
+    ///
+    /// The sign is a weak one. It is absent where the first steps have thrown the loss up already, as a far too
+    /// large learning rate without warm-up does. It may appear in a sound training whose loss varies much from
+    /// step to step, as that of NoProp-CT does without `method.max_weight`.
+    NotFallen {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The mean loss of its steps.
+        loss: f32,
+        /// The mean loss of the first steps of the training.
+        first: f32,
+    },
     /// An evaluation is done.
     Evaluated {
         /// The epoch after which it was made, from 1.
@@ -38,6 +52,12 @@ pub enum TrainEvent {
         sampler: Sampler,
         /// The number of steps T of a walk.
         steps: usize,
+        /// The factor on z_0.
+        temperature: f32,
+        /// The walks of each image.
+        votes: usize,
+        /// The views of each image.
+        views: Views,
         /// The share of images that were classified rightly.
         accuracy: Accuracy,
     },
@@ -56,6 +76,36 @@ pub enum TrainEvent {
         /// Epochs that were trained.
         epochs: usize,
     },
+}
+
+impl TrainEvent {
+    /// The warning that the loss has not fallen, if `report` gives reason for it.
+    pub(crate) fn not_fallen(report: &EpochReport) -> Option<Self> {
+        Some(Self::NotFallen {
+            epoch: report.epoch,
+            loss: report.loss.total,
+            first: report.loss_above_first()?,
+        })
+    }
+
+    /// The event of an evaluation by `inference`.
+    pub(crate) fn evaluated(
+        epoch: usize,
+        split: HeldOut,
+        inference: &Inference,
+        accuracy: Accuracy,
+    ) -> Self {
+        Self::Evaluated {
+            epoch,
+            split,
+            sampler: inference.walk.sampler,
+            steps: inference.walk.steps,
+            temperature: inference.walk.temperature,
+            votes: inference.votes,
+            views: inference.views,
+            accuracy,
+        }
+    }
 }
 
 /// The images that are not trained on.

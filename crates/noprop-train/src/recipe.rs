@@ -4,7 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use noprop_core::embedding::ClassEmbeddingConfig;
-use noprop_core::{BlockRange, ConfigError, Method, ModelConfig, Sampler, Walk};
+use noprop_core::inference::check_temperature;
+use noprop_core::{BlockRange, ConfigError, Inference, Method, ModelConfig, Sampler, Views, Walk};
 use noprop_data::FolderOptions;
 use noprop_data::augment::AugmentConfig;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub struct Recipe {
     pub data: DataConfig,
     /// The optimisation: batches, optimiser and learning rate.
     pub train: TrainConfig,
-    /// The evaluation after each epoch.
+    /// The evaluation after each epoch, and how the weights file recommends to ask the model.
     pub eval: EvalConfig,
 }
 
@@ -170,7 +171,7 @@ impl FromStr for BlockOrder {
     }
 }
 
-/// The walks by which the model is evaluated after an epoch.
+/// How the model is evaluated after an epoch. The weights file recommends the same way to those who use it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
@@ -186,6 +187,12 @@ pub struct EvalConfig {
     pub seed: u64,
     /// The number of walks of each image; the answer is the class with the largest mean probability.
     pub votes: usize,
+    /// The factor on z_0, 0 … 4: with 1 walks start from noise, with 0 from its mean; the method's default when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The views of each image; the answer is the class with the largest mean probability.
+    pub views: Views,
 }
 
 impl Default for EvalConfig {
@@ -196,6 +203,8 @@ impl Default for EvalConfig {
             every: 1,
             seed: 0,
             votes: 1,
+            temperature: None,
+            views: Views::None,
         }
     }
 }
@@ -208,7 +217,19 @@ impl Recipe {
             sampler: self.eval.sampler.unwrap_or(usual.sampler),
             steps: self.eval.steps.unwrap_or(usual.steps),
             seed: self.eval.seed,
-            ..usual
+            temperature: self
+                .eval
+                .temperature
+                .map_or(usual.temperature, |t| t as f32),
+        }
+    }
+
+    /// How the evaluation asks the model, which is what the weights file recommends.
+    pub fn inference(&self) -> Inference {
+        Inference {
+            walk: self.eval_walk(),
+            votes: self.eval.votes,
+            views: self.eval.views,
         }
     }
 
@@ -219,6 +240,13 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
         self.method.validate(&self.model)?;
+        let temperature = self.eval.temperature.unwrap_or_default();
+        check(
+            "eval.temperature",
+            temperature,
+            check_temperature(temperature as f32).is_ok(),
+            "a number from 0 (walks start from the mean) to 4; 1 is noise",
+        )?;
         let walk = self.eval_walk();
         let suits = self.method.check_walk(&walk);
         suits.map_err(|error| ConfigError::Combination(error.to_string()))?;
@@ -379,3 +407,6 @@ fn check(
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,7 @@ pub(crate) fn card(recipe: &Recipe, dataset: &Dataset) -> ModelCard {
         classes: dataset.classes.clone(),
         dataset: dataset.name.to_string(),
         blocks: recipe.part(),
+        inference: Some(recipe.inference()),
     }
 }
 

@@ -105,6 +105,9 @@ impl Trainer {
             }
             let report = self.end_epoch()?;
             listen(TrainEvent::Epoch(report));
+            if let Some(warning) = TrainEvent::not_fallen(&report) {
+                listen(warning);
+            }
             self.evaluate_after(report.epoch, listen)?;
             if listen(self.checkpoint_event()?) == Flow::Stop {
                 return Ok(());
@@ -241,8 +244,7 @@ impl Trainer {
         };
         let sum = LossValues::read(sum);
         let progress = &mut self.state.progress;
-        progress.loss_steps += steps;
-        progress.loss_sum = progress.loss_sum.plus(sum);
+        progress.add_loss(sum, steps);
         if !sum.total.is_finite() {
             return Err(TrainError::Diverged {
                 value: sum.total,
@@ -259,10 +261,13 @@ impl Trainer {
     /// When the loss is NaN or infinite.
     pub fn end_epoch(&mut self) -> Result<EpochReport, TrainError> {
         self.read_loss()?;
+        // Otherwise the first steps train one block alone.
+        let is_comparable = blocks::passes_per_epoch(&self.recipe) == 1;
         let progress = &mut self.state.progress;
         let report = EpochReport {
             epoch: progress.epoch + 1,
             loss: progress.loss_sum.per_step(progress.loss_steps),
+            first_loss: progress.first_loss().filter(|_| is_comparable),
             images: progress.images_in_epoch,
         };
         progress.epoch += 1;
@@ -294,16 +299,11 @@ impl Trainer {
         if !is_due || self.recipe.part().is_some() {
             return Ok(());
         }
-        let walk = self.recipe.eval_walk();
+        let inference = self.recipe.inference();
         let validation = self.validation().map(|split| (HeldOut::Validation, split));
         for (name, split) in validation.into_iter().chain([(HeldOut::Test, self.test())]) {
-            listen(TrainEvent::Evaluated {
-                epoch,
-                split: name,
-                sampler: walk.sampler,
-                steps: walk.steps,
-                accuracy: self.evaluate(split)?,
-            });
+            let accuracy = self.evaluate(split)?;
+            listen(TrainEvent::evaluated(epoch, name, &inference, accuracy));
         }
         Ok(())
     }
@@ -326,14 +326,12 @@ impl Trainer {
         })
     }
 
-    /// A classifier with the present weights, and with the walk and the votes that the recipe asks for.
+    /// A classifier with the weights as they are now, which is asked as the recipe says.
     ///
     /// # Errors
     /// When other runs train some of the blocks.
     pub fn classifier(&self) -> Result<Classifier, TrainError> {
-        let classifier = Classifier::new(self.trained(), self.card.clone())?;
-        let classifier = classifier.with_walk(self.recipe.eval_walk())?;
-        Ok(classifier.with_votes(self.recipe.eval.votes))
+        Ok(Classifier::new(self.trained(), self.card.clone())?)
     }
 
     /// The present network, off the autodiff device, with averaged weights if the recipe asks for them.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use noprop_core::{ProcessKind, SAMPLERS, Sampler};
+use noprop_core::inference::{check_temperature, ignores_seed};
+use noprop_core::{Inference, ProcessKind, SAMPLERS, Sampler, Views, Walk};
 use noprop_data::FolderOptions;
 
 use crate::devices::DeviceChoice;
@@ -63,7 +64,85 @@ pub struct DeviceArgs {
     pub threads: Option<usize>,
 }
 
-/// Parses the value of a flag as a whole number from 1 on.
+/// How the model is asked, where not as its weights recommend.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AskArgs {
+    /// Start walks from noise times X, 0 … 4: 1 is noise, 0 the mean of the noise, from which all walks by a
+    /// sampler without noise are equal [default: as the weights recommend, else 1].
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    pub temperature: Option<f32>,
+    /// Take the mean class probabilities of N walks of each image, from the noise seed and those after it. The
+    /// walks cost N times as much, the features nothing more [default: as the weights recommend, else 1].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub votes: Option<usize>,
+    /// Take the mean class probabilities of several views of each image. Features and walks are computed for
+    /// each of them [default: as the weights recommend, else none].
+    #[arg(long, value_name = "VIEWS", value_parser = views())]
+    pub views: Option<Views>,
+    /// First noise seed [default: as the weights recommend, else 0].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl AskArgs {
+    /// `recommended`, changed as the flags say.
+    pub fn apply(&self, recommended: Inference) -> Inference {
+        let walk = recommended.walk;
+        Inference {
+            walk: Walk {
+                seed: self.seed.unwrap_or(walk.seed),
+                temperature: self.temperature.unwrap_or(walk.temperature),
+                ..walk
+            },
+            votes: self.votes.unwrap_or(recommended.votes),
+            views: self.views.unwrap_or(recommended.views),
+        }
+    }
+
+    /// Says on standard error where `--votes` changes nothing for any of `walks`.
+    pub fn note_equal_votes(&self, walks: &[Walk]) {
+        if let Some(votes) = self.votes {
+            note_equal_votes(votes, walks);
+        }
+    }
+}
+
+/// Says on standard error where more than one vote changes nothing for any of `walks`.
+pub fn note_equal_votes(votes: usize, walks: &[Walk]) {
+    if votes > 1 && walks.iter().all(ignores_seed) {
+        eprintln!(
+            "note: at temperature 0 all walks of an image are equal, so {votes} votes change nothing; one walk is \
+             computed"
+        );
+    }
+}
+
+/// Parser of a flag for a temperature.
+pub fn temperature(text: &str) -> Result<f32, String> {
+    let temperature: f32 = text
+        .parse()
+        .map_err(|_| format!("expected a number from 0 to 4, found {text:?}"))?;
+    check_temperature(temperature).map_err(|error| error.to_string())?;
+    Ok(temperature)
+}
+
+/// Parser of a flag for the views of an image.
+pub fn views() -> impl TypedValueParser<Value = Views> {
+    let value = |views: &Views| {
+        PossibleValue::new(views.name()).help(match views {
+            Views::None => "the image itself",
+            Views::Flip => "the image and its mirror image; costs 2 times as much",
+            Views::Shift => {
+                "the image, and with half its weight together the image shifted by one pixel along the \
+                 diagonal, both ways; costs 3 times as much"
+            }
+            Views::FlipShift => "the views of shift and their mirror images; costs 6 times as much",
+        })
+    };
+    PossibleValuesParser::new(Views::ALL.iter().map(value)).try_map(|name| name.parse::<Views>())
+}
+
+/// Parser of a flag for a whole number from 1 on.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("expected a whole number of at least 1".into()),

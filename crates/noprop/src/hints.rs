@@ -78,8 +78,11 @@ fn config(error: &ConfigError) -> Option<&'static str> {
 fn walk(error: &WalkError) -> Option<&'static str> {
     match error {
         WalkError::Sampler { .. } => {
-            Some("without --sampler or --samplers the usual one of the method is taken")
+            Some("without --sampler or --samplers the one that the weights recommend is taken")
         }
+        WalkError::Temperature(_) => Some(
+            "--temperature 0 starts walks from the mean of the noise, --temperature 1 from noise",
+        ),
         WalkError::Steps { .. } => Some("without --steps the model's own T is taken"),
         _ => None,
     }

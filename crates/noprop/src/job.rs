@@ -208,7 +208,7 @@ impl Trained {
         let plan = Plan {
             samplers: Plan::all_samplers(method),
             steps: Plan::steps_or_own(method, &[1, 2, 5, 10, 20, 40, 60, 100]),
-            seed: self.recipe.eval.seed,
+            base: self.recipe.eval_walk(),
             ..Plan::default()
         };
         let trainer = &self.trainer;

@@ -73,6 +73,10 @@ impl Console {
             }
             TrainEvent::Step(report) => self.step(report),
             TrainEvent::Epoch(report) => self.end_epoch(report),
+            TrainEvent::NotFallen { epoch, loss, first } => self.warn(&format!(
+                "warning: the loss of epoch {epoch} is {loss:.4}, above the {first:.4} of the first steps: it has \
+                 not fallen below where it began; a smaller --lr may help"
+            )),
             TrainEvent::Evaluated {
                 epoch,
                 split,
@@ -175,6 +179,14 @@ impl Console {
             self.epoch_loss.total, self.train_seconds
         );
         self.line(&line);
+    }
+
+    /// A line on standard error.
+    fn warn(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
     }
 
     fn line(&self, line: &str) {

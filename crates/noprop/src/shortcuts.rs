@@ -7,7 +7,7 @@ use noprop_train::BlockOrder;
 
 use crate::catalogue::any_dataset;
 use crate::embedding::Embedding;
-use crate::flags::positive;
+use crate::flags::{positive, temperature, views};
 
 /// A flag that sets one key of the recipe.
 pub struct Shortcut {
@@ -115,6 +115,33 @@ pub const SHORTCUTS: &[Shortcut] = &[
                prototype (learned, each an image of its class at first)",
         first: false,
         parser: || (|text: &str| text.parse::<Embedding>()).into(),
+    },
+    Shortcut {
+        flag: "temperature",
+        key: "eval.temperature",
+        value: "X",
+        help: "Start the walks of evaluations from noise times X, 0 … 4: 1 is noise, 0 the mean of the noise; the \
+               weights file recommends it",
+        first: false,
+        parser: || temperature.into(),
+    },
+    Shortcut {
+        flag: "votes",
+        key: "eval.votes",
+        value: "N",
+        help: "Evaluate by the mean class probabilities of N walks of each image, which cost N times as much; the \
+               weights file recommends it",
+        first: false,
+        parser: || positive.into(),
+    },
+    Shortcut {
+        flag: "views",
+        key: "eval.views",
+        value: "VIEWS",
+        help: "Evaluate by the mean class probabilities of several views of each image; features and walks are \
+               computed for each; the weights file recommends it",
+        first: false,
+        parser: || views().into(),
     },
     Shortcut {
         flag: "blocks",

@@ -114,6 +114,8 @@ impl State {
     /// Makes the settings fit the model in use; a link may ask for settings that the model does not have.
     pub fn fit_model(&mut self) {
         if let Some(model) = &self.model {
+            let recommended = model.recommended.map(|recommended| recommended.walk);
+            self.settings.recommend(recommended);
             self.settings.fit(&model.samplers, model.steps);
         }
     }
@@ -195,6 +197,7 @@ mod tests {
             is_flow: false,
             samplers: vec![DDIM],
             steps: None,
+            recommended: None,
             self_test: None,
             images: (0..images).map(|i| i as u8).collect(),
             labels: vec![1; images],

@@ -247,6 +247,7 @@ impl Session {
             log_snr: description.log_snr,
             samplers: description.samplers,
             steps: description.steps,
+            recommended: description.recommended,
             self_test: test,
             images,
             labels,

@@ -40,6 +40,18 @@ impl StepNoise {
     }
 }
 
+/// The latents that the denoiser sees in every step of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SeenLatents {
+    /// The latents of the walk.
+    #[default]
+    Own,
+    /// For each image the latent of the previous image of the batch; for the first image that of the last.
+    OfAnotherImage,
+    /// Zeros.
+    Zero,
+}
+
 /// The context of a walk of a batch: the network with its process, the features, the times t_0 … t_T and the
 /// noise.
 pub struct WalkContext<'a> {
@@ -50,8 +62,8 @@ pub struct WalkContext<'a> {
     /// The times t_0 … t_T, `[T + 1, 1]`.
     times: Tensor<2>,
     noise: StepNoise,
-    /// Whether the denoiser sees the latents of other images.
-    is_swapped: bool,
+    /// The latents that the denoiser sees.
+    seen: SeenLatents,
 }
 
 impl<'a> WalkContext<'a> {
@@ -70,16 +82,13 @@ impl<'a> WalkContext<'a> {
             features,
             times: walk.times(process, &features.fused.device()),
             noise,
-            is_swapped: false,
+            seen: SeenLatents::Own,
         }
     }
 
-    /// This context with a denoiser that sees the latent of the previous image of the batch in place of its own.
-    pub(crate) fn with_swapped_latents(self) -> Self {
-        Self {
-            is_swapped: true,
-            ..self
-        }
+    /// This context with a denoiser that sees these latents.
+    pub(crate) fn seeing(self, seen: SeenLatents) -> Self {
+        Self { seen, ..self }
     }
 
     /// Walks from `z` = z_0 `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
@@ -171,14 +180,17 @@ impl<'a> WalkContext<'a> {
         }
     }
 
-    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless the walk
-    /// swaps them.
+    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless
+    /// [`SeenLatents`] says otherwise.
     pub fn seen(&self, z: Tensor<2>) -> Tensor<2> {
         let count = z.dims()[0];
-        if !self.is_swapped || count < 2 {
-            return z;
+        match self.seen {
+            SeenLatents::OfAnotherImage if count > 1 => {
+                let last = z.clone().narrow(0, count - 1, 1);
+                Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
+            }
+            SeenLatents::Own | SeenLatents::OfAnotherImage => z,
+            SeenLatents::Zero => z.zeros_like(),
         }
-        let last = z.clone().narrow(0, count - 1, 1);
-        Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
     }
 }

@@ -148,7 +148,9 @@ fn swapped_latents_change_a_walk_only_where_the_denoiser_looks_at_them() {
         let features = model.prepare(Tensor::from_data(values, &Device::flex()));
         let walk = Walk::new(DDIM, steps).with_seed(5);
         let usual = model.walk(&features, &walk, 0).unwrap();
-        let swapped = model.walk_on_swapped_latents(&features, &walk, 0).unwrap();
+        let swapped = model
+            .walk_seeing(&features, &walk, 0, SeenLatents::OfAnotherImage)
+            .unwrap();
         (usual - swapped).abs().max().into_scalar::<f32>()
     };
     assert_eq!(difference(&constant_model(), 8, 5), 0.0);

@@ -23,7 +23,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use ancestral::ANCESTRAL;
-pub use context::{StepNoise, WalkContext};
+pub use context::{SeenLatents, StepNoise, WalkContext};
 pub use ddim::DDIM;
 pub use direct::DIRECT;
 pub use ensemble::ENSEMBLE;

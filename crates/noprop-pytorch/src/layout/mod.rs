@@ -218,6 +218,7 @@ fn nameless(method: &Method, model: &ModelConfig) -> ModelCard {
         classes: (0..model.classes).map(|class| class.to_string()).collect(),
         dataset: String::new(),
         blocks: None,
+        inference: None,
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Arg, Args};
 
 use crate::devices::DeviceChoice;
-use crate::flags::{DeviceArgs, SourceArgs};
+use crate::flags::{DeviceArgs, SourceArgs, note_equal_votes};
 use crate::job::{Budget, End, RunPlace, TrainJob, Trained};
 use crate::progress::Console;
 use crate::resolved_recipe::ResolvedRecipe;
@@ -83,6 +83,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     crate::pipe::go_on_unread();
     let recipe = &job.recipe.recipe;
+    note_equal_votes(recipe.eval.votes, &[recipe.eval_walk()]);
     let mut console = Console::new(recipe.train.batch_size, recipe.part());
     let trained = job.run(&mut |event| console.on(event))?;
     conclude(&trained, !args.no_table)

@@ -179,13 +179,14 @@ fn card_of_import(
             data.name,
             data.classes.len()
         ),
-        (Some(data), _) => Ok(ModelCard {
+        (Some(data), known) => Ok(ModelCard {
             method,
             model: config,
             normalization: data.normalization(),
             classes: data.class_names(),
             dataset: data.name.to_owned(),
             blocks: None,
+            inference: known.and_then(|card| card.inference),
         }),
         (None, Some(card)) => Ok(ModelCard {
             method,

@@ -316,7 +316,7 @@ impl App {
         let model = self.state.model.as_ref();
         let dataset = self.state.settings.dataset;
         let recorded = model
-            .filter(|model| model.bundled)
+            .filter(|model| model.bundled && model.asks_once())
             .and_then(|_| dataset.recorded_accuracy(&self.engine.evaluated));
         status::accuracy(progress, self.state.classes(), recorded);
     }

@@ -50,6 +50,14 @@ pub fn model(model: &Ready) {
         });
     }
     dom::input("steps").set_disabled(model.steps.is_some());
+    let votes = match &model.recommended {
+        Some(recommended) if !model.asks_once() => format!(
+            "As the weights recommend, {} walk(s) of each image decide; views of an image: {}.",
+            recommended.votes, recommended.views
+        ),
+        _ => String::new(),
+    };
+    dom::set_text("votes", &votes);
 }
 
 /// Shows the settings on their controls.

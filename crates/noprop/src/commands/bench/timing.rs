@@ -171,6 +171,7 @@ impl Bench<'_> {
             classes: dataset.classes,
             dataset: dataset.name,
             blocks: None,
+            inference: None,
         };
         Ok((Classifier::new(model, card)?, split))
     }

@@ -25,7 +25,9 @@ pub struct Report {
     pub images: usize,
     /// Seed of z_0.
     pub seed: u64,
-    /// The reports of all devices; the first is the CPU's.
+    /// Factor on z_0.
+    pub temperature: f32,
+    /// The CPU first.
     pub devices: Vec<DeviceReport>,
     /// Whether all devices passed.
     pub passed: bool,
@@ -107,6 +109,7 @@ impl Report {
         Self {
             images: task.images.len(),
             seed: task.walks[0].seed,
+            temperature: task.walks[0].temperature,
             passed: devices.iter().all(|device| device.passed),
             devices,
         }
@@ -115,8 +118,8 @@ impl Report {
     /// The report as a Markdown table.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "{} test images, noise seed {}; differences are absolute, largest (mean), from the CPU.\n\n",
-            self.images, self.seed
+            "{} test images, noise seed {}, temperature {}; differences are absolute, largest (mean), from the CPU.\n\n",
+            self.images, self.seed, self.temperature
         );
         text += "| device | sampler | accuracy % (95 %) | same label as CPU | features | z_1 | logits | seconds | |\n";
         text += "|---|---|---|---|---|---|---|---|---|\n";

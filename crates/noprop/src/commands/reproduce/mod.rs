@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use noprop_core::sampler::{ANCESTRAL, EULER};
-use noprop_core::{Method, Walk};
+use noprop_core::{Inference, Method, Walk};
 use noprop_data::{Dataset, Split};
 use noprop_train::{Evaluator, Workers};
 
@@ -213,11 +213,13 @@ impl ReproduceArgs {
     /// Adds the accuracies of a run and the summary of its training to `row`.
     fn measure(&self, chosen: &Chosen, folder: &Path, row: &mut Row) -> Result<()> {
         let classifier = load_classifier(folder, &chosen.device)?;
-        let card = classifier.card();
-        let dataset = crate::dataset::for_weights(card, None, &self.source, Some(folder))?;
+        let card = classifier.card().clone();
+        let dataset = crate::dataset::for_weights(&card, None, &self.source, Some(folder))?;
         let workers = Workers::new(chosen.threads(self.device.threads))?;
         let Dataset { train, test, .. } = dataset;
         let walk = paper_walk(&card.method, self.steps);
+        // The paper's evaluation, whatever the weights recommend.
+        let classifier = classifier.with_inference(Inference::by(walk))?;
         let accuracies = |split: &Split| {
             let few = split.take(self.images.unwrap_or(usize::MAX));
             let evaluator = Evaluator::new(&classifier, &few, &workers)?;
