@@ -218,7 +218,10 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
         ]) {
           const bytes = variantWeights(variant);
           const loaded = await engine.ask({ Load: { bytes: [...bytes], name: `${variant}.safetensors` } }, "Ready");
-          assert.deepEqual(loaded.samplers, samplers);
+          for (const sampler of samplers) {
+            assert.ok(loaded.samplers.includes(sampler), `${sampler} of ${loaded.samplers}`);
+          }
+          assert.ok(!loaded.samplers.includes(refused.sampler) || refused.steps !== fixed);
           assert.equal(loaded.steps, fixed);
           assert.equal(loaded.is_flow, variant === "flow");
           const walk = { ...DDIM, sampler: samplers.at(-1), steps: fixed ?? 5 };

@@ -3,7 +3,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Walk;
-use super::ode::{FlowOde, Ode, ProbabilityFlow};
 use crate::embedding::ClassEmbedding;
 use crate::error::WalkError;
 use crate::network::{Features, Process};
@@ -113,6 +112,11 @@ impl<'a> WalkContext<'a> {
         self.walk.steps
     }
 
+    /// The times t_0 … t_T, `[T + 1, 1]`.
+    pub fn times(&self) -> Tensor<2> {
+        self.times.clone()
+    }
+
     /// The device that computes.
     pub fn device(&self) -> Device {
         self.features.fused.device()
@@ -160,23 +164,6 @@ impl<'a> WalkContext<'a> {
             Process::Diffusion(model) => Some(model.schedule.at(self.times.clone())),
             Process::Discrete(model) => Some(model.schedule.at(self.times.clone())),
             Process::Flow(..) | Process::Gated(..) | Process::Direct(_) => None,
-        }
-    }
-
-    /// The process at t_0 … t_T, with every field `[T + 1, 1]`, and the ordinary differential equation that
-    /// leads from z_0 to z_1; `None` for processes with blocks and for a plain classifier.
-    pub fn ode(&'a self) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
-        let times = self.times.clone();
-        match self.process {
-            Process::Diffusion(model) => {
-                let ode = ProbabilityFlow::new(self, model.schedule);
-                Some((model.schedule.at(times), Box::new(ode)))
-            }
-            Process::Flow(field, path) => {
-                let ode = FlowOde::new(self, self.features, field, path);
-                Some((path.at(times), Box::new(ode)))
-            }
-            Process::Discrete(..) | Process::Gated(..) | Process::Direct(_) => None,
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A [`Walk`] is a sampler, a number of steps and a seed; [`NoProp::walk`](crate::NoProp::walk) makes it. A
 //! [`Sampler`] is the rule of one step. To add a sampler, write one file with a `pub const` of type
-//! [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts, the
-//! protocol and the page read that table.
+//! [`Sampler`] and a [`Stepper`], its `mod` and `use` lines here, and one line in [`SAMPLERS`]: the command
+//! line, the help texts, the protocol and the page read that table. The page explains a step of it by its label
+//! until `web/src/logic/samplers.rs` knows its formula.
 
 mod ancestral;
 mod context;
@@ -30,7 +31,7 @@ pub use ensemble::ENSEMBLE;
 pub use euler::EULER;
 pub use gated::GATED;
 pub use heun::HEUN;
-pub use ode::{LONGEST_STEP, Ode, Slope, probability_flow_velocity};
+pub use ode::{LONGEST_STEP, Ode, Slope, ode, probability_flow_velocity};
 pub use reference::{REFERENCE_EULER, REFERENCE_HEUN};
 
 use crate::error::WalkError;
