@@ -8,18 +8,23 @@ same files on the same kind of processor.
 """
 
 import argparse
+import copy
+import functools
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from noprop_torch import reference, sampler, training, weights
+import steadiness
+from noprop_torch import objective, reference, sampler, training, weights
 from noprop_torch.backbone import ResNet
 from noprop_torch.model import NoProp
-from noprop_torch.objective import Draws, draw, draw_for
+from noprop_torch.objective import Draws, draw_for
 
 FOLDER = Path(__file__).parents[2] / "tests/fixtures/parity"
 COUNT, BATCH = 3, 6
@@ -162,11 +167,10 @@ def expected_of_ours(model: NoProp, step: bool) -> dict[str, Tensor]:
 def step_of_ours(model: NoProp, batch: int = BATCH) -> dict[str, Tensor]:
     optimizer = training.adamw(model, lr=1e-3, weight_decay=1e-2)
 
-    def train(images: Tensor, labels: Tensor, drawn: Draws):
-        return training.train_step(model, optimizer, images, labels, drawn)
+    def sample() -> Batch:
+        return new_batch(batch, model.config, draw_for(model, batch))
 
-    shape, classes = model.config["input"], model.config["classes"]
-    return one_step(model, train, shape, classes, draw_for(model, batch))
+    return one_step(model, optimizer, objective.loss, sample)
 
 
 def expected_of_reference(model: nn.Module) -> dict[str, Tensor]:
@@ -189,25 +193,29 @@ def expected_of_reference(model: nn.Module) -> dict[str, Tensor]:
 
 
 def step_of_reference(model: nn.Module, batch: int = BATCH) -> dict[str, Tensor]:
-    optimizer = reference.adamw(model)
+    config = {"input": [3, 28, 28], "classes": model.fuse.net[6].out_features}
 
-    def train(images: Tensor, labels: Tensor, drawn: Draws):
-        terms = reference.loss(model, images, labels, drawn, once=True)
-        optimizer.zero_grad()
-        terms.total.backward()
-        optimizer.step()
-        return terms
+    def sample() -> Batch:
+        return new_batch(batch, config, objective.draw(batch, model.latent_dim))
 
-    classes = model.fuse.net[6].out_features
-    return one_step(model, train, [3, 28, 28], classes, draw(batch, model.latent_dim))
+    loss = functools.partial(reference.loss, once=True)
+    return one_step(model, reference.adamw(model), loss, sample)
 
 
-def one_step(
-    model: nn.Module, train, shape: list[int], classes: int, drawn: Draws
-) -> dict[str, Tensor]:
+class Batch(NamedTuple):
+    images: Tensor
+    labels: Tensor
+    draws: Draws
+
+
+def new_batch(count: int, config: dict, draws: Draws) -> Batch:
+    labels = torch.arange(count) % config["classes"]
+    return Batch(torch.randn(count, *config["input"]), labels, draws)
+
+
+def one_step(model: nn.Module, optimizer, loss, sample: Callable[[], Batch]) -> dict[str, Tensor]:
     """A batch, the loss terms, the gradients, and the weights after one step of the optimiser."""
-    batch = len(drawn.noise_1)
-    images, labels = torch.randn(batch, *shape), torch.arange(batch) % classes
+    batch = steady(model, loss, sample)
     calls = {}
     hooks = [
         module.register_forward_hook(
@@ -216,12 +224,14 @@ def one_step(
         for name, module in model.named_modules()
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
     ]
-    model.train()
-    terms = train(images, labels, drawn)
+    terms = loss(model.train(), *batch)
+    terms.total.backward()
+    optimizer.step()
     model.eval()
     for hook in hooks:
         hook.remove()
-    out = {"images": images, "labels": labels, **drawn._asdict(), **terms._asdict()}
+    out = {"images": batch.images, "labels": batch.labels}
+    out |= batch.draws._asdict() | terms._asdict()
     out |= {f"after.{name}": value for name, value in tensors(model).items()}
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     out |= {f"gradient.{name}": value for name, value in gradients.items()}
@@ -233,6 +243,18 @@ def one_step(
         out[f"share.{name}.running_var"] = torch.full((channels,), (n - 1) / n)
         out[f"kept.{name}.running_var"] = torch.full((channels,), 0.9 ** len(given))
     return {f"step.{name}": value for name, value in out.items()}
+
+
+def steady(model: nn.Module, loss, sample: Callable[[], Batch]) -> Batch:
+    """A batch on which no ReLU and no max-pooling is next to its kink."""
+    for _ in range(200):
+        batch = sample()
+        # The statistics of BatchNorm are to stay.
+        with steadiness.Steadiness() as seen:
+            loss(copy.deepcopy(model).train(), *batch)
+        if seen.distance >= steadiness.FAR:
+            return batch
+    raise RuntimeError("every batch is next to a kink of some ReLU; take smaller ones")
 
 
 def checkpoint(out: Path) -> None:

@@ -19,6 +19,8 @@ from noprop_torch import reference, sampler, weights
 from noprop_torch.model import NoProp
 
 IMAGES = 16
+# Images of the training step. With many of them some ReLU is always next to its kink.
+STEP_IMAGES = 8
 RECIPE = Path(__file__).parents[2] / "recipes/mnist-resnet18.toml"
 # Traces of each model, by the names of the files: sampler and T.
 WALKS = {"ours": [("ddim", 10), ("heun", 40)], "reference": [("reference-heun", 40)]}
@@ -37,7 +39,7 @@ def make(folder: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     for name, model, step in zip(WALKS, models(folder), (step_of_ours, step_of_reference)):
-        taken = step(model, IMAGES)
+        taken = step(model, STEP_IMAGES)
         save_file(contiguous(taken), str(folder / f"{name}.step.safetensors"))
 
 

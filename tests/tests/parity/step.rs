@@ -4,7 +4,8 @@
 //! next to zero, the rounding of the sums behind it, which depends on the processor, decides which way a weight
 //! goes. Therefore all entries of the gradients are compared, and the weights only where the tolerance of the
 //! gradients, δ, leaves no doubt about the sign: |g| ≥ 2δ. The other weights may go either way, but no further than one
-//! step.
+//! step. Gradients themselves jump where the input of a ReLU is zero; `benchmarks/peer/steadiness.py` chooses batches
+//! that are far from that.
 
 use std::collections::HashMap;
 
@@ -19,9 +20,11 @@ use noprop_train::{DataConfig, LossValues, Recipe, Start, TrainConfig, Trainer, 
 use crate::TOLERANCE;
 use crate::case::{Case, difference, largest};
 
-/// The tolerance δ of a gradient, as a share of the largest entry of its tensor. PyTorch's own gradients in f32 differ
-/// from those in f64 by up to 1e-5 of it, with SSE, AVX2 and AVX-512.
-const GRADIENT_TOLERANCE: f32 = 1e-4;
+/// The tolerance δ of a gradient of a small network, as a share of the largest entry of its tensor. PyTorch's own
+/// gradients in f32 differ from those in f64 by up to 1e-5 of it, with SSE, AVX2 and AVX-512.
+pub const GRADIENT_TOLERANCE: f32 = 1e-4;
+/// The same for ResNet-18, where they differ by up to 2.3e-4: its last BatchNorm sees a value of each image only.
+pub const GRADIENT_TOLERANCE_AT_FULL_SIZE: f32 = 1e-3;
 /// The same for the noise schedule of the reference, whose formulas cancel: γ̃(t) − γ̃(0) and 1 − ᾱ. PyTorch's own
 /// differ by up to 1.3e-3, depending on the processor, and ours by 4e-3 from them.
 const REFERENCE_SCHEDULE_TOLERANCE: f32 = 5e-2;
@@ -103,11 +106,11 @@ fn is_absent(gradient: &HostTensor) -> bool {
 }
 
 /// Compares loss, gradients and weights of one step.
-pub fn step(case: &Case, config: &TrainConfig) -> Differences {
+pub fn step(case: &Case, config: &TrainConfig, gradient_tolerance: f32) -> Differences {
     let mut found = Differences::default();
     let (loss, after) = trained(case, config);
     compare_loss(case, &loss, &mut found);
-    let tolerances = compare_gradients(case, &mut found);
+    let tolerances = compare_gradients(case, gradient_tolerance, &mut found);
     compare_weights(case, config, &after, &tolerances, &mut found);
     found
 }
@@ -136,14 +139,18 @@ fn compare_loss(case: &Case, loss: &LossValues, found: &mut Differences) {
             found.loss = found.loss.max((ours / theirs - 1.0).abs());
         }
         assert!(
-            (ours - theirs).abs() <= tolerance * theirs.abs(),
+            (ours - theirs).abs() <= tolerance * theirs.abs().max(1e-3),
             "{name}: {ours}, not {theirs}"
         );
     }
 }
 
 /// Compares all gradients. The tolerances δ by the names of the weights that have a gradient.
-fn compare_gradients(case: &Case, found: &mut Differences) -> HashMap<String, f32> {
+fn compare_gradients(
+    case: &Case,
+    of_network: f32,
+    found: &mut Differences,
+) -> HashMap<String, f32> {
     let (ours, theirs) = (gradients(case), case.gradients());
     // Fixed class embeddings have no gradient; the reference's are not in its files at all.
     let is_trained = |name: &String| !is_absent(&ours[name]);
@@ -164,14 +171,14 @@ fn compare_gradients(case: &Case, found: &mut Differences) -> HashMap<String, f3
         let worst = difference(&ours.values, &theirs.values) / scale;
         let tolerance = match is_reference && name.starts_with("schedule.") {
             true => REFERENCE_SCHEDULE_TOLERANCE,
-            false => GRADIENT_TOLERANCE,
+            false => of_network,
         };
         println!("gradient of {name}: {worst:.1e} of {scale:.1e}");
         assert!(
             worst <= tolerance,
             "the gradient of {name} differs by {worst}"
         );
-        if tolerance == GRADIENT_TOLERANCE {
+        if tolerance == of_network {
             found.gradients = found.gradients.max(worst);
         }
         tolerances.insert(name.clone(), tolerance * scale);
