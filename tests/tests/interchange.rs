@@ -11,14 +11,15 @@ use noprop_tests::command_line::{CPU, refuses, succeeds};
 use noprop_tests::fixtures::{fixture, state_dict};
 use proptest::prelude::*;
 
-/// The largest difference of a number, as a share of the largest entry of its tensor; the same as in `parity.rs`.
+/// As in `parity/main.rs`.
 const TOLERANCE: f32 = 1e-5;
 const WALK_TOLERANCE: f32 = 1e-4;
 
-const MODELS: [&str; 5] = [
+const MODELS: [&str; 6] = [
     "ours.safetensors",
     "ours-cnn.safetensors",
     "ours-bottleneck.safetensors",
+    "ours-classifier.safetensors",
     "reference-mnist.pt",
     "reference-simple.safetensors",
 ];

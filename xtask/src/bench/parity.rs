@@ -28,6 +28,13 @@ struct Row {
     largest: f64,
     /// The largest absolute difference.
     difference: f64,
+    /// The difference that is allowed, of the largest entry or of 1 where that is less.
+    #[serde(default = "usual_tolerance")]
+    tolerance: f64,
+}
+
+fn usual_tolerance() -> f64 {
+    TOLERANCE
 }
 
 /// Compares all numbers, and returns the comparison as a table.
@@ -107,7 +114,7 @@ fn step(folder: &Path) -> Result<Vec<Row>> {
 
 impl Row {
     fn agrees(&self) -> bool {
-        self.difference <= TOLERANCE * self.largest.max(1.0)
+        self.difference <= self.tolerance * self.largest.max(1.0)
     }
 }
 
@@ -139,6 +146,7 @@ mod tests {
             what: "features".into(),
             largest,
             difference,
+            tolerance: TOLERANCE,
         }
     }
 

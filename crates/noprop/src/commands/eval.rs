@@ -22,7 +22,7 @@ pub struct EvalArgs {
     dataset: Option<String>,
     /// Samplers, separated by commas [default: the one that the weights recommend, and ddim, heun or the usual
     /// one of the model's method; two in all].
-    #[arg(long, value_delimiter = ',', value_name = "SAMPLER", value_parser = sampler())]
+    #[arg(long, alias = "sampler", value_delimiter = ',', value_name = "SAMPLER", value_parser = sampler())]
     samplers: Vec<Sampler>,
     /// Numbers of steps T, separated by commas [default: 2,5,10,20,40,60,100 and the one that the weights
     /// recommend; of NoProp-DT its number of blocks].
