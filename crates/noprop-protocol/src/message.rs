@@ -187,24 +187,8 @@ pub struct Recommended {
     pub walk: Walk,
     /// The number of walks of each image whose mean class probabilities decide.
     pub votes: u32,
-    /// The views of each image whose mean class probabilities decide; their name travels.
-    #[serde(with = "name_of_views")]
+    /// The views of each image whose mean class probabilities decide.
     pub views: Views,
-}
-
-/// Views travel as their name, as samplers do.
-mod name_of_views {
-    use noprop_core::Views;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(views: &Views, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(views.name())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Views, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        name.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// Result of the self-test at start-up.

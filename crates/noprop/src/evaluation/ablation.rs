@@ -85,7 +85,7 @@ impl Ablation {
             "{:<16} {:>4}  {:>8}  {:>9}  {:>6}  {:>10}  {:>9}  {:>8}  {:>13}",
             "walk",
             "T",
-            "as above",
+            "accuracy",
             "z swapped",
             "z = 0",
             "from noise",
