@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimizer;
-use crate::recipe::{Recipe, TrainConfig};
-use crate::report::LossValues;
-use crate::trainer::LOG_INTERVAL;
+use crate::recipe::Recipe;
+use crate::report::{LOG_INTERVAL, LossValues};
+use crate::train_config::TrainConfig;
 
 /// The counters of a training. The order of the images and all noise are functions of the seed and of these counters,
 /// so no state of a random generator is kept.

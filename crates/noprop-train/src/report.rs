@@ -3,6 +3,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+/// The number of steps from one read of the loss from the device to the next.
+pub const LOG_INTERVAL: usize = 20;
+
 /// The terms of a loss, each a mean over images.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LossValues {

@@ -23,13 +23,10 @@ use crate::event::{Flow, HeldOut, TrainEvent};
 use crate::gradients::{Gradients, clip};
 use crate::optimizer::{decay_at, moving_average};
 use crate::recipe::Recipe;
-use crate::report::{EpochReport, LossValues, StepReport};
+use crate::report::{EpochReport, LOG_INTERVAL, LossValues, StepReport};
 use crate::setup::{TrainerOptions, card, training_images};
 use crate::sharding::{Replica, Sharding};
 use crate::workers::Workers;
-
-/// The number of steps from one read of the loss from the device to the next.
-pub const LOG_INTERVAL: usize = 20;
 
 /// A model in training.
 pub struct Trainer {
