@@ -28,12 +28,9 @@ pub enum TrainEvent {
     Step(StepReport),
     /// An epoch of training is done.
     Epoch(EpochReport),
-    /// The mean loss of an epoch, from the second one on, is above that of the first steps of the training. The
-    /// loss may stay finite although nothing is learned, for example where the learning rate is far too large.
-    ///
-    /// The sign is a weak one. It is absent where the first steps have thrown the loss up already, as a far too
-    /// large learning rate without warm-up does. It may appear in a sound training whose loss varies much from
-    /// step to step, as that of eq. 9 does.
+    /// The mean loss of an epoch, from the second one on, is above that of the first step of the training. The loss
+    /// may stay finite although nothing is learned, for example where the learning rate is far too large. Where the
+    /// loss varies much from step to step, as that of eq. 9 does, the event may also appear in a sound training.
     NotFallen {
         /// The epoch, from 1.
         epoch: usize,
