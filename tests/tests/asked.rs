@@ -137,9 +137,7 @@ fn the_recipe_decides_unless_a_flag_says_otherwise() {
     predicts_as_the_library(at);
     let (out, _) = succeeds(
         at,
-        &format!(
-            "check --weights run --images 20 --devices cpu --offline --json --out check --threads 1"
-        ),
+        "check --weights run --images 20 --devices cpu --offline --json --out check --threads 1",
     );
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["temperature"], 0.5);

@@ -14,7 +14,8 @@ use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::seeded;
 
 use crate::gradients::Gradients;
-use crate::recipe::{BlockOrder, Recipe};
+use crate::recipe::Recipe;
+use crate::train_config::BlockOrder;
 
 /// One loss of a step, with the random numbers of its batch.
 pub(crate) struct Task {

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimizer;
-use crate::recipe::{Recipe, TrainConfig};
+use crate::recipe::Recipe;
 use crate::report::LossValues;
-use crate::trainer::LOG_INTERVAL;
+use crate::train_config::TrainConfig;
 
 /// The counters of a training. The order of the images and all noise are functions of the seed and of these counters,
 /// so no state of a random generator is kept.
@@ -31,12 +31,9 @@ pub struct Progress {
     pub loss_sum: LossValues,
     /// The number of steps whose losses are in `loss_sum`: in NoProp-DT the steps that train a block of this run.
     pub loss_steps: usize,
-    /// The sum of the total losses of the first steps of the training.
+    /// The total loss of the first step of the training.
     #[serde(default)]
-    pub first_loss_sum: f32,
-    /// The number of those steps: [`LOG_INTERVAL`](crate::LOG_INTERVAL) or few more.
-    #[serde(default)]
-    pub first_loss_steps: usize,
+    pub first_loss: Option<f32>,
     /// The recipe, to refuse a checkpoint of another run.
     pub recipe: Recipe,
 }
@@ -46,18 +43,9 @@ impl Progress {
     pub(crate) fn add_loss(&mut self, sum: LossValues, steps: usize) {
         self.loss_steps += steps;
         self.loss_sum = self.loss_sum.plus(sum);
-        // A checkpoint of an earlier version of this program lacks the first steps.
-        let are_first = self.first_loss_steps + steps == self.step;
-        if are_first && self.first_loss_steps < LOG_INTERVAL {
-            self.first_loss_steps += steps;
-            self.first_loss_sum += sum.total;
+        if self.step == 1 {
+            self.first_loss = Some(sum.total);
         }
-    }
-
-    /// The mean total loss of the first steps of the training, where it is known.
-    pub(crate) fn first_loss(&self) -> Option<f32> {
-        let steps = self.first_loss_steps;
-        (steps > 0).then(|| self.first_loss_sum / steps as f32)
     }
 }
 
@@ -99,8 +87,7 @@ impl State {
                 step: 0,
                 loss_sum: LossValues::default(),
                 loss_steps: 0,
-                first_loss_sum: 0.0,
-                first_loss_steps: 0,
+                first_loss: None,
                 recipe: recipe.clone(),
             },
         }

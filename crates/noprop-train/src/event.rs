@@ -33,13 +33,13 @@ pub enum TrainEvent {
     ///
     /// The sign is a weak one. It is absent where the first steps have thrown the loss up already, as a far too
     /// large learning rate without warm-up does. It may appear in a sound training whose loss varies much from
-    /// step to step, as that of NoProp-CT does without `method.max_weight`.
+    /// step to step, as that of eq. 9 does.
     NotFallen {
         /// The epoch, from 1.
         epoch: usize,
         /// The mean loss of its steps.
         loss: f32,
-        /// The mean loss of the first steps of the training.
+        /// The loss of the first step of the training.
         first: f32,
     },
     /// An evaluation is done.

@@ -3,6 +3,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+/// The number of steps from one read of the loss from the device to the next.
+pub const LOG_INTERVAL: usize = 20;
+
 /// The terms of a loss, each a mean over images.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LossValues {
@@ -75,9 +78,8 @@ pub struct EpochReport {
     pub epoch: usize,
     /// The mean loss of the steps of the epoch.
     pub loss: LossValues,
-    /// The mean total loss of the first steps of the training: of [`LOG_INTERVAL`](crate::LOG_INTERVAL), or of
-    /// an epoch where that has fewer. Absent where a step of NoProp-DT trains one block alone, since the losses of
-    /// different blocks cannot be compared.
+    /// The total loss of the first step of the training. Absent where a step of NoProp-DT trains one block alone,
+    /// since the losses of different blocks cannot be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_loss: Option<f32>,
     /// The number of images that its steps saw.
@@ -85,7 +87,7 @@ pub struct EpochReport {
 }
 
 impl EpochReport {
-    /// The mean loss of the first steps, if this is not the first epoch and its mean loss is above it.
+    /// The loss of the first step, if this is not the first epoch and the mean loss of this epoch is above it.
     pub fn loss_above_first(&self) -> Option<f32> {
         let first = self.first_loss?;
         (self.epoch > 1 && self.loss.total > first).then_some(first)

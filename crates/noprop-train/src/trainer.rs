@@ -23,13 +23,10 @@ use crate::event::{Flow, HeldOut, TrainEvent};
 use crate::gradients::{Gradients, clip};
 use crate::optimizer::{decay_at, moving_average};
 use crate::recipe::Recipe;
-use crate::report::{EpochReport, LossValues, StepReport};
+use crate::report::{EpochReport, LOG_INTERVAL, LossValues, StepReport};
 use crate::setup::{TrainerOptions, card, training_images};
 use crate::sharding::{Replica, Sharding};
 use crate::workers::Workers;
-
-/// The number of steps from one read of the loss from the device to the next.
-pub const LOG_INTERVAL: usize = 20;
 
 /// A model in training.
 pub struct Trainer {
@@ -226,7 +223,8 @@ impl Trainer {
             step,
             block: block.filter(|_| has_blocks).map(|block| block + 1),
             lr,
-            loss: match step.is_multiple_of(LOG_INTERVAL) {
+            // The first loss of all is what later ones are compared with.
+            loss: match step.is_multiple_of(LOG_INTERVAL) || self.state.progress.step == 1 {
                 true => self.read_loss()?,
                 false => None,
             },
@@ -267,7 +265,7 @@ impl Trainer {
         let report = EpochReport {
             epoch: progress.epoch + 1,
             loss: progress.loss_sum.per_step(progress.loss_steps),
-            first_loss: progress.first_loss().filter(|_| is_comparable),
+            first_loss: progress.first_loss.filter(|_| is_comparable),
             images: progress.images_in_epoch,
         };
         progress.epoch += 1;
