@@ -30,13 +30,15 @@ macro_rules! built_in {
 
 /// The recipes that are built into the program, in the order of `noprop recipes`. The first recipe whose name starts
 /// with the name of a dataset is the default of that dataset.
-pub const BUILT_IN: [BuiltInRecipe; 14] = built_in![
+pub const BUILT_IN: [BuiltInRecipe; 16] = built_in![
     "mnist-small",
     "mnist-resnet18",
     "mnist-cnn",
     "fashion-mnist-small",
+    "cifar10-airbench",
     "cifar10-small",
     "cifar10-resnet18",
+    "cifar10-dt",
     "cifar100-resnet18",
     "paper-ct",
     "paper-fm",

@@ -163,7 +163,7 @@ mod tests {
     fn the_model_follows_the_dataset() {
         for (flags, input, classes, run) in [
             ("", [1, 28, 28], 10, "mnist-small"),
-            ("--dataset cifar10", [3, 32, 32], 10, "cifar10-small"),
+            ("--dataset cifar10", [3, 32, 32], 10, "cifar10-airbench"),
             ("--dataset cifar100", [3, 32, 32], 100, "cifar100-resnet18"),
             (
                 "--dataset fashion-mnist",

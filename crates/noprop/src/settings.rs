@@ -85,9 +85,15 @@ impl Setting {
 }
 
 /// Puts `value` under the dotted `key`. A `kind` that differs from that of its table removes all other keys of the
-/// table.
+/// table, and another method also the walk of the evaluation, which was that of the old method.
 fn put(recipe: &mut Table, key: &str, value: impl Into<Value>) -> Result<()> {
     let value = value.into();
+    let is_other_method = key == "method.kind"
+        && recipe.get("method").and_then(|method| method.get("kind")) != Some(&value);
+    if is_other_method && let Some(Value::Table(eval)) = recipe.get_mut("eval") {
+        eval.remove("sampler");
+        eval.remove("steps");
+    }
     let mut parents: Vec<&str> = key.split('.').collect();
     let last = parents.pop().context("a key has a name")?;
     let mut table = recipe;
@@ -286,6 +292,12 @@ mod tests {
     fn another_kind_forgets_the_settings_of_the_old_one() {
         let recipe = set(&["method.kind=fm"]).unwrap();
         assert!(matches!(recipe.method, Method::Fm(_)));
+        // The sampler and T of NoProp-CT's recipe serve no other method.
+        let control = set(&["method.kind=classifier"]).unwrap();
+        assert_eq!(control.eval_walk().sampler.name, "direct");
+        control.validate().unwrap();
+        let asked = set(&["method.kind=fm", "eval.sampler=euler"]).unwrap();
+        assert_eq!(asked.eval.sampler.unwrap().name, "euler");
     }
 
     #[test]

@@ -163,4 +163,11 @@ pub const SHORTCUTS: &[Shortcut] = &[
 ];
 
 /// The names of backbones that `model.backbone` can be set to.
-pub const BACKBONES: [&str; 5] = ["resnet10", "resnet18", "resnet50", "resnet152", "cnn"];
+pub const BACKBONES: [&str; 6] = [
+    "resnet10",
+    "resnet18",
+    "resnet50",
+    "resnet152",
+    "cnn",
+    "airbench",
+];
