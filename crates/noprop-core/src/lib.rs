@@ -47,6 +47,8 @@ pub mod dropout;
 pub mod embedding;
 pub mod error;
 pub mod inference;
+#[cfg(test)]
+mod exact_mixture;
 pub mod method;
 mod model;
 pub mod network;

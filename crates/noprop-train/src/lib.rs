@@ -71,6 +71,8 @@ mod error;
 mod evaluator;
 mod event;
 mod gradients;
+#[cfg(test)]
+mod number_tests;
 mod muon;
 mod optimizer;
 mod prototypes;
