@@ -46,9 +46,9 @@ pub mod denoiser;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
-pub mod inference;
 #[cfg(test)]
 mod exact_mixture;
+pub mod inference;
 pub mod method;
 mod model;
 pub mod network;

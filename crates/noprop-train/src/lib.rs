@@ -71,9 +71,9 @@ mod error;
 mod evaluator;
 mod event;
 mod gradients;
+mod muon;
 #[cfg(test)]
 mod number_tests;
-mod muon;
 mod optimizer;
 mod prototypes;
 mod recipe;

@@ -124,7 +124,11 @@ fn clipping_scales_all_gradients_to_the_norm() {
     let count = weights(&model).len() as f64;
     // Entries of 0.25 have a norm of √n/4: the limit 3/4 of it scales by 3/4, a larger one changes nothing.
     let norm = 0.25 * count.sqrt();
-    for (limit, expected) in [(0.75 * norm, 0.1875), (0.01 * norm, 0.0025), (1.5 * norm, 0.25)] {
+    for (limit, expected) in [
+        (0.75 * norm, 0.1875),
+        (0.01 * norm, 0.0025),
+        (1.5 * norm, 0.25),
+    ] {
         let mut fill = Fill(GradientsParams::new(), 0.25);
         model.visit(&mut fill);
         let mut read = Read(clip(&model, fill.0, limit), Vec::new());
@@ -132,7 +136,10 @@ fn clipping_scales_all_gradients_to_the_norm() {
         assert_eq!(read.1.len() as f64, count);
         for value in read.1 {
             // The norm is a sum of some hundred squares in f32, and 1e-6 is added to it.
-            assert!((value / expected - 1.0).abs() < 1e-5, "{limit}: {value}, not {expected}");
+            assert!(
+                (value / expected - 1.0).abs() < 1e-5,
+                "{limit}: {value}, not {expected}"
+            );
         }
     }
 }

@@ -120,7 +120,13 @@ fn check(settings: Ct) {
     };
     model.visit(&mut collect);
     let mut noise = NoiseSource::new(5, Purpose::Initialising, 0);
-    for part in ["backbone", "time_encoder", "label_encoder", "head", "schedule"] {
+    for part in [
+        "backbone",
+        "time_encoder",
+        "label_encoder",
+        "head",
+        "schedule",
+    ] {
         let is_there = collect.found.iter().any(|(path, _)| path.contains(part));
         assert!(is_there, "{part}");
     }
@@ -131,13 +137,18 @@ fn check(settings: Ct) {
         let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by(|&a, &b| gradient[b].abs().total_cmp(&gradient[a].abs()));
-        let unit = |k: usize| (0..count).map(|i| f64::from(u8::from(i == order[k % count])));
+        let unit = |k: usize| {
+            let place = order[k % count];
+            (0..count)
+                .map(|i| f64::from(u8::from(i == place)))
+                .collect()
+        };
         let random = |_| {
             let values: Vec<f64> = noise.normal(count).into_iter().map(f64::from).collect();
             let size = norm(&values);
             values.into_iter().map(|x| x / size).collect::<Vec<_>>()
         };
-        let directions = (0..3).map(|k| unit(k).collect()).chain((0..4).map(random));
+        let directions = (0..3).map(unit).chain((0..4).map(random));
         let mut errors: Vec<f64> = directions
             .map(|direction| {
                 let exact: f64 = gradient.iter().zip(&direction).map(|(g, x)| g * x).sum();

@@ -161,7 +161,8 @@ fn orders_are_exact_where_the_velocity_is_smooth() {
     let model = smooth();
     let exact = end(&model, HEUN, 1024);
     for (sampler, order) in [(EULER, 1.0), (HEUN, 2.0)] {
-        let [coarse, fine] = [16, 32].map(|steps| distance(end(&model, sampler, steps), exact.clone()));
+        let [coarse, fine] =
+            [16, 32].map(|steps| distance(end(&model, sampler, steps), exact.clone()));
         let measured = (coarse / fine).log2();
         println!("{sampler}: order {measured:.3}, errors {coarse:.2e}, {fine:.2e}");
         // The next order of the error still contributes. f32 adds about 1e-5 to all walks together.
