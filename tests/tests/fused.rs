@@ -180,8 +180,7 @@ fn every_kind_of_denoiser_is_solved() {
     }
 }
 
-/// The skip connection with class embeddings of unequal norms. The comparison fails where the kernel leaves out the
-/// term of the norms, and where it leaves out the skip connection.
+/// The skip connection, with class embeddings of unequal norms, so that the term of the norms matters.
 #[test]
 fn a_model_with_the_skip_connection_is_solved() {
     let Some(gpu) = gpu() else { return };

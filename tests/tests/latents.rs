@@ -37,7 +37,7 @@ fn own_and_swapped(weights: &str, images: &Split) -> [f64; 2] {
     found
 }
 
-/// A network that ignored z would keep its accuracy. The test fails where no latents are swapped.
+/// A network that ignored z would keep its accuracy.
 #[test]
 fn published_weights_for_cifar10_use_the_latents() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/cifar10-subset");

@@ -11,7 +11,7 @@ use noprop_train::Recipe;
 
 /// The latents z_1 at which NoProp-CT ends tell the classes apart. With one-hot class embeddings, which are √2
 /// apart, a perfect network errs with a probability of (m − 1)·Q(√(SNR(1)/2)) at most, where Q is the tail of the
-/// normal distribution. The test fails with γ₀ = −2.5, which lets a perfect network err on 18 % of 100 classes.
+/// normal distribution.
 #[test]
 fn the_end_of_the_walk_tells_the_classes_apart() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");

@@ -73,8 +73,7 @@ fn weights(model: &NoProp) -> Vec<f64> {
     collect.0
 }
 
-/// The average by its recursion in f64, from the weights of the same training without an average. The comparison
-/// fails where decay and 1 − decay are exchanged, and with the decay of the recipe in all steps.
+/// The average by its recursion in f64, from the weights of the same training without an average.
 #[test]
 fn the_moving_average_is_that_of_the_weights_after_each_step() {
     const STEPS: usize = 12;
@@ -101,8 +100,7 @@ fn the_moving_average_is_that_of_the_weights_after_each_step() {
     }
 }
 
-/// Gradients with one value for every entry: their norm is that value times √n. The comparison fails where each
-/// parameter is clipped by itself, and where the norm is not taken under the root.
+/// Gradients with one value for every entry: their norm is that value times √n.
 #[test]
 fn clipping_scales_all_gradients_to_the_norm() {
     struct Fill(GradientsParams, f64);
@@ -145,8 +143,7 @@ fn clipping_scales_all_gradients_to_the_norm() {
 }
 
 /// A loss that is not a number ends the training with the epoch and step at which it was read: every twentieth step
-/// of an epoch, and its last. The comparison fails where the step is counted over all epochs, and where only an
-/// infinite loss counts.
+/// of an epoch, and its last.
 #[test]
 fn a_loss_that_is_not_finite_is_reported_with_its_step() {
     for (batches, expected) in [(30, 20), (7, 7)] {
