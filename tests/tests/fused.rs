@@ -8,10 +8,11 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use noprop_core::backbone::{BackboneConfig, CnnConfig};
 use noprop_core::config::{HeadConfig, LabelEncoderConfig};
-use noprop_core::embedding::ClassEmbeddingConfig;
-use noprop_core::method::Parts;
+use noprop_core::embedding::{ClassEmbeddingConfig, EmbeddingInit};
+use noprop_core::method::{Ct, Parts};
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::sampler::{ANCESTRAL, DDIM, EULER, HEUN};
+use noprop_core::schedule::ScheduleConfig;
 use noprop_core::{Classifier, Features, Method, ModelConfig, NoProp, Sampler, Walk};
 use noprop_gpu::{
     AdapterChoice, FusedSolver, Gpu, GpuError, SolverInput, SolverWeights, StepTables,
@@ -147,7 +148,11 @@ fn scrambled(label_encoder: LabelEncoderConfig, batch_norm: bool, dim: usize) ->
         },
         ..Default::default()
     };
-    let mut model = NoProp::new(&Method::default(), &config, 4, &Device::flex()).unwrap();
+    scramble_denoiser(&Method::default(), &config)
+}
+
+fn scramble_denoiser(method: &Method, config: &ModelConfig) -> NoProp {
+    let mut model = NoProp::new(method, config, 4, &Device::flex()).unwrap();
     let mut scramble = Scramble(noise());
     if let Parts::Ct(parts) = &mut model.parts {
         parts.network.denoiser = parts.network.denoiser.clone().map(&mut scramble);
@@ -169,6 +174,36 @@ fn every_kind_of_denoiser_is_solved() {
         let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
         let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         println!("{label_encoder:?}, batch norm {batch_norm}, d = {dim}");
+        for sampler in SAMPLERS {
+            compare(&solver, &model, &features, sampler, 12);
+        }
+    }
+}
+
+/// The skip connection, with class embeddings of unequal norms, so that the term of the norms matters.
+#[test]
+fn a_model_with_the_skip_connection_is_solved() {
+    let Some(gpu) = gpu() else { return };
+    let method = Method::Ct(Ct {
+        schedule: ScheduleConfig::Linear {
+            gamma_0: -4.0,
+            gamma_1: 4.0,
+        },
+        skip: true,
+        ..Default::default()
+    });
+    for (dim, batch_norm) in [(5, false), (18, true)] {
+        let mut config = scrambled(LabelEncoderConfig::Linear, batch_norm, dim)
+            .config()
+            .clone();
+        config.class_embedding = ClassEmbeddingConfig::Learned {
+            dim: Some(dim),
+            init: EmbeddingInit::Random,
+        };
+        let model = scramble_denoiser(&method, &config);
+        let features = model.prepare(noise().normal_tensor([37, 18], &model.device()));
+        let solver_weights = block_on(SolverWeights::from_model(&model)).unwrap();
+        let solver = block_on(FusedSolver::new(&gpu, solver_weights)).unwrap();
         for sampler in SAMPLERS {
             compare(&solver, &model, &features, sampler, 12);
         }

@@ -46,6 +46,8 @@ pub mod denoiser;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
+#[cfg(test)]
+mod exact_mixture;
 pub mod inference;
 pub mod method;
 mod model;

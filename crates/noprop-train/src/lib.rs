@@ -72,6 +72,8 @@ mod evaluator;
 mod event;
 mod gradients;
 mod muon;
+#[cfg(test)]
+mod number_tests;
 mod optimizer;
 mod prototypes;
 mod recipe;

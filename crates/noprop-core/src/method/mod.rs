@@ -419,6 +419,12 @@ fn check_blocks(steps: usize, model: &ModelConfig) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
+mod ct_tests;
+#[cfg(test)]
 mod every_method_tests;
 #[cfg(test)]
+mod gradient_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

@@ -1,4 +1,3 @@
-use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, TensorData};
 
 use super::*;
@@ -8,7 +7,7 @@ use crate::dropout::Dropout;
 use crate::embedding::EmbeddingInit;
 use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};
-use crate::schedule::{NoiseSchedule, ScheduleConfig};
+use crate::schedule::ScheduleConfig;
 
 pub(super) const BATCH: usize = 6;
 pub(super) const CLASSES: usize = 3;
@@ -206,101 +205,4 @@ fn reference_terms_are_its_own() {
         "{} against {ce}",
         scalar(&loss.ce)
     );
-}
-
-/// Adds `step` to entry `index` of the parameter at `path`, or reads its gradient.
-struct Nudge<'a> {
-    path: &'a [&'a str],
-    here: Vec<String>,
-    index: usize,
-    step: f32,
-}
-
-impl ModuleMapper for Nudge<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.here.push(name.to_owned());
-    }
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.here.pop();
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.here != self.path {
-            return param;
-        }
-        param.map(|tensor| {
-            let (shape, device) = (tensor.shape(), tensor.device());
-            let mut values = tensor.into_data().try_to_vec::<f32>().unwrap();
-            values[self.index] += self.step;
-            Tensor::from_data(TensorData::new(values, shape), &device)
-        })
-    }
-}
-
-/// Gradients of every kind of parameter against central differences of the loss.
-#[test]
-fn gradients_agree_with_finite_differences() {
-    let plain = Device::flex();
-    let device = plain.clone().autodiff();
-    let model = NoProp::new(&Method::Ct(ct()), &config(), 2, &device).unwrap();
-    let grads = model.loss(batch(&config(), &device)).total.backward();
-    let gradient = |tensor: Option<Vec<f32>>| tensor.expect("the parameter has a gradient");
-    let vec1 = |t: Tensor<1>| t.into_data().try_to_vec::<f32>().unwrap();
-    let vec2 = |t: Tensor<2>| t.into_data().try_to_vec::<f32>().unwrap();
-
-    let Parts::Ct(parts) = &model.parts else {
-        panic!("the method is NoProp-CT")
-    };
-    let NoiseSchedule::Learned(schedule) = &parts.schedule else {
-        panic!("the schedule is learned")
-    };
-    let head = &parts.output_head;
-    let cases: Vec<(&[&str], Vec<f32>)> = vec![
-        (
-            &["parts", "Ct", "schedule", "Learned", "gamma_0"],
-            gradient(schedule.gamma_0.grad(&grads).map(vec1)),
-        ),
-        (
-            &["parts", "Ct", "schedule", "Learned", "gap"],
-            gradient(schedule.gap.grad(&grads).map(vec1)),
-        ),
-        (
-            &["parts", "Ct", "schedule", "Learned", "slope"],
-            gradient(schedule.slope.grad(&grads).map(vec2)),
-        ),
-        (
-            &["parts", "Ct", "schedule", "Learned", "height"],
-            gradient(schedule.height.grad(&grads).map(vec2)),
-        ),
-        (
-            &["class_embedding", "weight"],
-            gradient(model.class_embedding.weight.grad(&grads).map(vec2)),
-        ),
-        (
-            &["parts", "Ct", "output_head", "weight"],
-            gradient(head.weight.grad(&grads).map(vec2)),
-        ),
-    ];
-    let loss = |path: &[&str], index: usize, step: f32| {
-        let mut nudge = Nudge {
-            path,
-            here: vec![],
-            index,
-            step,
-        };
-        let nudged = model.valid().map(&mut nudge);
-        scalar(&nudged.loss(batch(&config(), &plain)).total)
-    };
-    for (path, gradient) in cases {
-        for (index, &exact) in gradient.iter().enumerate().take(4) {
-            let h = 2e-2_f32;
-            let difference = (loss(path, index, h) - loss(path, index, -h)) / (2.0 * f64::from(h));
-            let exact = f64::from(exact);
-            // The loss is of order 10 in f32: 1e-6·10/h = 5e-4 of rounding, and h² of curvature.
-            assert!(
-                (difference - exact).abs() < 5e-3 * (1.0 + exact.abs()),
-                "{}[{index}]: {exact}, by differences {difference}",
-                path.join(".")
-            );
-        }
-    }
 }

@@ -132,7 +132,7 @@ fn every_step_of_a_walk_takes_its_own_block() {
 fn noprop_dt_walks_in_its_own_number_of_steps_only() {
     let model = discrete(4);
     for sampler in SAMPLERS {
-        let walks = [DDIM, ANCESTRAL].contains(sampler);
+        let walks = [DDIM, ANCESTRAL, ENSEMBLE].contains(sampler);
         for steps in [0, 1, 4, 40] {
             let check = model.method().check_walk(&Walk::new(*sampler, steps));
             assert_eq!(check.is_ok(), walks && steps == 4, "{sampler} {steps}");

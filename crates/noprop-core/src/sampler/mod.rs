@@ -242,4 +242,6 @@ mod discrete_tests;
 #[cfg(test)]
 mod flow_tests;
 #[cfg(test)]
+mod mixture_tests;
+#[cfg(test)]
 mod tests;

@@ -185,10 +185,11 @@ impl SchedulePoint {
     }
 
     /// The process at times `t` from γ and γ′, `[n, 1]` each. Beyond ±[`MOST_LOG_SNR`] a learned γ is
-    /// clamped, so that no exponential overflows.
+    /// clamped, so that no exponential overflows, and its derivative is 0.
     fn from_gamma(t: Tensor<2>, gamma: Tensor<2>, gamma_prime: Tensor<2>) -> Self {
+        let is_clamped = gamma.clone().abs().greater_elem(MOST_LOG_SNR);
         let gamma = gamma.clamp(-MOST_LOG_SNR, MOST_LOG_SNR);
-        let log_snr_prime = gamma_prime.neg();
+        let log_snr_prime = gamma_prime.neg().mask_fill(is_clamped, 0.0);
         Self {
             t,
             alpha_bar: sigmoid(gamma.clone().neg()),

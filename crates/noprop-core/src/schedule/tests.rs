@@ -221,3 +221,90 @@ fn flat_schedules_still_give_times_in_order() {
     let times = host(schedule.times_even_in_log_snr(10, &Device::flex()));
     assert!(times.iter().all(|t| (0.0..=1.0).contains(t)), "{times:?}");
 }
+
+/// The divergence where ᾱ₀ is far below the resolution of 1 − ᾱ₀ in f32. The comparison fails where
+/// ln(1 − ᾱ₀) is computed from ᾱ₀.
+#[test]
+fn kl_is_positive_and_exact_where_little_signal_is_left() {
+    for gamma_1 in [16.0_f64, 20.0, 28.0] {
+        let mut one_hot = vec![0.0_f32; 10];
+        one_hot[3] = 1.0;
+        let u = Tensor::<2>::from_data(TensorData::new(one_hot, [1, 10]), &Device::flex());
+        let kl = host(kl_to_standard_normal(u, column(&[-gamma_1 as f32])))[0];
+        let alpha_bar = 1.0 / (1.0 + gamma_1.exp());
+        // ½[ᾱ₀(‖u‖² − d) − d ln(1 − ᾱ₀)] for ‖u‖² = 1 and d = 10. The two terms cancel to a tenth, so f32 loses
+        // one digit of seven.
+        let expected = 0.5 * (alpha_bar * (1.0 - 10.0) - 10.0 * (-alpha_bar).ln_1p());
+        assert!(kl > 0.0, "γ₁ = {gamma_1}: {kl}");
+        assert!(
+            (kl / expected - 1.0).abs() < 1e-5,
+            "γ₁ = {gamma_1}: {kl}, not {expected}"
+        );
+    }
+}
+
+/// A learned schedule from γ = `gamma_1` to `gamma_0`, whatever a recipe may ask for.
+fn learned_between(gamma_0: f64, gamma_1: f64, device: &Device) -> NoiseSchedule {
+    NoiseSchedule::Learned(LearnedSchedule::new(gamma_0, gamma_1, 8, 4, device))
+}
+
+/// A γ that training has driven to ±100 overflows nowhere. The test fails without the clamp of γ.
+#[test]
+fn a_gamma_that_runs_away_has_finite_fields_and_gradients() {
+    let device = Device::flex().autodiff();
+    let schedule = learned_between(-100.0, 100.0, &device);
+    let t = Tensor::from_data(TensorData::new(times(32), [33, 1]), &device);
+    let point = schedule.at(t);
+    let fields = [
+        point.alpha_bar,
+        point.sigma_squared,
+        point.log_snr,
+        point.log_snr_prime,
+        point.snr_prime,
+    ];
+    for (i, field) in fields.iter().enumerate() {
+        let values = host(field.clone());
+        assert!(
+            values.iter().all(|x| x.is_finite()),
+            "field {i}: {values:?}"
+        );
+        assert!(
+            i == 2 || values.iter().all(|&x| x >= 0.0),
+            "field {i}: {values:?}"
+        );
+    }
+    let [alpha_bar, sigma_squared, log_snr, log_snr_prime, snr_prime] = fields;
+    // SNR′ reaches 1e15, so it is scaled to the size of the others.
+    let sum = alpha_bar + sigma_squared + log_snr + log_snr_prime + snr_prime.mul_scalar(1e-13);
+    let gradients = sum.sum().backward();
+    let NoiseSchedule::Learned(schedule) = schedule else {
+        panic!("the schedule is learned")
+    };
+    let gradient = |name: &str, values: Vec<f32>| {
+        assert!(values.iter().all(|x| x.is_finite()), "{name}: {values:?}");
+    };
+    let read = |tensor: Option<Tensor<1>>| tensor.unwrap().into_data().try_to_vec().unwrap();
+    gradient("gamma_0", read(schedule.gamma_0.grad(&gradients)));
+    gradient("gap", read(schedule.gap.grad(&gradients)));
+    let read = |tensor: Option<Tensor<2>>| tensor.unwrap().into_data().try_to_vec().unwrap();
+    gradient("slope", read(schedule.slope.grad(&gradients)));
+    gradient("shift", read(schedule.shift.grad(&gradients)));
+    gradient("height", read(schedule.height.grad(&gradients)));
+}
+
+/// Where γ is clamped, λ is constant, and λ′ and SNR′ are 0, as the derivatives of what the other fields say. The
+/// test fails where λ′ is that of the γ before the clamp.
+#[test]
+fn derivatives_are_zero_where_gamma_is_clamped() {
+    let n = 4000;
+    let point = learned_between(-100.0, 100.0, &Device::flex()).at(column(&times(n)));
+    let (log_snr, prime) = (host(point.log_snr), host(point.log_snr_prime));
+    let snr_prime = host(point.snr_prime);
+    assert_eq!((prime[0], snr_prime[0]), (0.0, 0.0));
+    assert_eq!((prime[n], snr_prime[n]), (0.0, 0.0));
+    let inner: f64 = prime[1..n].iter().sum::<f64>() / n as f64;
+    // The midpoint rule with jumps of λ′ to 0 at two places, by some 200/4000 each.
+    let range = log_snr[n] - log_snr[0];
+    assert!((range - 60.0).abs() < 1e-3, "{range}");
+    assert!((inner - range).abs() < 0.2, "{inner} against {range}");
+}
