@@ -30,13 +30,14 @@ macro_rules! built_in {
 
 /// The recipes in the program, in the order of `noprop recipes`. The first one whose name starts with a
 /// dataset's name is the default of that dataset.
-pub const BUILT_IN: [BuiltInRecipe; 14] = built_in![
+pub const BUILT_IN: [BuiltInRecipe; 15] = built_in![
     "mnist-small",
     "mnist-resnet18",
     "mnist-cnn",
     "fashion-mnist-small",
     "cifar10-small",
     "cifar10-resnet18",
+    "cifar10-airbench",
     "cifar100-resnet18",
     "paper-ct",
     "paper-fm",
