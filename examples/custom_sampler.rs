@@ -3,12 +3,12 @@
 //!
 //! A sampler is a value of type `Sampler` with a `Stepper`. Written into
 //! `crates/noprop-core/src/sampler/` with a line in `SAMPLERS`, this one would appear on the command line
-//! and on the page, too.
+//! and on the page, too. A new file in `examples` needs an entry in `crates/noprop/Cargo.toml`.
 
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor};
-use noprop_core::sampler::{Ode, Stepper, StepsEvenIn};
+use noprop_core::sampler::{Ode, Stepper, StepsEvenIn, ode};
 use noprop_core::schedule::SchedulePoint;
 use noprop_core::{Classifier, ProcessKind, Sampler, Walk};
 
@@ -20,32 +20,35 @@ const MIDPOINT: Sampler = Sampler {
     processes: &[ProcessKind::Diffusion, ProcessKind::Flow],
     steps: StepsEvenIn::Equation,
     start: |context| {
-        let (grid, ode) = context.ode()?;
-        Some(Box::new(Midpoint {
-            grid,
-            ode,
-            steps: context.steps(),
-        }))
+        let (grid, ode) = ode(context)?;
+        let steps = context.steps();
+        let middles: Vec<f64> = (0..steps)
+            .map(|k| (k as f64 + 0.5) / steps as f64)
+            .collect();
+        let middles = ode.at(&middles);
+        Some(Box::new(Midpoint { grid, middles, ode }))
     },
 };
 
 struct Midpoint<'a> {
     /// The process at t_0 … t_T.
     grid: SchedulePoint,
+    /// The process in the middle of each step.
+    middles: SchedulePoint,
     /// dz/ds = f(z, t).
     ode: Box<dyn Ode + 'a>,
-    /// T.
-    steps: usize,
 }
 
 impl Stepper for Midpoint<'_> {
     fn step(&mut self, k: usize, z: Tensor<2>) -> Tensor<2> {
         let (from, to) = (self.grid.row(k), self.grid.row(k + 1));
-        let half = self.ode.at((k as f64 + 0.5) / self.steps as f64);
+        let half = self.middles.row(k);
         let first = self.ode.slope(z.clone(), &from);
-        let middle = z.clone() + self.ode.step_size(&from, &half) * first.value;
+        let middle = z.clone() + self.ode.step_size(&from, &half) * first.value.clone();
         let slope = self.ode.slope(middle, &half);
-        z + self.ode.step_size(&from, &to) * slope.value
+        let z_next = z.clone() + self.ode.step_size(&from, &to) * slope.value;
+        // Where T is so small that an explicit step would make errors grow, the equation takes another step.
+        self.ode.guard(z, &first, &from, &to, z_next)
     }
 }
 

@@ -1,4 +1,4 @@
-// Draws the disc of label space with its rings and, if the frame asks for it, the velocity field. Each grid point
+// Draws the disc of latent space with its rings and, if the frame asks for it, the velocity field. Each grid point
 // has a cell in the colour of the class to which the denoiser gives the largest probability, and a line along
 // dz/dlambda with a dot at its tip. The text of stage.wgsl stands before this one.
 

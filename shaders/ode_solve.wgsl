@@ -8,8 +8,9 @@
 // that only fill up the last group are zero.
 //   LATENT, WIDTH, FIRST, SECOND, CLASSES   widths of z, encoding of z, hidden layers, logits
 //   LATENT_ENTERS                           whether z itself enters the first layer
+//   SKIP                                    whether the logits contain the part that z decides in closed form
 //   LABEL_WEIGHT, LABEL_BIAS, LABEL_SHARE, LATENT_SHARE, SECOND_WEIGHT, SECOND_BIAS,
-//   THIRD_WEIGHT, THIRD_BIAS, EMBEDDING     where in `weights` each matrix starts, row-major
+//   THIRD_WEIGHT, THIRD_BIAS, EMBEDDING, SKIP_WEIGHT, SKIP_BIAS     where in `weights` each matrix starts, row-major
 //   THREADS                                 size of a workgroup
 
 struct Walk {
@@ -28,7 +29,7 @@ const EULER = 1u;
 
 @group(0) @binding(0) var<uniform> walk: Walk;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
-// ᾱ, 1 − ᾱ, λ = log SNR and zero at each of the times t_0 … t_T.
+// ᾱ, 1 − ᾱ, λ = log SNR and √ᾱ/(1−ᾱ) (0 without SKIP) at each of the times t_0 … t_T.
 @group(0) @binding(2) var<storage, read> grid: array<vec4<f32>>;
 // The time's share of the first layer, [T + 1, FIRST].
 @group(0) @binding(3) var<storage, read> time_share: array<vec4<f32>>;
@@ -123,8 +124,14 @@ fn denoise(thread: u32, first: u32, k: u32) {
     }
     workgroupBarrier();
     for (var j = thread; j < CLASSES; j += THREADS) {
-        activations[SCORES + j] =
-            each(weights[THIRD_BIAS + j]) + product(HIDDEN_2, SECOND, THIRD_WEIGHT, CLASSES, j);
+        var x = each(weights[THIRD_BIAS + j]) + product(HIDDEN_2, SECOND, THIRD_WEIGHT, CLASSES, j);
+        if (SKIP) {
+            // √ᾱ/(1−ᾱ) z·u_y − SNR ‖u_y‖²/2
+            let now = grid[k];
+            x += now.w * product(Z, LATENT, SKIP_WEIGHT, CLASSES, j);
+            x += each((now.x / now.y) * weights[SKIP_BIAS + j]);
+        }
+        activations[SCORES + j] = x;
     }
     workgroupBarrier();
     var top = activations[SCORES];

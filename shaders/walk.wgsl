@@ -1,4 +1,4 @@
-// Draws walks of z_t through label space: a trail that fades with a dot at its end, and the cloud of walks from
+// Draws walks of z_t through latent space: a trail that fades with a dot at its end, and the cloud of walks from
 // other noise seeds. The latents stay in memory as the sampler left them; this shader projects them, interpolates
 // between steps and fades the trail. The text of stage.wgsl stands before this one.
 

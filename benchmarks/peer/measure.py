@@ -1,4 +1,4 @@
-"""Times what `noprop bench` times, on the reference's model, and prints one JSON object.
+"""Times the parts that `noprop bench` times, on the reference's model, and prints one JSON object.
 
     python measure.py --form reference --measure step --threads 2
 
@@ -37,7 +37,7 @@ def main() -> None:
     measured = {"step": step, "forward": forward, "solve": solve}[args.measure]
     images, work = measured(model, args, once)
     seconds = timed(work, args.warm_up, args.repeats)
-    # Linux counts kibibytes.
+    # On Linux the number is in kibibytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     timings = [{"what": args.measure, "images": images, "seconds": seconds}]
     print(json.dumps({"torch": torch.__version__, "timings": timings, "peak_memory": peak}))

@@ -1,4 +1,4 @@
-"""The same numbers at full ResNet-18 size? `cargo xtask bench` calls this twice:
+"""Compares numbers at full ResNet-18 size. `cargo xtask bench --parity` calls this twice:
 
     python parity.py make DIR       random weights, inputs, and what PyTorch computes from them,
                                     a training step included
@@ -7,6 +7,7 @@
 
 import argparse
 import json
+import tomllib
 from pathlib import Path
 
 import torch
@@ -18,20 +19,9 @@ from noprop_torch import reference, sampler, weights
 from noprop_torch.model import NoProp
 
 IMAGES = 16
-# The model of recipes/mnist-resnet18.toml.
-OURS = {
-    "classes": 10,
-    "input": [1, 28, 28],
-    "embed_dim": 256,
-    "time_dim": 64,
-    "time_scale": 1000.0,
-    "backbone": {"kind": "resnet", "depth": 18, "stem": "imagenet", "width": 64},
-    "class_embedding": {"kind": "one-hot"},
-    "label_encoder": "linear",
-    "head": {"hidden": [256, 128], "batch_norm": False},
-    "schedule": {"kind": "learned", "gamma_0": -5.0, "gamma_1": 4.0, "hidden": 64},
-    "readout": "linear",
-}
+# Images of the training step. With many of them some ReLU is always next to its kink.
+STEP_IMAGES = 8
+RECIPE = Path(__file__).parents[2] / "recipes/mnist-resnet18.toml"
 # Traces of each model, by the names of the files: sampler and T.
 WALKS = {"ours": [("ddim", 10), ("heun", 40)], "reference": [("reference-heun", 40)]}
 
@@ -49,15 +39,16 @@ def make(folder: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     for name, model, step in zip(WALKS, models(folder), (step_of_ours, step_of_reference)):
-        taken = step(model, IMAGES)
+        taken = step(model, STEP_IMAGES)
         save_file(contiguous(taken), str(folder / f"{name}.step.safetensors"))
 
 
 @torch.no_grad()
 def models(folder: Path) -> tuple[nn.Module, nn.Module]:
     """Both, with their weights, inputs and what they say of them in files."""
-    ours = unsettled(NoProp(OURS))
-    weights.save(str(folder / "ours.safetensors"), ours, card(OURS))
+    recipe = tomllib.loads(RECIPE.read_text())
+    ours = unsettled(NoProp(recipe["method"], recipe["model"]))
+    weights.save(str(folder / "ours.safetensors"), ours, card(ours.config))
     given = inputs(1, ours.latent_dim)
     features = ours.features(given["images"])
     estimate = ours.denoise(features, given["z"], given["t"])

@@ -1,5 +1,5 @@
-"""Trains the reference on MNIST, as it is, and prints one JSON object per evaluation:
-seconds of training so far, and percent of the test images that are right.
+"""Trains the unchanged reference on MNIST, and prints one JSON object per evaluation:
+the seconds of training so far, and the percentage of test images that are classified rightly.
 
     python train_mnist.py --data-root MNIST/raw --seed 0 --threads 2
 
@@ -7,14 +7,13 @@ The evaluation (Heun, T = 40) computes features once per image and is not counte
 """
 
 import argparse
-import gzip
 import json
 import time
 from pathlib import Path
 
-import numpy
 import torch
 
+import datasets
 from noprop_torch import reference
 
 
@@ -63,16 +62,9 @@ def accuracy(model, images: torch.Tensor, labels: torch.Tensor) -> float:
 
 def load(folder: Path, name: str, limit: int | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalised images [n, 3, 28, 28] and labels [n] from IDX files, raw or gzipped."""
-    pixels = read(folder, f"{name}-images-idx3-ubyte")[16:].reshape(-1, 1, 28, 28)[:limit]
-    classes = read(folder, f"{name}-labels-idx1-ubyte")[8:][:limit]
-    images = (torch.from_numpy(pixels.copy()).float() / 255 - 0.1307) / 0.3081
-    return images.expand(-1, 3, -1, -1).contiguous(), torch.from_numpy(classes.copy()).long()
-
-
-def read(folder: Path, name: str) -> numpy.ndarray:
-    packed = folder / f"{name}.gz"
-    data = gzip.open(packed).read() if packed.exists() else (folder / name).read_bytes()
-    return numpy.frombuffer(data, dtype=numpy.uint8)
+    pixels, labels = datasets.idx(folder, name)
+    images = (pixels[:limit].float() / 255 - 0.1307) / 0.3081
+    return images.expand(-1, 3, -1, -1).contiguous(), labels[:limit]
 
 
 if __name__ == "__main__":

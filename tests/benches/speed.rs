@@ -13,14 +13,14 @@ use noprop_tests::mnist_subset;
 use noprop_train::{DataConfig, Recipe, TrainConfig, Trainer, TrainerOptions};
 
 const BATCH: usize = 128;
-/// Steps of training in a sample.
+/// The number of training steps in a sample.
 const STEPS: usize = 10;
 
 fn main() {
     divan::main();
 }
 
-/// The backbone of `mnist-small`, and ResNet-18.
+/// A model with the backbone of `mnist-small`, and one with a ResNet-18.
 fn models() -> [ModelConfig; 2] {
     let resnet = |depth, stem, width| BackboneConfig::Resnet(ResNetConfig { depth, stem, width });
     [
@@ -90,7 +90,7 @@ fn forward(bencher: Bencher, model: usize) {
         .bench(|| model.features(images.clone()));
 }
 
-/// Walks of a batch in ten steps.
+/// Times the walks of a batch in ten steps.
 #[divan::bench(args = Sampler::serving(ProcessKind::Diffusion))]
 fn sampler(bencher: Bencher, sampler: &Sampler) {
     let device = Device::flex();
@@ -102,7 +102,7 @@ fn sampler(bencher: Bencher, sampler: &Sampler) {
         .bench(|| model.walk(black_box(&features), &walk, 0));
 }
 
-/// Gather, unpack and normalise a batch.
+/// Times the selection, unpacking and normalisation of a batch.
 #[divan::bench]
 fn batch_of_data(bencher: Bencher) {
     let split = Split {

@@ -2,13 +2,13 @@
 
 import { chromium } from "playwright-core";
 
-// Software WebGPU: its numbers count, its speed does not; it takes seconds for a GPU's milliseconds.
+// Options for WebGPU in software. Its numbers are checked, not its speed: it takes seconds for a GPU's milliseconds.
 export const SETUPS = {
   "no adapter": { args: [], worker: "worker-cpu", backend: "cpu", slow: false, patience: 30_000 },
   "software WebGPU": { args: ["--enable-unsafe-webgpu"], worker: "worker-gpu", backend: "webgpu", slow: true, patience: 120_000 },
 };
 
-// Where the page is served: `cargo xtask test --only web` says it.
+// The address of the page; `cargo xtask test --only web` sets it.
 export const BASE = process.env.NOPROP_URL ?? "http://localhost:8080/";
 
 export async function launch(args) {

@@ -1,4 +1,4 @@
-// What the command line says about the same images.
+// The results of the command line on the same images.
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -10,7 +10,8 @@ import { crc32, deflateSync } from "node:zlib";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
-// Where the page's datasets lie, their shape, and the flags that make `noprop eval` read the page's test images.
+// For each dataset of the page: its folder, the shape of its images, and the flags with which `noprop eval` reads the
+// page's test images.
 const DATASETS = {
   mnist: { weights: join(ROOT, "assets/mnist.safetensors"), shape: [1, 28, 28], source: ["--offline"] },
   cifar10: {
@@ -24,19 +25,19 @@ export const weightsBytes = (dataset = "mnist") => readFileSync(DATASETS[dataset
 export const weightsSha256 = (dataset = "mnist") => createHash("sha256").update(weightsBytes(dataset)).digest("hex");
 
 // Class probabilities after each step, `[T + 1][m]`, by the page's weights or those in `bytes`.
-export function walkProbabilities(pixels, { sampler, steps, seed }, dataset = "mnist", bytes = weightsBytes(dataset)) {
+export function walkProbabilities(pixels, { sampler, steps, seed, temperature = 1 }, dataset = "mnist", bytes = weightsBytes(dataset)) {
   const { shape } = DATASETS[dataset];
   return inFolder((folder) => {
     const image = join(folder, "picture.png");
     writeFileSync(image, png(pixels, shape));
     const weights = join(folder, "model.safetensors");
     writeFileSync(weights, bytes);
-    const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed].map(String);
+    const walk = ["--sampler", sampler, "--steps", steps, "--seed", seed, "--temperature", temperature].map(String);
     return noprop(folder, "predict", weights, image, "--json", "--walk", "--device", "cpu", ...walk).walk;
   });
 }
 
-// Accuracy in percent over the page's test images.
+// The accuracy in percent on the page's test images.
 export function accuracy({ sampler, steps, seed }, dataset = "mnist") {
   const { weights, source } = DATASETS[dataset];
   const walk = ["--samplers", sampler, "--steps", steps, "--seed", seed].map(String);
@@ -46,9 +47,9 @@ export function accuracy({ sampler, steps, seed }, dataset = "mnist") {
   });
 }
 
-// Small models that differ from the page's own.
+// The recipes of small models that differ from the page's own.
 const VARIANTS = {
-  // Latents of another dimension than there are classes.
+  // The latents have another dimension than there are classes.
   learned: `
     [model]
     class_embedding = { kind = "learned", dim = 24 }`,
@@ -63,7 +64,7 @@ const VARIANTS = {
     [model]`,
 };
 
-// Weights of one of them, trained for a few steps.
+// Weights of one of these models, trained for a few steps.
 export function variantWeights(variant) {
   return inFolder((folder) => {
     const recipe = VARIANTS[variant].replace("[model]", `
@@ -86,7 +87,7 @@ export function variantWeights(variant) {
   });
 }
 
-// `home` is empty: no complete MNIST in somebody's cache takes the embedded subset's place.
+// The home folder is empty, so that no complete MNIST in a cache replaces the embedded subset.
 function noprop(home, ...args) {
   return JSON.parse(program(home, args));
 }
@@ -108,7 +109,7 @@ function inFolder(act) {
   }
 }
 
-// An image `[c, h, w]`, grey or RGB; every row begins with its filter, none.
+// A PNG file of an image `[c, h, w]`, grey or RGB; every row begins with its filter, none.
 export function png(pixels, [channels, height, width]) {
   const at = (y, x, c) => pixels[(c * height + y) * width + x];
   const row = (y) => Array.from({ length: width * channels }, (_, i) => at(y, Math.floor(i / channels), i % channels));

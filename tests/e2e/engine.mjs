@@ -1,10 +1,10 @@
-// A worker of the page, driven without the page.
+// A worker of the page, driven by the tests without the page.
 
 import { readFileSync } from "node:fs";
 import { BASE } from "./browser.mjs";
 import { codec, decode, encode } from "./postcard.mjs";
 
-// The layout of the messages, as crates/noprop-protocol describes it.
+// The layout of the messages, as crates/noprop-protocol writes it.
 const TYPES = JSON.parse(readFileSync(new URL("./protocol.json", import.meta.url)));
 const REQUEST = codec({ TYPENAME: "Request" }, TYPES);
 const RESPONSE = codec({ TYPENAME: "Response" }, TYPES);
@@ -63,13 +63,13 @@ export class Engine {
     this.complaints = [];
   }
 
-  // Several requests arrive together, before the first of them is served.
+  // Several requests are sent together, before the worker serves the first of them.
   async send(...requests) {
     const messages = requests.map((request) => Buffer.from(encode(REQUEST, request)).toString("base64"));
     await this.page.evaluate((all) => all.forEach(window.engine.send), messages);
   }
 
-  // The next response: its fields, and its name as `kind`.
+  // Waits for the next response, and returns its fields with its name as `kind`.
   async receive(ms = 120_000) {
     const message = await this.page.evaluate((limit) => window.engine.receive(limit), ms);
     if (message === null) throw new Error(`no answer within ${ms} ms; console: ${this.complaints.join(" | ")}`);
@@ -79,7 +79,7 @@ export class Engine {
     return { kind, ...fields };
   }
 
-  // The next response, which has to be of `kind`; reports about the weights are passed over.
+  // Waits for the next response, which must be of `kind`; reports about the weights are skipped.
   async answer(kind) {
     for (;;) {
       const found = await this.receive();
@@ -93,7 +93,7 @@ export class Engine {
     return this.answer(kind);
   }
 
-  // Makes a bundled model ready, and its test images with it.
+  // Starts the engine with a bundled model and its test images.
   async start(weightsSha256, dataset = "mnist") {
     return this.ask(start({ weights_sha256: weightsSha256, dataset, weights_url: `assets/${dataset}.safetensors` }), "Ready");
   }

@@ -1,4 +1,4 @@
-// The engine in a browser gives the numbers of the command line.
+// The engine in a browser gives the same numbers as the command line.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -7,7 +7,8 @@ import { accuracy, variantWeights, walkProbabilities, weightsBytes, weightsSha25
 import { Engine, start, WEIGHTS } from "./engine.mjs";
 import { cifarImage } from "./images.mjs";
 
-// Kernels sum in another order: 1e-5. A wrong kernel or another noise: 0.1 and more.
+// The largest difference of class probabilities. Kernels that sum in another order differ by 1e-5; a wrong kernel or
+// other noise by 0.1 and more.
 const TOLERANCE = 1e-3;
 const DDIM = { sampler: "ddim", steps: 10, seed: 0, temperature: 1 };
 const WALKS = [
@@ -114,7 +115,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
       const d = ready.latent_dim;
       const origin = Array(d).fill(0);
       const ask = (first, points) => {
-        // One-hot embeddings: the first axis leads to class `first`, the second to the next one.
+        // The embeddings are one-hot: the first axis leads to class `first`, the second to the next class.
         const axes = Array.from({ length: 2 * d }, (_, k) => Number(k === 2 * first || k === 2 * ((first + 1) % d) + 1));
         return engine.ask({ Field: { id: 9, pixels: digit(ready, 0), t: 0.5, axes, origin, points } }, "Field");
       };
@@ -125,7 +126,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
       assert.equal(found.velocity.length, points.length);
       assert.ok(found.velocity.every(Number.isFinite));
       assert.ok(found.belief.length === 4 && found.belief.every((c) => c < ready.classes.length));
-      // At z = 0 the velocity is ½√ᾱ û, and û stands at the class that is believed.
+      // At z = 0 the velocity is ½√ᾱ û, and û lies at the class with the largest probability.
       const [along, across] = found.velocity;
       assert.ok(along > 0.1 && along > 10 * Math.abs(across), `${along}, ${across}`);
     });
@@ -139,7 +140,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
       t.diagnostic(`${setup}: ${found.correct} of ${found.total} in ${found.ms.toFixed(0)} ms; command line ${expected.accuracy} %`);
       assert.equal(found.total, expected.images);
       assert.equal(found.done, found.total);
-      // One image may lie on the edge between two classes.
+      // One image may lie on the boundary between two classes.
       const slack = backend === "cpu" ? 0.05 : 0.15;
       assert.ok(Math.abs((100 * found.correct) / found.total - expected.accuracy) < slack, `${found.correct}`);
       assert.ok(found.interval.every((edge, i) => Math.abs(edge - expected.interval[i]) < 2 * slack));
@@ -157,7 +158,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
       const seen = [];
       while (!seen.some((found) => found.kind === "Walk")) seen.push(await engine.receive());
       assert.equal(seen.at(-1).id, 77);
-      // What was under way when it was cancelled may still report, but never the end.
+      // After a cancellation, work that was under way may still report, but never the end.
       await engine.send({ Walk: { id: 78, pixels: digit(ready, 0), walk: DDIM, seeds: 1 } });
       do seen.push(await engine.receive()); while (seen.at(-1).id !== 78);
       assert.ok(seen.every((found) => found.kind !== "Accuracy" || !found.finished));
@@ -166,7 +167,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
     test("of walks that wait only the newest is computed", async () => {
       const count = 20;
       const requests = Array.from({ length: count }, (_, i) => (
-        // Long walks: all requests are posted while the first is computed.
+        // The walks are long: all requests are posted while the first is computed.
         { Walk: { id: 1001 + i, pixels: digit(ready, 7), walk: { ...DDIM, steps: 200, seed: i }, seeds: 64 } }
       ));
       await engine.send(...requests);
@@ -177,7 +178,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
 
     if (backend === "cpu") failures();
 
-    // What fails on WebGPU makes the page change to the CPU, so these need the CPU.
+    // A failure on WebGPU makes the page switch to the CPU, so these tests need the CPU.
     function failures() {
       const failing = async (request) => {
         await engine.send(request);
@@ -217,7 +218,10 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
         ]) {
           const bytes = variantWeights(variant);
           const loaded = await engine.ask({ Load: { bytes: [...bytes], name: `${variant}.safetensors` } }, "Ready");
-          assert.deepEqual(loaded.samplers, samplers);
+          for (const sampler of samplers) {
+            assert.ok(loaded.samplers.includes(sampler), `${sampler} of ${loaded.samplers}`);
+          }
+          assert.ok(!loaded.samplers.includes(refused.sampler) || refused.steps !== fixed);
           assert.equal(loaded.steps, fixed);
           assert.equal(loaded.is_flow, variant === "flow");
           const walk = { ...DDIM, sampler: samplers.at(-1), steps: fixed ?? 5 };
@@ -314,7 +318,7 @@ for (const [setup, { args, worker, backend, slow }] of Object.entries(SETUPS)) {
       assert.ok(furthest <= TOLERANCE, `${furthest}`);
     });
 
-    // In software it takes minutes, and the walk above has gone the same way.
+    // In software this takes minutes, and the walk above has used the same code.
     if (!slow) {
       test("accuracy is the command line's", async (t) => {
         await engine.send({ Accuracy: { id: 2, walk: DDIM } });

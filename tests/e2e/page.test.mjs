@@ -1,4 +1,4 @@
-// The page as a person uses it.
+// The page, used as a person uses it.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -13,7 +13,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
     let errors = [];
     const requested = [];
 
-    // A page that shows the end of the walk at once: less motion is what the tests prefer.
+    // The tests prefer less motion, so the page shows the end of a walk at once.
     const open = async (hash, { viewport = { width: 1280, height: 900 }, prepare = async () => {} } = {}) => {
       await page?.context().close();
       errors = [];
@@ -87,6 +87,25 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       assert.deepEqual(errors, []);
     });
 
+    test("a walk from the mean has no noise", async () => {
+      const start = page.locator("#temperature");
+      assert.ok(!(await start.isVisible()));
+      await page.locator("details.advanced summary").click();
+      await start.fill("0");
+      await page.waitForFunction(() => location.hash.includes("temperature=0"));
+      const walk = { sampler: "heun", steps: 5, seed: 11, temperature: 0 };
+      const last = walkProbabilities(testImage(500), walk).at(-1);
+      await until("temperature-value", /^0.00$/);
+      await page.waitForFunction((expected) => {
+        const bars = [...document.querySelectorAll("#bars li .value")];
+        const shown = bars.map((bar) => Number(bar.innerText.match(/[\d.]+/)[0]));
+        return shown.length === expected.length && shown.every((percent, c) => Math.abs(percent - expected[c]) <= 0.1);
+      }, last.map((p) => 100 * p));
+      await start.fill("1");
+      await page.waitForFunction(() => location.hash.includes("temperature=1"));
+      assert.deepEqual(errors, []);
+    });
+
     test("a drawing is classified, and a cleared one is not", async () => {
       await page.locator("#draw-open").click();
       const pad = await page.locator("#pad").boundingBox();
@@ -95,7 +114,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       await page.mouse.move(pad.x + 0.48 * pad.width, pad.y + 0.8 * pad.height, { steps: 8 });
       await page.mouse.up();
       await page.waitForFunction(() => location.hash.includes("drawing="));
-      // Nobody knows the right label of a drawing, so none is spoken of.
+      // The right label of a drawing is not known, so the page names none.
       await until("verdict", /% at step 5/);
       assert.equal(await text("label"), "1");
       await page.locator("#clear").click();
@@ -123,7 +142,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
       assert.match(bars[0], /^airplane/);
       const strip = await page.locator("#digits button").evaluateAll((all) => all.map((button) => button.title));
       assert.ok(strip.length >= 30 && strip[0].startsWith("an airplane, test image "), strip[0]);
-      // What the page shows is what the file holds, in colour and in either theme.
+      // The page shows the pixels of the file, in colour and in both themes.
       const shown = await page.evaluate(() => {
         const canvas = document.getElementById("picture");
         return [canvas.width, canvas.height, ...canvas.getContext("2d").getImageData(0, 0, 32, 32).data.slice(0, 3)];
@@ -158,7 +177,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         const expected = walkProbabilities(pixels, { sampler: "ddim", steps: 10, seed: 0 }, "cifar10").at(-1);
         const best = expected.indexOf(Math.max(...expected));
         const percent = (100 * expected[best]).toFixed(1);
-        // Nobody knows the right label, so none is spoken of.
+        // The right label is not known, so the page names none.
         await until("verdict", new RegExp(`^${percent.replace(".", "\\.")} % at step 10$`));
         await page.reload();
         await until("verdict", /% at step 10$/);
@@ -230,7 +249,7 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         }, bytes);
         await moving.waitForFunction(() => document.getElementById("latency").innerText.includes("model.safetensors"));
         await moving.waitForFunction(() => document.getElementById("step").innerText === "step 40 of 40");
-        // z is shown with its first ten of 24 numbers.
+        // Of the 24 numbers of z, the first ten are shown.
         assert.match(await moving.locator("#inspector").innerText(), / …/);
         assert.deepEqual(broken, []);
         await context.close();
@@ -309,12 +328,12 @@ for (const [setup, { args, backend, patience }] of Object.entries(SETUPS)) {
         const other = await picture("image=0&sampler=heun&steps=8&seed=6&compare=ddim", false, withoutGpu);
         const others = await difference(page, byCanvas, other);
         t.diagnostic(`${(100 * same).toFixed(2)} % of the pixels differ; of another seed's ${(100 * others).toFixed(2)} %`);
-        // Edges are softened in another way; another walk is elsewhere.
+        // The two renderers smooth edges differently; another walk would be elsewhere.
         assert.ok(same < 0.01 && same < others / 3, `${same}, ${others}`);
       });
 
       test("a device that is lost is a sentence, and the walk goes on with the CPU", async () => {
-        // The worker's devices, to be destroyed when the test says so.
+        // The devices of the worker, which the test destroys when it is time.
         const loses = `
           const request = GPUAdapter.prototype.requestDevice;
           const devices = [];

@@ -1,4 +1,4 @@
-// How far two screenshots are apart.
+// The difference of two screenshots.
 
 // The share of pixels of two PNG files of one size whose colours differ by more than `tolerance` of
 // 255 in any channel. The page's own browser decodes them.

@@ -1,8 +1,8 @@
 // Postcard's wire format, for values whose layout is described as in protocol.json.
 //
-// A layout is the name of a primitive ("U32"), or an object of one entry that says what the value is made of:
-// { SEQ: "F32" }, { STRUCT: [{ id: "U32" }] }, { TYPENAME: "Walk" }. Values are what JSON would hold: a variant
-// without fields is its name, another one is { Name: fields }.
+// A layout is the name of a primitive ("U32"), or an object with one entry that describes the parts of the value: {
+// SEQ: "F32" }, { STRUCT: [{ id: "U32" }] }, { TYPENAME: "Walk" }. Values are as in JSON: a variant without fields is
+// its name, any other variant is { Name: fields }.
 // A codec is a pair of functions: `write(bytes, value)` and `read(cursor)`.
 
 const scratch = new DataView(new ArrayBuffer(8));
@@ -25,7 +25,7 @@ const byte = fixed(1, "setUint8", "getUint8");
 
 const bool = { write: (bytes, value) => bytes.push(value ? 1 : 0), read: (cursor) => byte.read(cursor) === 1 };
 
-// Seven bits a byte, the lowest first.
+// An integer with seven bits a byte, the lowest first.
 const varint = {
   write(bytes, value) {
     let rest = BigInt(value);
@@ -114,7 +114,7 @@ const PRIMITIVES = {
   F32: fixed(4, "setFloat32", "getFloat32"), F64: fixed(8, "setFloat64", "getFloat64"),
 };
 
-// The codec of `layout`; `types` has the layouts of the types that it names.
+// The codec of `layout`; `types` has the layouts of the types that `layout` names.
 export function codec(layout, types = {}) {
   const of = (inner) => codec(inner, types);
   const named = (all) => all.map((one) => Object.entries(one)[0]);
@@ -128,7 +128,7 @@ export function codec(layout, types = {}) {
     case "TUPLE": return tuple(inner.map(of));
     case "TUPLEARRAY": return tuple(Array(inner.SIZE).fill(of(inner.CONTENT)));
     case "STRUCT": return struct(named(inner).map(([name, field]) => [name, of(field)]));
-    // Keys that are numbers come in their order.
+    // Keys that are numbers are in their order.
     case "ENUM": return choice(named(Object.values(inner)).map(([name, fields]) => [name, fields === "UNIT" ? null : of(fields)]));
     default: throw new Error(`postcard.mjs knows no layout ${kind}`);
   }
@@ -140,7 +140,7 @@ export function encode({ write }, value) {
   return Uint8Array.from(bytes);
 }
 
-// Every byte has to be used: bytes that are left over mean that the page was built from other messages.
+// All bytes must be used: bytes that are left over mean that the page was built from other messages.
 export function decode({ read }, bytes) {
   const cursor = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
   const value = read(cursor);

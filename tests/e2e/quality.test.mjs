@@ -1,4 +1,4 @@
-// What holds for the page as a whole: nobody is shut out, nothing leaves it, nothing freezes.
+// Properties of the page as a whole: everybody can use it, nothing leaves it, nothing freezes.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -23,7 +23,7 @@ describe("the page as a whole", { timeout: 300_000 }, () => {
     return page;
   };
 
-  // A 4: its colour is the darkest, and carries text.
+  // The image is a 4: its colour is the darkest, and text is written on it.
   const looks = [["dark", "image=4"], ["light", "image=4"], ["dark", "dataset=cifar10&image=22"], ["light", "dataset=cifar10&image=22"]];
   for (const [colorScheme, picture] of looks) {
     test(`axe finds nothing serious in the ${colorScheme} theme with ${picture}`, async () => {
@@ -62,7 +62,7 @@ describe("the page as a whole", { timeout: 300_000 }, () => {
       });
     });
     const first = Date.now() - start;
-    // A whole walk with everything on, and an evaluation beside it.
+    // The test makes a whole walk with everything switched on, and an evaluation at the same time.
     await page.locator("#field").click();
     await page.locator("#evaluate").click();
     await page.locator("#confusion table").waitFor();

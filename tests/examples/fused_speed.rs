@@ -1,4 +1,4 @@
-//! Seconds of a walk: the fused solver against the plain-tensor sampler on the same adapter.
+//! Seconds of a walk: the fused solver against tensor operations on the same adapter.
 //!
 //! `cargo build --release --workspace --example fused_speed`, then
 //! `target/release/examples/fused_speed [software] [SAMPLER…]`; DDIM where none is named.
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Seconds of the plain sampler, z_0 in and z_1 out.
+/// Seconds of walks by tensor operations, from z_0 to z_1.
 fn plain(model: &NoProp, features: &Features, seeds: usize, walk: &Walk) -> Result<f64, WalkError> {
     let device = model.device();
     let moved = |tensor: &Tensor<2>| Tensor::from_data(tensor.to_data(), &device);
@@ -99,8 +99,7 @@ fn plain_on(
     failure.map_or(Ok(seconds), Err)
 }
 
-/// Seconds of the fused solver, z_0 in and z_1 out; the step tables are made once, as for a page that
-/// walks many times.
+/// Seconds of the fused solver, from z_0 to z_1. The step tables are made once, as in a page that walks many times.
 fn fused(
     solver: &FusedSolver,
     model: &NoProp,

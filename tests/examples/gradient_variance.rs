@@ -1,9 +1,9 @@
-//! How noisy a training step's gradient is, by how the times of its batch are drawn.
+//! The noise of the gradient of a training step, for each way of drawing the times of its batch.
 //!
 //! `cargo build --release --workspace --example gradient_variance`, then
-//! `target/release/examples/gradient_variance [DRAWS]`. One batch of images, with the weights of the page and
-//! with initial ones; of each way to draw times, many gradients of NoProp-CT's denoising term, and of them
-//! E‖g − E g‖² / ‖E g‖².
+//! `target/release/examples/gradient_variance [DRAWS]`. The program takes one batch of images, once with the weights of
+//! the page and once with initial weights. For each way of drawing times it computes DRAWS gradients g of NoProp-CT's
+//! denoising term, and prints E‖g − E g‖² / ‖E g‖².
 
 use std::error::Error;
 
@@ -39,26 +39,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let split = DeviceSplit::new(&images, &card.normalization, channels, &device);
 
     println!("{draws} gradients of a batch of {BATCH} for each cell: E‖g − E g‖² / ‖E g‖²");
-    println!("| weights | bound on SNR′ | uniform | stratified | antithetic | importance |");
+    println!("| weights | bound on SNR | uniform | stratified | antithetic | importance |");
     println!("|---|---|---|---|---|---|");
     for name in ["initial", "trained"] {
-        for max_weight in [None, Some(1.0)] {
+        for max_snr in [None, Some(1.0)] {
             let mut cells = Vec::new();
             for time_sampling in KINDS {
                 let method = Method::Ct(Ct {
-                    max_weight,
+                    max_snr,
                     time_sampling,
                     ..ct(&card.method)?
                 });
                 let initial = NoProp::new(&method, &card.model, 0, &device)?;
                 let model = match name {
                     "initial" => initial,
-                    // What was read from a file is frozen.
+                    // A network that was read from a file is frozen, so its weights are loaded into a new one.
                     _ => initial.load_record(classifier.model().clone().into_record()),
                 };
                 cells.push(format!("{:.3}", noise(&model, &split, draws)));
             }
-            let bound = max_weight.map_or("none".into(), |bound| bound.to_string());
+            let bound = max_snr.map_or("none".into(), |bound| bound.to_string());
             println!("| {name} | {bound} | {} |", cells.join(" | "));
         }
     }
@@ -75,14 +75,14 @@ fn ct(method: &Method) -> Result<Ct, String> {
     }
 }
 
-/// E‖g − E g‖² / ‖E g‖² of the denoising term, from unbiased estimates of both.
+/// Computes E‖g − E g‖² / ‖E g‖² of the denoising term, from unbiased estimates of numerator and denominator.
 fn noise(model: &NoProp, split: &DeviceSplit, draws: u64) -> f64 {
     let dim = model.config().latent_dim();
     let all: Vec<usize> = (0..BATCH).collect();
     let (mut sum, mut squares): (Vec<f64>, f64) = (Vec::new(), 0.0);
     for draw in 0..draws {
         let mut source = NoiseSource::new(0, Purpose::Training, draw);
-        let host = HostDraws::new(&mut source, BATCH, dim, model.method().time_sampling());
+        let host = HostDraws::new(&mut source, BATCH, dim, model.method());
         let (images, labels) = split.batch(&all);
         let batch = Batch {
             images,
@@ -107,7 +107,7 @@ fn noise(model: &NoProp, split: &DeviceSplit, draws: u64) -> f64 {
     variance / (mean_squared - variance / n)
 }
 
-/// The gradients of backbone and denoiser, which the denoising term alone reaches.
+/// The gradients of backbone and denoiser in one vector; the denoising term reaches no other parameters.
 fn flat(model: &NoProp, gradients: &GradientsParams) -> Vec<f32> {
     struct Flat<'a>(&'a GradientsParams, Vec<f32>);
     impl ModuleVisitor for Flat<'_> {

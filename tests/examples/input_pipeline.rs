@@ -20,7 +20,7 @@ const CLASSES: usize = 10;
 const BATCH: usize = 128;
 const IMAGES: usize = 2048;
 const REPEATS: usize = 21;
-/// Steps of training, of which the first is not counted.
+/// The number of training steps, without the first, which is not counted.
 const STEPS: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! `noprop` as a user runs it, in a folder of the test's own.
+//! The program `noprop` as a user runs it, in a folder of the test.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::program;
 
-/// Flags for numbers that do not depend on the machine.
+/// The flags for numbers that do not depend on the machine.
 pub const CPU: &str = "--device cpu --threads 1";
 
-/// `noprop ARGS` in `folder`, with an empty cache there.
+/// The command `noprop ARGS` in `folder`, with an empty cache in that folder.
 pub fn noprop(folder: &Path, args: &str) -> Command {
     let mut command = Command::new(program().unwrap());
     command
@@ -21,7 +21,7 @@ pub fn noprop(folder: &Path, args: &str) -> Command {
     command
 }
 
-/// Standard output and standard error of a run that succeeds.
+/// Runs `noprop ARGS`, which must succeed. Returns standard output and standard error.
 pub fn succeeds(folder: &Path, args: &str) -> (String, String) {
     let assert = noprop(folder, args).assert().success();
     let output = assert.get_output();
@@ -29,12 +29,12 @@ pub fn succeeds(folder: &Path, args: &str) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// The object on standard output of a run that succeeds.
+/// Runs `noprop ARGS`, which must succeed. Returns the JSON object on standard output.
 pub fn json(folder: &Path, args: &str) -> Value {
     serde_json::from_str(&succeeds(folder, args).0).unwrap()
 }
 
-/// The run fails and says `expected`.
+/// Runs `noprop ARGS`, which must fail with a message that contains each of `expected`.
 pub fn refuses(folder: &Path, args: &str, expected: &[&str]) {
     let assert = noprop(folder, args).assert().failure();
     let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use noprop_pytorch::StateDict;
 
-/// Where the fixture `name` is.
+/// The path of the fixture `name`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/parity")).join(name)
 }
 
-/// The tensors in the fixture `name`.
+/// Reads the tensors in the fixture `name`.
 pub fn state_dict(name: &str) -> StateDict {
     let bytes = std::fs::read(fixture(name)).unwrap();
     StateDict::read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"))

@@ -1,4 +1,4 @@
-//! Cross-crate tests live in `tests/`; here is what they share.
+//! The code that the tests across crates share; the tests are in `tests/`.
 
 pub mod command_line;
 pub mod fixtures;
@@ -33,7 +33,7 @@ pub fn mnist_subset(test: usize) -> Result<Dataset, Box<dyn Error>> {
     let digits = (0..10).map(|digit| digit.to_string());
     let test = split("t10k")?.take(test);
     let mut dataset = Dataset::new("mnist", digits, split("train")?, test)?;
-    // Those of all of MNIST, with which the weights in `assets` were trained.
+    // The normalisation is that of all of MNIST, with which the weights in `assets` were trained.
     dataset.normalization = Normalization {
         mean: vec![0.1307],
         std: vec![0.3081],
@@ -41,7 +41,7 @@ pub fn mnist_subset(test: usize) -> Result<Dataset, Box<dyn Error>> {
     Ok(dataset)
 }
 
-/// Whether there is a software Vulkan driver to test with; says so aloud where there is none.
+/// Whether there is a software Vulkan driver to test with; if there is none, prints that the test is skipped.
 pub fn has_software_vulkan(what: &str) -> bool {
     let there = std::env::var_os("NOPROP_TEST_SOFTWARE_VULKAN").is_some();
     if !there {
@@ -50,10 +50,11 @@ pub fn has_software_vulkan(what: &str) -> bool {
     there
 }
 
-/// The program `noprop` beside the test that asks; built once, so that it is up to date.
+/// The path of the program `noprop` in the target folder of the calling test. The first call builds the program, so
+/// that it is up to date.
 ///
 /// # Errors
-/// When it cannot be built.
+/// When the program cannot be built.
 pub fn program() -> io::Result<&'static Path> {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     if let Some(program) = PROGRAM.get() {
@@ -62,15 +63,15 @@ pub fn program() -> io::Result<&'static Path> {
     let test = std::env::current_exe()?;
     let none = || io::Error::other("the test lies in no target folder");
     let profile = test.parent().and_then(Path::parent).ok_or_else(none)?;
-    // Cargo builds a binary for the tests of its own package alone.
+    // Cargo builds binaries only for the tests of their own package.
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--workspace", "--bin", "noprop", "--target-dir"]);
     cargo.arg(profile.parent().ok_or_else(none)?);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
-    // Cargo tells a test of what package it is; to the build script of ring that is a reason to
-    // compile again, and everything that depends on it.
+    // Cargo sets variables that name the package of a test. If they are passed on, the build script of ring compiles
+    // again, and so does everything that depends on it.
     for (name, _) in std::env::vars_os() {
         let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
         if told

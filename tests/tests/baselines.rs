@@ -1,4 +1,4 @@
-//! The paper's baselines learn, on the same blocks and through the same trainer as NoProp.
+//! The paper's baselines learn, with the same blocks and the same trainer as NoProp.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::Device;
@@ -88,7 +88,7 @@ fn they_learn() {
     }
 }
 
-/// The loss of all blocks is one, so shards average the statistics of all, not of one that is being trained.
+/// The baseline has one loss for all blocks, so shards must average the statistics of all blocks, not of one.
 #[test]
 fn shards_keep_the_statistics_of_every_block() {
     let mut short = backprop();

@@ -1,4 +1,4 @@
-//! NoProp-DT in training: resumption, what a step leaves alone, and blocks that are trained apart.
+//! NoProp-DT in training: resumption, the parts that a step leaves unchanged, and blocks that are trained apart.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use noprop_train::{
 const STEPS: usize = 3;
 const ORDERS: [BlockOrder; 3] = [BlockOrder::Paper, BlockOrder::Random, BlockOrder::Parallel];
 
-/// 2 steps a pass, 3 blocks; dropout where asked for.
+/// A recipe with 2 steps a pass and 3 blocks; `dropout` is the backbone's.
 fn recipe(order: BlockOrder, dropout: f64) -> Recipe {
     Recipe {
         method: Method::Dt(Dt {
@@ -82,7 +82,7 @@ fn trained(recipe: &Recipe, threads: usize) -> Vec<u8> {
     file_of(&trainer)
 }
 
-/// Bytes of each tensor, by name.
+/// The bytes of each tensor in a weights file, by name.
 fn tensors(file: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let file = safetensors::SafeTensors::deserialize(file).unwrap();
     let tensors = file.tensors().into_iter();
@@ -97,7 +97,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         let mut recipe = recipe(order, 0.2);
         recipe.train.ema_decay = Some(0.9);
         let whole = trained(&recipe, 1);
-        // In the second pass of the first epoch, where there is one.
+        // The run stops in the second pass of the first epoch, if there is one.
         let last = if order == BlockOrder::Parallel { 1 } else { 3 };
         let mut checkpoint = None;
         trainer(&recipe, 1, None)
@@ -112,14 +112,14 @@ fn a_resumed_run_is_the_uninterrupted_one() {
             .unwrap();
         let mut resumed = trainer(&recipe, 1, checkpoint);
         resumed.run(&mut |_| Flow::Continue).unwrap();
-        // No tolerance: the same operations in the same order.
+        // There is no tolerance: both runs do the same operations in the same order.
         assert!(file_of(&resumed) == whole, "{order}");
     }
 }
 
 #[test]
 fn a_step_leaves_the_other_blocks_alone() {
-    // Two threads and uneven shards: running statistics of the other blocks must not be averaged.
+    // There are two threads and uneven shards: running statistics of the other blocks must not be averaged.
     let mut recipe = recipe(BlockOrder::Paper, 0.0);
     recipe.train.weight_decay = 0.1;
     let start = tensors(&file_of(&trainer(&recipe, 2, None)));
@@ -186,7 +186,7 @@ fn every_order_trains_every_block() {
         assert_eq!(epochs, 4);
         match order {
             BlockOrder::Paper => assert_eq!(blocks, [8; STEPS]),
-            // 24 draws of 3: fewer than 2 of one of them has a probability below 0.3 %.
+            // Of 24 draws among 3 blocks, fewer than 2 of one block have a probability below 0.3 %.
             BlockOrder::Random => assert!(blocks.iter().all(|&n| n > 1), "{blocks:?}"),
             BlockOrder::Parallel => assert_eq!(blocks, [0; STEPS]),
         }
@@ -214,7 +214,7 @@ fn blocks_trained_apart_make_the_model_trained_together() {
         });
         let (model, card) = weights::merge(parts.into()).unwrap();
         let merged = weights::to_bytes(&model, &card, Precision::Full).unwrap();
-        // No tolerance, and the card, too: whole files.
+        // There is no tolerance, and the card is compared, too: these are whole files.
         assert!(
             merged == together,
             "{order}, dropout {dropout}, {threads} threads"

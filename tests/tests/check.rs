@@ -1,4 +1,4 @@
-//! `noprop check`: the shipped weights give the same numbers on every device that is here.
+//! `noprop check`: the bundled weights give the same numbers on every device of this machine.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use assert_cmd::Command;
@@ -29,8 +29,8 @@ fn the_cpu_agrees_with_itself_and_knows_its_digits() {
     let report = check("cpu", "500");
     assert_eq!(report["passed"], true);
     for walk in report["devices"][0]["walks"].as_array().unwrap() {
-        // The recorded run has 99.0 % on all of MNIST; of 500 images fewer than 97 % in none of
-        // a million draws.
+        // The recorded run has 99.0 % on all of MNIST. Of a million random choices of 500 images, none had fewer than
+        // 97 %.
         assert!(walk["accuracy"].as_f64().unwrap() > 97.0, "{walk}");
     }
 }

@@ -1,4 +1,4 @@
-//! The program as its user meets it: end to end on the embedded subset, and its error messages.
+//! The program end to end on the embedded subset, and its error messages.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -39,7 +39,7 @@ lr_schedule = "one-cycle"
 steps = 5
 "#;
 
-/// A folder with one trained run in `run`, shared by the tests, which only read it.
+/// A folder with one trained run in `run`. The tests share it and only read it.
 fn trained() -> &'static Path {
     static FOLDER: OnceLock<(TempDir, String)> = OnceLock::new();
     let (folder, stderr) = FOLDER.get_or_init(|| {
@@ -108,18 +108,18 @@ fn predict_gives_probabilities() {
     for row in walk.iter().chain([&out["probabilities"]]) {
         let row = row.as_array().unwrap();
         let sum: f64 = row.iter().map(|p| p.as_f64().unwrap()).sum();
-        // Ten roundings of f32.
+        // The tolerance covers ten roundings of f32.
         assert!(row.len() == 10 && (sum - 1.0).abs() < 1e-5, "{sum}");
     }
     let picture = fs::read_to_string(trained().join("walk.svg")).unwrap();
     assert!(picture.starts_with("<svg") && picture.contains("step 10 of 10"));
-    // The walk of the method where none is asked for.
+    // The walk that the weights recommend where none is asked for: the method's sampler, and T of the recipe.
     let out = predict("");
     assert_eq!(
         (&out["sampler"], &out["steps"]),
-        (&"heun".into(), &40.into())
+        (&"heun".into(), &5.into())
     );
-    assert_eq!(out["walk"].as_array().unwrap().len(), 41);
+    assert_eq!(out["walk"].as_array().unwrap().len(), 6);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_wrong_file_is_explained() {
         "t10k-images-idx3-ubyte",
         "t10k-labels-idx1-ubyte",
     ] {
-        // A header that promises more than there is.
+        // The header announces more than the file holds.
         fs::write(at.join("data").join(name), [0, 0, 8, 3, 0, 0]).unwrap();
     }
     refuses(at, "data --data-root data", &["train-images-idx3-ubyte"]);
@@ -265,12 +265,27 @@ fn blocks_are_trained_apart_and_merged() {
     train("--blocks 2-3 --out b");
     succeeds(at, "merge b a --out dt.safetensors");
     let bytes = |path: &str| fs::read(at.join(path)).unwrap();
-    // To the bit, and the metadata, too.
+    // The files are equal to the bit, with their metadata.
     assert!(bytes("dt.safetensors") == bytes("whole/model.safetensors"));
 
     let args = format!("eval dt.safetensors --json --ablate --images 20 --offline {CPU}");
     let table = json(at, &args);
-    assert_eq!(table["ablations"].as_array().unwrap().len(), 2);
+    let ablations = table["ablations"].as_array().unwrap();
+    assert_eq!(ablations.len(), 2);
+    for kind in [
+        "accuracy",
+        "swapped_latents",
+        "zero_latents",
+        "from_noise",
+        "from_mean",
+        "without_walk",
+        "random_images",
+    ] {
+        let percent = ablations[0][kind].as_f64().unwrap();
+        assert!((0.0..=100.0).contains(&percent), "{kind}: {percent}");
+    }
+    // One vote at temperature 1 is what the row itself has.
+    assert_eq!(ablations[0]["accuracy"], ablations[0]["from_noise"]);
     let rows = table["rows"].as_array().unwrap();
     let names: Vec<_> = rows
         .iter()
@@ -319,7 +334,7 @@ fn blocks_are_trained_apart_and_merged() {
 fn a_reader_that_stops_early_ends_the_program_quietly() {
     for args in ["data list", "train --show-recipe", "data list --json"] {
         let (reader, writer) = std::io::pipe().unwrap();
-        // Nobody reads: the first write fails, whenever it comes.
+        // Nobody reads, so the first write fails, whenever it happens.
         drop(reader);
         let output = std::process::Command::new(noprop_tests::program().unwrap())
             .args(args.split_whitespace())

@@ -1,4 +1,4 @@
-//! The operations of `noprop-cpu` are burn's: outputs, gradients, running statistics, AdamW.
+//! The operations of `noprop-cpu` give what burn's give: outputs, gradients, running statistics, AdamW.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::module::{Module, Param};
@@ -9,7 +9,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use noprop_cpu::FusedAdamW;
 
-/// Numbers that do not depend on the device's generator, which the tests share.
+/// Numbers that do not depend on the device's random generator, which the tests share.
 fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     let values: Vec<f32> = (0..shape.iter().product())
@@ -42,8 +42,8 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, pad: usize, device: 
     layer
 }
 
-/// Kernel, stride, padding and size of the image: those of a ResNet on 28×28 and 32×32 pixels down to
-/// the last layers, where most of the kernel meets padding only, and odd ones.
+/// Kernel, stride, padding and size of the image of each convolution: those of a ResNet on 28×28 and 32×32 pixels down
+/// to the last layers, where most of the kernel meets only padding, and unusual ones.
 const CONVOLUTIONS: [(usize, usize, usize, [usize; 2]); 15] = [
     (7, 2, 3, [28, 28]),
     (3, 1, 1, [7, 7]),
@@ -70,7 +70,7 @@ fn convolutions_and_their_gradients_are_burns() {
         let run = |forward: &dyn Fn(Tensor<4>) -> Tensor<4>| {
             let x = numbers([4, 3, height, width], 3, &device).require_grad();
             let y = forward(x.clone());
-            // Weights of the sum, so that every gradient is another number.
+            // Each value has another weight in the sum, so that all gradients differ.
             let weights = numbers(y.dims(), 11, &device);
             let gradients = (y.clone() * weights).sum().backward();
             let of_x = x.grad(&gradients).unwrap();
@@ -80,7 +80,7 @@ fn convolutions_and_their_gradients_are_burns() {
         let ours = run(&|x| noprop_cpu::conv2d(&layer, x));
         let burns = run(&|x| layer.forward(x));
         let name = format!("{kernel}×{kernel}, stride {stride}, padding {pad}, {height}×{width}");
-        // Sums of at most 4·28·28 products below 1, in another order.
+        // The tolerance covers sums of at most 4·28·28 products below 1 in another order.
         assert_close(ours.0, burns.0, 1e-5, &format!("output, {name}"));
         assert_close(ours.1, burns.1, 1e-5, &format!("gradient of x, {name}"));
         assert_close(
@@ -97,7 +97,7 @@ fn without_a_graph_a_convolution_is_the_same() {
     let device = Device::flex();
     let layer = conv([3, 5], 3, 2, 1, &device);
     let x = numbers([4, 3, 7, 7], 3, &device);
-    // The input of a later layer lies channel by channel in memory; burn's own lies image by image.
+    // The input of a later layer is in memory channel by channel; burn's own is image by image.
     let x = numbers([3, 4, 7, 7], 3, &device).swap_dims(0, 1) + x;
     let ours = noprop_cpu::conv2d(&layer, x.clone());
     assert_close(ours, layer.forward(x), 1e-5, "output");
@@ -117,7 +117,7 @@ fn a_bias_is_added_and_gets_its_gradient() {
     };
     let ours = run(&|x| noprop_cpu::conv2d(&layer, x));
     let burns = run(&|x| layer.forward(x));
-    // Sums of 4·7·7 numbers below 1, in another order.
+    // The tolerance covers sums of 4·7·7 numbers below 1 in another order.
     assert_close(ours.0, burns.0, 1e-5, "output");
     assert_close(ours.1, burns.1, 1e-5, "gradient of the bias");
 }
@@ -175,7 +175,7 @@ fn norm_shortcut_and_relu_and_their_gradients_are_burns() {
         };
         let (ours, burns) = (run(true), run(false));
         let name = format!("shortcut {with_shortcut}, relu {with_relu}");
-        // Means of 84 numbers, in another order.
+        // The tolerance covers means of 84 numbers in another order.
         for (ours, burns) in ours.0.into_iter().zip(burns.0) {
             assert_close(ours, burns, 1e-5, &name);
         }
@@ -221,7 +221,7 @@ fn fused_adamw_is_burns_to_the_bit() {
             .with_weight_decay(weight_decay)
             .build();
         let ours = FusedAdamW::new(1e-8, weight_decay);
-        // More values than one task updates, and no multiple of a vector's width.
+        // There are more values than one task updates, and their number is no multiple of a vector's width.
         let start = numbers([211, 317], 1, &device);
         let (mut p, mut q) = (start.clone(), start);
         let (mut p_state, mut q_state) = (None, None);

@@ -1,5 +1,5 @@
-//! Other datasets than MNIST, through the program: a folder of images from training to prediction,
-//! CIFAR's and IDX files, and the messages about bad ones.
+//! Datasets other than MNIST, through the program: a folder of images from training to prediction, files of CIFAR and
+//! IDX, and the messages about bad files.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -34,7 +34,7 @@ lr = 1e-2
 steps = 5
 "#;
 
-/// `count` images of each of three classes, which colour tells apart.
+/// Writes `count` images of each of three classes, which differ in colour.
 fn write_images(root: &Path, count: u8) {
     for (k, class) in ["red one", "green", "blue"].into_iter().enumerate() {
         fs::create_dir_all(root.join(class)).unwrap();
@@ -62,7 +62,7 @@ fn a_folder_of_images_from_training_to_prediction() {
     .unwrap();
     fs::write(at.join("r.toml"), RECIPE).unwrap();
 
-    // One flag names the images; the model follows them.
+    // A single flag names the images, and the model fits them.
     let (_, stderr) = succeeds(
         at,
         &format!("train --recipe r.toml --data-root photos --image-size 16 --no-table {CPU}"),
@@ -82,7 +82,7 @@ fn a_folder_of_images_from_training_to_prediction() {
             "eval runs/photos --data-root photos --steps 5 --samplers ddim --per-class --json {CPU}"
         ),
     );
-    // A tenth of 120, the same as in training.
+    // A tenth of 120 images is held out, the same images as in training.
     assert_eq!(table["images"], 12);
     let classes = table["classes"].as_array().unwrap();
     let names: Vec<&str> = classes
@@ -109,7 +109,7 @@ fn a_folder_of_images_from_training_to_prediction() {
     assert!(predict("").contains("red one"));
     assert_eq!(predict("--walk --steps 4").lines().count(), 2 + 5);
 
-    // Resuming needs the images, and more epochs go on from there.
+    // A resumed run needs the images. With more epochs it continues from the last one.
     refuses(
         at,
         &format!("train --resume runs/photos {CPU}"),
@@ -121,7 +121,7 @@ fn a_folder_of_images_from_training_to_prediction() {
     );
     assert!(stderr.contains("resuming after step 18"), "{stderr}");
 
-    // Other images than the weights know.
+    // The images have other classes than the weights.
     fs::rename(at.join("photos/blue"), at.join("photos/azure")).unwrap();
     refuses(
         at,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What the example `name` prints. Cargo builds examples together with tests, one folder up.
+/// Runs the example `name`, and returns its standard output. Cargo builds examples together with tests, one folder up.
 fn output(name: &str) -> String {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -18,7 +18,7 @@ fn output(name: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The first number of `text`.
+/// The first number in `text`.
 fn number(text: &str) -> f64 {
     let is_numeric = |c: char| c.is_ascii_digit() || c == '.';
     let mut words = text.split(|c| !is_numeric(c));
@@ -28,7 +28,8 @@ fn number(text: &str) -> f64 {
 #[test]
 fn the_method_in_one_file_learns_its_spirals() {
     let text = output("noprop_in_100_lines");
-    // 99 % here, chance is 33 %. Sums in another order on another CPU change the training a little.
+    // The accuracy was 99 % when this was written; chance is 33 %. Sums in another order on another CPU change the
+    // training a little.
     assert!(number(&text) > 95.0, "{text}");
     let source = include_str!("../../examples/noprop_in_100_lines.rs");
     assert!(source.lines().count() <= 120);
@@ -48,7 +49,7 @@ fn a_sampler_of_ones_own_walks_to_the_same_class() {
     }
 }
 
-/// The last percentage of `text`.
+/// The last percentage in `text`.
 fn last_percent(text: &str) -> f64 {
     let before = text.rsplit_once(" %").unwrap().0;
     before.rsplit(' ').next().unwrap().parse().unwrap()

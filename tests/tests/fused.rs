@@ -1,6 +1,6 @@
-//! The fused solver against the plain-tensor sampler, over the embedded test images.
+//! The fused solver against tensor operations, on the embedded test images.
 //!
-//! It runs on a software Vulkan driver, so that it needs no GPU.
+//! The tests run on a software Vulkan driver, so that they need no GPU.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -21,10 +21,10 @@ use pollster::block_on;
 
 const MNIST: &[u8] = include_bytes!("../../assets/mnist.safetensors");
 const SAMPLERS: [Sampler; 3] = [DDIM, EULER, HEUN];
-/// What the sums of f32 in another order may add up to over a walk.
+/// The largest difference that f32 sums in another order may add up to over a walk.
 const TOLERANCE: f32 = 1e-4;
 
-/// A software adapter; nothing, said aloud, where there is none.
+/// A device on a software adapter; `None`, with a printed note, if there is none.
 fn gpu() -> Option<Gpu> {
     has_software_vulkan("fused solver")
         .then(|| block_on(Gpu::open(AdapterChoice::Software)).unwrap())
@@ -48,7 +48,8 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Both ways from the same z_0; returns the plain z_1.
+/// Walks from the same z_0 with the fused solver and by tensor operations, and compares z_1. Returns z_1 of the tensor
+/// operations.
 fn compare(
     solver: &FusedSolver,
     model: &NoProp,
@@ -99,13 +100,14 @@ fn trained_weights_walk_a_thousand_images_to_the_same_place() {
                 .enumerate()
                 .filter(|&(i, &class)| class == i64::from(images.labels[i]))
                 .count();
-            // A walk that goes nowhere would agree with another that goes nowhere.
+            // A sampler that does nothing would agree with another one that does nothing, so the accuracy is checked,
+            // too.
             assert!(steps < 10 || correct > 950, "{sampler}: {correct} of 1000");
         }
     }
 }
 
-/// Weights large enough that every layer matters, and BatchNorm with statistics.
+/// Gives a model weights so large that every layer matters, and BatchNorm random statistics.
 struct Scramble(NoiseSource);
 
 impl ModuleMapper for Scramble {
@@ -182,7 +184,7 @@ fn the_field_is_that_of_the_tensors() {
     ] {
         let model = scrambled(label_encoder, true, dim);
         let device = model.device();
-        // One image at 3 · 37 points: not a multiple of four.
+        // There is one image at 3 · 37 points, whose number is no multiple of four.
         let mut noise = noise();
         let features = model.prepare(noise.normal_tensor([3, 18], &device));
         let z = noise.normal_tensor([3 * 37, dim], &device);
@@ -203,7 +205,7 @@ fn the_field_is_that_of_the_tensors() {
                 worst(&probabilities, &found.probabilities),
             ];
             println!("{label_encoder:?}, t = {t}: {differences:?}");
-            // One evaluation: f32 sums of some twenty products in another order.
+            // The tolerance is for one evaluation: f32 sums of some twenty products in another order.
             assert!(differences.iter().all(|&d| d <= 1e-5), "{differences:?}");
         }
     }
@@ -226,7 +228,7 @@ fn a_recorded_walk_has_every_step_of_every_seed() {
         model
             .walk_from(&repeated, z_0, &walk, 0, &mut observe)
             .unwrap();
-        // From [T + 1, samples, d] to [samples, T + 1, d].
+        // The states are turned from [T + 1, samples, d] to [samples, T + 1, d].
         let expected: Vec<f32> = (0..3 * seeds)
             .flat_map(|i| states.iter().flat_map(move |z| &z[i * dim..(i + 1) * dim]))
             .copied()
@@ -272,11 +274,11 @@ fn what_cannot_be_solved_is_refused() {
         let refused = solve(images, samples, extra).unwrap_err();
         assert!(matches!(refused, GpuError::Shape { .. }), "{refused}");
     }
-    // No adapter has so many workgroups in one dimension.
+    // No adapter has that many workgroups in one dimension.
     let refused = solve(1, 3_000_000, 0).unwrap_err();
     assert!(matches!(refused, GpuError::Limit { .. }), "{refused}");
 
-    // Latents that do not fit into any workgroup's memory.
+    // Latents of this size do not fit into the memory of any workgroup.
     let large = scrambled(LabelEncoderConfig::Linear, false, 40_000);
     let large = block_on(SolverWeights::from_model(&large)).unwrap();
     let refused = block_on(FusedSolver::new(&gpu, large)).unwrap_err();

@@ -1,5 +1,5 @@
-//! Weights files that anybody may have written: whatever their bytes and their metadata say, they
-//! are refused with a message, without a panic and without memory for what they promise.
+//! Weights files that anybody may have written: whatever their bytes and their metadata say, they are refused with a
+//! message, without a panic, and without taking the memory that they ask for.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use noprop_core::{Method, ModelConfig, NoProp, Normalization};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A small, good file.
+/// The bytes of a small, valid file.
 fn good() -> &'static [u8] {
     static FILE: OnceLock<Vec<u8>> = OnceLock::new();
     FILE.get_or_init(|| {
@@ -40,20 +40,21 @@ fn good() -> &'static [u8] {
             classes: ["a", "b", "c"].map(str::to_owned).into(),
             dataset: "folder".into(),
             blocks: None,
+            inference: None,
         };
         let model = NoProp::new(&card.method, &model, 0, &Device::flex()).unwrap();
         weights::to_bytes(&model, &card, Precision::Full).unwrap()
     })
 }
 
-/// The header of a safetensors file as JSON, and the tensors behind it.
+/// The header of a safetensors file as JSON, and the bytes of the tensors behind it.
 fn split(file: &[u8]) -> (Value, &[u8]) {
     let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
     let header = serde_json::from_slice(&file[8..8 + length]).unwrap();
     (header, &file[8 + length..])
 }
 
-/// The good file with its card changed.
+/// The valid file with its card changed by `change`.
 fn with_card(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let (mut header, tensors) = split(good());
     let entry = &mut header["__metadata__"]["noprop.card"];
@@ -145,6 +146,7 @@ fn what_every_model_holds_is_not_more_than_it_holds() {
             classes: (0..100).map(|i| i.to_string()).collect(),
             dataset: "cifar100".into(),
             blocks: None,
+            inference: None,
         };
         let model = NoProp::new(&card.method, &model, 0, &Device::flex()).unwrap();
         let file = weights::to_bytes(&model, &card, Precision::Half).unwrap();
@@ -152,7 +154,7 @@ fn what_every_model_holds_is_not_more_than_it_holds() {
     }
 }
 
-/// Numbers, texts and structures in place of what belongs there.
+/// Numbers, texts and structures to put in the place of any value.
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<u64>().prop_map(Value::from),
@@ -167,7 +169,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Every place in a JSON value.
+/// Collects the JSON pointer of every place in `value`.
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {

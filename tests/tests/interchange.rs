@@ -11,14 +11,15 @@ use noprop_tests::command_line::{CPU, refuses, succeeds};
 use noprop_tests::fixtures::{fixture, state_dict};
 use proptest::prelude::*;
 
-/// As in `parity.rs`.
+/// As in `parity/main.rs`.
 const TOLERANCE: f32 = 1e-5;
 const WALK_TOLERANCE: f32 = 1e-4;
 
-const MODELS: [&str; 5] = [
+const MODELS: [&str; 6] = [
     "ours.safetensors",
     "ours-cnn.safetensors",
     "ours-bottleneck.safetensors",
+    "ours-classifier.safetensors",
     "reference-mnist.pt",
     "reference-simple.safetensors",
 ];
@@ -31,12 +32,12 @@ fn read(path: &Path) -> Tensors {
     StateDict::read(&fs::read(path).unwrap()).unwrap().tensors
 }
 
-/// `noprop import` of a fixture into `folder`: the file that it wrote.
+/// Runs `noprop import` on a fixture in `folder`, and returns the name of the file that it wrote.
 fn import(folder: &Path, file: &str) -> String {
     let out = format!("{}.model.safetensors", stem(file));
     let mut args = format!("import {} --out {out}", fixture(file).display());
     if file.starts_with("reference-simple") {
-        // Ten classes may be of MNIST or of CIFAR-10.
+        // Ten classes may be those of MNIST or of CIFAR-10.
         args += " --dataset cifar10";
     }
     succeeds(folder, &args);
@@ -170,7 +171,7 @@ fn what_was_imported_goes_back_to_the_bit_under_the_same_names() {
             names[stem(file)],
             "{file}"
         );
-        // And in again, without being told anything.
+        // The file can be imported again without any flag.
         succeeds(at, "import back.safetensors --out again.safetensors");
         assert_eq!(
             read(&at.join("again.safetensors")),
@@ -213,7 +214,7 @@ fn what_cannot_be_known_is_asked_for() {
         "--as vgg",
         &["reference-simple, torchvision"],
     );
-    // Without its card a file of ours does not say what its schedule is.
+    // Without its card, a file of ours does not tell its noise schedule.
     let bare = weights::serialize(&state_dict("ours.safetensors").tensors, &[]).unwrap();
     fs::write(at.join("bare.safetensors"), bare).unwrap();
     refuses(
@@ -226,7 +227,7 @@ fn what_cannot_be_known_is_asked_for() {
         "import nothing.pt --out out.safetensors",
         &["nothing.pt cannot be read"],
     );
-    // A file of PyTorch in the place of ours says what to do.
+    // If a file of PyTorch is given in place of ours, the error says what to do.
     let file = fixture("reference-simple.safetensors")
         .display()
         .to_string();
@@ -241,7 +242,8 @@ fn what_cannot_be_known_is_asked_for() {
 fn a_checkpoint_of_torch_is_read_as_torch_reads_it() {
     let expected = state_dict("checkpoint.expected.safetensors").tensors;
     let read = state_dict("checkpoint.pt").tensors;
-    // f16, bf16, f64 and i64, no dimensions, a transposed view, a part of a storage, a Parameter.
+    // The file has tensors of f16, bf16, f32, f64 and i64, without dimensions, transposed, a part of a storage, a
+    // Parameter.
     assert_eq!(read.len(), 10);
     assert_eq!(read, expected);
 }
@@ -258,7 +260,7 @@ fn every_truncation_and_every_changed_byte_is_survived() {
         }
     }
     let whole = fs::read(fixture("checkpoint.pt")).unwrap();
-    // The pickle lies at the beginning, the directory at the end.
+    // The pickle is at the beginning of the file, the directory at the end.
     for at in 0..whole.len() {
         for flip in [0x01, 0x80, 0xff] {
             let mut bytes = whole.clone();
@@ -332,13 +334,13 @@ fn a_training_starts_from_a_backbone_and_resumes_without_it() {
         }
         let ours = &trained[&format!("backbone.{name}")];
         for (a, b) in ours.values.iter().zip(&theirs.values) {
-            // Two steps of at most 1e-9, far below the resolution of f32 here.
+            // Two steps move a weight by at most 2e-9, far below the resolution of f32.
             assert!((a - b).abs() <= 1e-6, "{name}");
             compared += 1;
         }
     }
     assert!(compared > 10_000, "{compared}");
-    // One channel sees the sum of three.
+    // One channel has the sum of the kernels of three channels.
     let (one, three) = (&trained["backbone.conv1.weight"], &given["conv1.weight"]);
     assert_eq!(one.shape, [2, 1, 7, 7]);
     let sum: f32 = (0..3).map(|c| three.values[49 * c]).sum();

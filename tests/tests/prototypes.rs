@@ -1,5 +1,5 @@
-//! Class embeddings of image size: images of the training set at first, and z goes through a convolutional
-//! module of its own, in all three variants of NoProp.
+//! Class embeddings of image size, in all three variants of NoProp: they start as training images, and z has a
+//! convolutional encoder of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::Device;
@@ -21,10 +21,10 @@ const STEPS: usize = 3;
 /// The three variants of NoProp, each with a sampler that walks it.
 fn variants() -> [(Method, Sampler); 3] {
     [
-        // Without a bound a few times near t = 1 are all of the loss, and two epochs say nothing.
+        // Without a bound, a few times near t = 1 dominate the loss, and two epochs prove nothing.
         (
             Method::Ct(Ct {
-                max_weight: Some(1.0),
+                max_snr: Some(1.0),
                 ..Default::default()
             }),
             DDIM,
@@ -102,7 +102,7 @@ fn every_variant_trains_and_survives_its_file() {
         let mut trainer = Trainer::new(recipe, &dataset, options).unwrap();
         let before: Tensors = weights::parameters(&trainer.trained()).unwrap();
         let prototypes = before["class_embedding.weight"].values.clone();
-        // Normalised pixels of an image: a dark background, and some light.
+        // The prototypes are normalised pixels of an image, with a dark background and some light.
         let dark = prototypes.iter().copied().fold(f32::MAX, f32::min);
         assert!((dark + 0.1307 / 0.3081).abs() < 1e-3, "{name}: {dark}");
         let losses = losses(&mut trainer);

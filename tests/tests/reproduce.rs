@@ -8,7 +8,7 @@ use noprop_tests::command_line::{CPU, json, refuses, succeeds};
 use noprop_tests::mnist_subset;
 use serde_json::Value;
 
-/// A thousand epochs of 5 steps.
+/// A recipe with a thousand epochs of 5 steps.
 const RECIPE: &str = r#"
 [model]
 embed_dim = 16
@@ -74,7 +74,7 @@ fn a_training_ends_when_its_time_is_spent() {
     votes_are_averaged(at);
 }
 
-/// On a trained run in `at`.
+/// Checks votes on a trained run in `at`.
 fn votes_are_averaged(at: &Path) {
     let table = json(
         at,
@@ -103,7 +103,7 @@ fn votes_are_averaged(at: &Path) {
     let together = predict("--seed 5 --votes 3");
     for (class, &mean) in together.iter().enumerate() {
         let expected = alone.iter().map(|one| one[class]).sum::<f64>() / 3.0;
-        // Three roundings of f32.
+        // The tolerance covers three roundings of f32.
         assert!((mean - expected).abs() < 1e-6, "{mean} {expected}");
     }
 }
@@ -113,7 +113,7 @@ fn a_row_of_the_table_stands_beside_the_papers() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let row = "reproduce table1 --methods ct --embeddings one-hot --seeds 1 --repeats 2 --budget 1 --limit 1300 \
-               --images 40 --steps 3 --out table --offline --set method.max_weight=1";
+               --images 40 --steps 3 --out table --offline --set method.max_snr=1";
     let (first, _) = succeeds(at, &format!("{row} {CPU}"));
     let written = fs::read_to_string(at.join("table/table1.md")).unwrap();
     assert!(first.contains(&written), "{first}");
@@ -127,11 +127,11 @@ fn a_row_of_the_table_stands_beside_the_papers() {
     ] {
         assert!(line.contains(part), "{line}");
     }
-    assert!(written.contains("method.max_weight=1;"), "{written}");
+    assert!(written.contains("method.max_snr=1;"), "{written}");
     let run = at.join("table/mnist/paper-ct-one-hot-seed0");
     let recipe = fs::read_to_string(run.join("config.toml")).unwrap();
-    assert!(recipe.contains("max_weight = 1.0"), "{recipe}");
-    // What is trained is not trained again.
+    assert!(recipe.contains("max_snr = 1.0"), "{recipe}");
+    // A run that is trained already is not trained again.
     let weights = run.join("model.safetensors");
     let before = fs::metadata(&weights).unwrap().modified().unwrap();
     let (_, stderr) = succeeds(at, &format!("{row} {CPU}"));

@@ -1,4 +1,4 @@
-//! A stopped and resumed training is the uninterrupted one, to the bit; sharding is sound.
+//! A stopped and resumed training equals the uninterrupted one to the bit; sharding is correct.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ fn resnet() -> BackboneConfig {
     })
 }
 
-/// 3 steps an epoch.
+/// A recipe with 3 steps an epoch.
 fn recipe(backbone: BackboneConfig, epochs: usize) -> Recipe {
     Recipe {
         model: ModelConfig {
@@ -71,7 +71,7 @@ fn trainer(recipe: &Recipe, threads: usize, checkpoint: Option<Checkpoint>) -> T
     Trainer::new(recipe.clone(), &dataset, options(threads, checkpoint)).unwrap()
 }
 
-/// Weights by name.
+/// The weights of a network, by name.
 type Weights = BTreeMap<String, Vec<f32>>;
 
 fn weights_of(trainer: &Trainer) -> Weights {
@@ -140,7 +140,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     ] {
         let whole = to_the_end(trainer(recipe, threads, None));
         let resumed = trainer(recipe, threads, Some(stopped(recipe, threads)));
-        // No tolerance: the same operations in the same order.
+        // There is no tolerance: both runs do the same operations in the same order.
         assert!(
             whole == to_the_end(resumed),
             "{name}: the weights differ after resuming"
@@ -211,7 +211,7 @@ fn augmentation_changes_what_is_trained() {
     assert!(weights(&plain) != weights(&augmented));
 }
 
-/// Two devices that are both the CPU are two threads; a device more changes the order of sums.
+/// Two devices that are both the CPU equal two threads; one more device changes the order of sums.
 #[test]
 fn devices_share_a_batch() {
     let mut recipe = recipe(
@@ -231,7 +231,7 @@ fn devices_share_a_batch() {
         to_the_end(Trainer::new(recipe.clone(), &dataset, options).unwrap())
     };
     let threads = |count| to_the_end(trainer(&recipe, count, None));
-    // No tolerance: the same operations in the same order.
+    // There is no tolerance: both runs do the same operations in the same order.
     assert!(on(1) == threads(2) && on(2) == threads(3));
     let (one, two) = (threads(1), on(1));
     for (name, ours) in &one {
@@ -298,9 +298,9 @@ fn a_loop_of_ones_own_is_the_trainers() {
         assert_eq!(own.end_epoch().unwrap().images, 96);
     }
     let whole = weights_of(&own);
-    // No tolerance: the same operations in the same order.
+    // There is no tolerance: both runs do the same operations in the same order.
     assert!(whole == to_the_end(trainer(&recipe, 1, None)));
-    // A step in, two batches of the first epoch are done.
+    // The checkpoint was made after two of the three batches of the first epoch.
     let mut resumed = trainer(&recipe, 1, checkpoint);
     assert_eq!(resumed.batches().count(), 1);
     resumed.run(&mut |_| Flow::Continue).unwrap();

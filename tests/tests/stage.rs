@@ -1,4 +1,4 @@
-//! The stage's pixels on a software adapter, against places and colours worked out here.
+//! The pixels of the stage on a software adapter, against places and colours that are computed here.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use noprop_stage::{Arrow, Field, Frame, Plane, RecordedWalks, Renderer, Style, WalkRole};
@@ -12,7 +12,7 @@ const PAPER: [u8; 3] = [0, 0, 51];
 const RED: [u8; 3] = [255, 0, 0];
 const GREEN: [u8; 3] = [0, 255, 0];
 
-/// An adapter's device; nothing, said aloud, where there is no software adapter.
+/// A device on a software adapter; `None`, with a printed note, if there is none.
 fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
     if !has_software_vulkan("stage") {
         return None;
@@ -30,14 +30,14 @@ fn colour(bytes: [u8; 3]) -> [f32; 3] {
     bytes.map(|byte| f32::from(byte) / 255.0)
 }
 
-/// A renderer of a label space of two dimensions that is its own plane, r ↦ r/(r + 1).
+/// A renderer for a latent space of two dimensions that is its own plane, r ↦ r/(r + 1).
 fn renderer(device: &wgpu::Device, queue: &wgpu::Queue) -> Renderer {
     let mut hues = [colour(RED); 10];
     hues[1] = colour(GREEN);
     let style = Style {
         ink: colour(INK),
         quiet: colour([128; 3]),
-        // Rings that do not show.
+        // The rings have the colour of the paper, so they are not seen.
         line: colour(PAPER),
         paper: colour(PAPER),
         hues,
@@ -63,7 +63,7 @@ fn frame(share: f32) -> Frame {
     }
 }
 
-/// Where a point of the plane is shown: `(column, row)`.
+/// The place `(column, row)` in the picture at which a point of the plane is shown.
 fn place([x, y]: [f32; 2]) -> (u32, u32) {
     let scale = RADIUS / (x.hypot(y) + 1.0);
     let middle = SIZE as f32 / 2.0;
@@ -80,7 +80,7 @@ impl Picture {
 
     fn check(&self, at: (u32, u32), [r, g, b]: [u8; 3], what: &str) {
         let found = self.at(at);
-        // One unit: rounding of eight bits.
+        // The tolerance is one unit, for the rounding to eight bits.
         let near = found
             .iter()
             .zip([r, g, b, 255])
@@ -135,7 +135,7 @@ fn a_walk_is_where_its_latents_say() {
         return;
     };
     let mut stage = renderer(&device, &queue);
-    // Two seeds, two steps: the main one goes right, then down; the other one stays on the left.
+    // There are two seeds and two steps: the main walk goes right, then down; the other one stays on the left.
     let corners = [[1.0, 0.0], [3.0, 0.0], [3.0, 3.0]];
     let left = [-1.5, 0.5];
     let latents = [corners, [left; 3]].concat().concat();
@@ -148,7 +148,7 @@ fn a_walk_is_where_its_latents_say() {
         }),
     );
     let (middle, corner) = ((SIZE / 2, SIZE / 2), (3, 3));
-    // Half-way through the second step, between steps on the straight line.
+    // The frame is half-way through the second step; between steps the walk is on a straight line.
     let shown = picture(&device, &queue, &stage, &frame(0.75));
     shown.check(place([3.0, 1.5]), INK, "dot");
     shown.check(middle, PAPER, "paper");
@@ -162,7 +162,7 @@ fn a_walk_is_where_its_latents_say() {
         let tail = mix(colour(PAPER)[c], 0.25, green[c]);
         (255.0 * mix(tail, 0.6, green[c])).round() as u8
     });
-    // The tail is thinner than two pixels and may cover this one in part: up to 0.1 of 255.
+    // The tail is thinner than two pixels and may cover this pixel in part: up to 0.1 of 255.
     let cloud = shown.at(place(left));
     assert!(
         cloud[1].abs_diff(expected[1]) <= 27 && cloud[0] <= 1,
@@ -211,7 +211,7 @@ fn the_field_shows_what_is_believed_where() {
         return;
     };
     let mut stage = renderer(&device, &queue);
-    // A grid of 5 x 5 at disc coordinates −1, −½, 0, ½, 1: red above, green from the middle down.
+    // The grid of 5 × 5 is at disc coordinates −1, −½, 0, ½, 1: red above, green from the middle down.
     let arrows: Vec<Arrow> = (0..25)
         .map(|k| Arrow {
             velocity: [1.0, 0.0],
@@ -233,10 +233,10 @@ fn the_field_shows_what_is_believed_where() {
         let pixel = |v: f32| (SIZE as f32 / 2.0 + RADIUS * v) as u32;
         (pixel(x), pixel(y))
     };
-    // A fifth of a cell above or below the arrow, within the cell.
+    // The point is a fifth of a cell above or below the arrow, within the cell.
     shown.check(at(0.0, -0.6), tint(RED), "red cell");
     shown.check(at(0.0, 0.6), tint(GREEN), "green cell");
-    // The arrow points right: its line, half on this pixel, is 0.55 of grey 128 over no red.
+    // The arrow points right. Its line covers half of this pixel: 0.55 of grey 128 over no red.
     let line = shown.at(at(0.5, 0.0));
     assert!(line[0].abs_diff(35) <= 1, "arrow: {line:?}");
     let hidden = Frame {

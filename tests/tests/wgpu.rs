@@ -1,6 +1,6 @@
-//! The wgpu path against the CPU: features, logits, walks and a training step.
+//! Burn's wgpu backend against the CPU: features, logits, walks and a training step.
 //!
-//! It runs on a software Vulkan driver, so that it needs no GPU.
+//! The test runs on a software Vulkan driver, so that it needs no GPU.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -43,6 +43,7 @@ fn to_bytes(model: &NoProp) -> Vec<u8> {
         classes: (0..10).map(|i| i.to_string()).collect(),
         dataset: "mnist".into(),
         blocks: None,
+        inference: None,
     };
     weights::to_bytes(model, &card, Precision::Full).unwrap()
 }
@@ -62,7 +63,7 @@ fn assert_near(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
     );
 }
 
-/// Features, logits, and for each sampler z_1 and class scores.
+/// Features and logits, and for each sampler z_1 and class scores, each with a name.
 fn inference(bytes: &[u8], device: &Device) -> Vec<(String, Vec<f32>)> {
     let (model, _) = weights::from_bytes(bytes.to_vec(), device).unwrap();
     let mut source = NoiseSource::new(3, Purpose::Training, 0);
@@ -98,7 +99,7 @@ fn compare_inference(name: &str, backbone: BackboneConfig, cpu: &Device, gpu: &D
     let bytes = to_bytes(&NoProp::new(&Method::default(), &config(backbone), 1, cpu).unwrap());
     let (ours, theirs) = (inference(&bytes, cpu), inference(&bytes, gpu));
     for ((what, a), (_, b)) in ours.iter().zip(&theirs) {
-        // Sums of f32 in another order; a walk of five steps carries the difference along.
+        // The tolerance covers f32 sums in another order; a walk of five steps amplifies the difference.
         let walk = what.contains(' ');
         let tolerance = if walk { 1e-3 } else { 1e-4 };
         assert_near(&format!("{name} {what}"), a, b, tolerance);
@@ -108,7 +109,7 @@ fn compare_inference(name: &str, backbone: BackboneConfig, cpu: &Device, gpu: &D
     }
 }
 
-/// One step from `start`, sharded over `devices`: loss terms, then weights by name.
+/// Takes one step from `start`, sharded over `devices`. Returns the loss terms, and the weights by name.
 fn one_step(
     recipe: &Recipe,
     dataset: &Dataset,
@@ -135,7 +136,7 @@ fn one_step(
     (loss, weights.collect())
 }
 
-/// A step on `devices` against one on `cpu`.
+/// Compares a step on `devices` with one on `cpu`.
 fn compare_training(cpu: &Device, devices: &[&Device]) {
     let recipe = Recipe {
         model: config(cnn()),
@@ -164,7 +165,7 @@ fn compare_training(cpu: &Device, devices: &[&Device]) {
     }
     let (mut all, mut far) = (0, 0);
     for (name, ours) in &weights {
-        // Adam's first step is lr · sign(g): where g is rounding noise, signs may differ, by 2 lr.
+        // Adam's first step is lr · sign(g). If g is only rounding, its sign may differ, which is a difference of 2 lr.
         assert_near(name, ours, &weights_gpu[name], 2.1e-2);
         let pairs = ours.iter().zip(&weights_gpu[name]);
         far += pairs.filter(|(a, b)| (*a - *b).abs() > 1e-3).count();
@@ -194,8 +195,8 @@ fn compare_augmentation(cpu: &Device, gpu: &Device) {
             let split = DeviceSplit::new(&dataset.test, &dataset.normalization, 1, device);
             values(split.augmented(&indices, &draws).0.flatten::<2>(1, 3))
         };
-        // Pixels are looked up; only a rotation may round to the neighbour, in another order of
-        // operations, and normalising rounds numbers below 3.
+        // Pixels are looked up. Only a rotation may round to the neighbouring pixel, by another order of operations;
+        // and normalising rounds numbers below 3.
         let (ours, theirs) = (images(cpu), images(gpu));
         let pairs = ours.iter().zip(&theirs);
         let far = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-6).count();
@@ -207,7 +208,7 @@ fn compare_augmentation(cpu: &Device, gpu: &Device) {
     }
 }
 
-/// The CPU and a software adapter; nothing, said aloud, where there is none.
+/// The CPU and a software adapter; `None`, with a printed note, if there is no such adapter.
 fn devices() -> Option<(Device, Device)> {
     has_software_vulkan("wgpu path").then(|| (Device::flex(), Device::wgpu(DeviceKind::Cpu)))
 }
@@ -219,7 +220,7 @@ fn cnn() -> BackboneConfig {
     })
 }
 
-/// One test, so that all work on the device stays on one thread.
+/// There is a single test, so that all work on the device is on one thread.
 #[test]
 fn wgpu_agrees_with_the_cpu() {
     let Some((cpu, gpu)) = devices() else { return };

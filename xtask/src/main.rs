@@ -31,9 +31,9 @@ struct Cli {
 enum Task {
     /// Run all checks, up to the first that fails
     Test(TestArgs),
-    /// Say what the checks need, and add what rustup, cargo and npm can add
+    /// Say what the checks need, and install what rustup, cargo and npm can install
     Setup,
-    /// Build the browser demo into dist/, and serve it where that is asked for
+    /// Build the browser demo into dist/, and serve it if that is asked for
     Web(WebArgs),
     /// Compare our speed with PyTorch's on this machine, and write docs/performance.md
     Bench(BenchArgs),
@@ -53,8 +53,8 @@ fn main() -> ExitCode {
     match run(Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not `main() -> Result`: with RUST_BACKTRACE set, a failed check would bury its
-            // message under a stack trace of this program.
+            // `main() -> Result` is not used: with RUST_BACKTRACE set, the message of a failed check would end under a
+            // stack trace of this program.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,7 +1,7 @@
 //! `cargo xtask web`: the browser demo as `trunk build` makes it, for machines without trunk.
 //!
-//! Both read what the page consists of out of `index.html`: its `<link data-trunk …>`. This builder takes
-//! cargo and `xtask/bindgen`, which compiles in minutes where trunk and its tools take most of an hour.
+//! Trunk and this builder both read the parts of the page from the lines `<link data-trunk …>` of `index.html`. This
+//! builder needs cargo and `xtask/bindgen`, which compiles in minutes; trunk and its tools take most of an hour.
 
 use std::env;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::process::{capture, cargo, run, target_dir, workspace_root};
 /// The target that browsers run.
 pub const WASM: &str = "wasm32-unknown-unknown";
 
-/// Names a rustup toolchain that compiles for [`WASM`], where the one in use does not.
+/// The environment variable that names a rustup toolchain that compiles for [`WASM`], if the toolchain in use does not.
 const TOOLCHAIN: &str = "NOPROP_WASM_TOOLCHAIN";
 
 /// Arguments of `cargo xtask web`.
@@ -26,12 +26,12 @@ pub struct WebArgs {
     /// Serve the page afterwards on this port of this machine (0: any free one)
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8080")]
     serve: Option<u16>,
-    /// Where the page goes
+    /// Folder to write the page into
     #[arg(long, value_name = "FOLDER")]
     dist: Option<PathBuf>,
 }
 
-/// Builds the page, and serves it until it is interrupted where that was asked for.
+/// Builds the page. If that was asked for, serves it until the program is interrupted.
 pub fn web(args: &WebArgs) -> Result<()> {
     let dist = match &args.dist {
         Some(folder) => std::path::absolute(folder)?,
@@ -58,7 +58,7 @@ pub fn build(dist: &Path) -> Result<()> {
     let source = fs::read_to_string(root.join("index.html")).context("index.html")?;
     let (html, links) = read_index(&source)?;
 
-    // Not in `dist` before all is there: a failed build leaves the last page as it was.
+    // The page is built outside of `dist`, so that a failed build leaves the last page as it was.
     let staging = target_dir()?.join("web-dist");
     if staging.exists() {
         fs::remove_dir_all(&staging)?;
@@ -82,7 +82,7 @@ pub fn has_wasm() -> bool {
     capture(with_wasm(&mut rustc)).is_some_and(|folder| Path::new(folder.trim()).is_dir())
 }
 
-/// Makes one command of rustup's use the toolchain that compiles for [`WASM`].
+/// Makes a command use the rustup toolchain that compiles for [`WASM`].
 pub fn with_wasm(command: &mut Command) -> &mut Command {
     match env::var_os(TOOLCHAIN) {
         Some(name) => command.env("RUSTUP_TOOLCHAIN", name),
@@ -90,7 +90,7 @@ pub fn with_wasm(command: &mut Command) -> &mut Command {
     }
 }
 
-/// Compiles `xtask/bindgen` where that has not been done, and returns the program's path.
+/// Compiles `xtask/bindgen` if that has not been done, and returns the path of the program.
 pub fn bindgen_program() -> Result<PathBuf> {
     let target = target_dir()?.join("web-tools");
     let mut build = cargo(["build", "--release", "--locked", "--quiet"]);
@@ -102,7 +102,7 @@ pub fn bindgen_program() -> Result<PathBuf> {
     Ok(target.join("release").join(name))
 }
 
-/// What the page asks for.
+/// A part of the page that `index.html` asks for.
 #[derive(Debug, PartialEq)]
 enum Link {
     /// A Rust program for the browser.
@@ -113,19 +113,19 @@ enum Link {
 
 #[derive(Debug, PartialEq)]
 struct Program {
-    /// Its `Cargo.toml`.
+    /// The path of the program's `Cargo.toml`.
     manifest: String,
-    /// Its name.
+    /// The name of the program.
     bin: String,
-    /// Cargo features.
+    /// The cargo features of the program.
     features: String,
-    /// Whether the package's default features are on.
+    /// Whether the default features of the program's package are on.
     has_default_features: bool,
-    /// Cargo profile.
+    /// The cargo profile of the program.
     profile: String,
 }
 
-/// The page as browsers read it, and what it asks for, out of trunk's `index.html`.
+/// The page as browsers read it and the parts that it asks for, from trunk's `index.html`.
 fn read_index(source: &str) -> Result<(String, Vec<Link>)> {
     const START: &str = "<link data-trunk";
     let mut parts = source.split(START);
@@ -143,7 +143,7 @@ fn read_index(source: &str) -> Result<(String, Vec<Link>)> {
     Ok((html, links))
 }
 
-/// A link's meaning, and the tags that a browser needs in its place.
+/// The part that a link asks for, and the tags that a browser needs in place of the link.
 fn read_link(attributes: &str) -> Result<(Link, String)> {
     let get = |name: &str| {
         let (_, rest) = attributes.split_once(&format!(" {name}=\""))?;
@@ -154,7 +154,7 @@ fn read_link(attributes: &str) -> Result<(Link, String)> {
     let tag = match rel.as_deref() {
         Some("rust") => {
             let bin = get("data-bin").context("it has no data-bin=\"…\"")?;
-            // The page's own program starts with the page; that one starts the workers.
+            // The program of the page starts with the page; it starts the workers.
             let tag = match get("data-type").as_deref() {
                 Some("worker") => String::new(),
                 _ => format!(
@@ -185,7 +185,7 @@ fn read_link(attributes: &str) -> Result<(Link, String)> {
 
 /// Compiles one program and writes its JavaScript and WebAssembly into `out`.
 fn bundle(program: &Program, bindgen: &Path, out: &Path) -> Result<()> {
-    // A folder of its own: a native build need not wait for this one.
+    // The build has a target folder of its own, so that it does not wait for a native build.
     let target = target_dir()?.join("web");
     let mut build = cargo(["build", "--target", WASM]);
     build
@@ -213,7 +213,7 @@ fn bundle(program: &Program, bindgen: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts the finished page in the place of the last one, and of nothing else.
+/// Replaces the last page by the finished page; a folder that is no page is not replaced.
 fn replace(dist: &Path, staging: &Path) -> Result<()> {
     if dist.exists() {
         ensure!(

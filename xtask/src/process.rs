@@ -1,5 +1,4 @@
-//! Running other programs: every command is shown, and nothing that may wait for a network is
-//! left without a time limit.
+//! Running other programs: every command is shown, and every command that may wait for a network has a time limit.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,8 @@ pub use noprop_browser::find_program as which;
 
 /// The workspace's root folder.
 ///
-/// `cargo run` names the package at run time; the path known at compile time serves when the
-/// binary is started by hand.
+/// `cargo run` names the package in an environment variable. If the program is started by hand, the path known at
+/// compile time is used.
 pub fn workspace_root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
@@ -32,10 +31,11 @@ pub fn target_dir() -> Result<PathBuf> {
     }
 }
 
-/// A `cargo` command in the workspace's root, free of what the `cargo run` around us has set.
+/// A `cargo` command in the workspace's root, without the environment variables that the `cargo run` around this
+/// program has set.
 ///
-/// The program is looked up in `PATH` and not taken from `$CARGO`: only rustup's proxy listens to
-/// `RUSTUP_TOOLCHAIN`, which the wasm32 step may need.
+/// The program is looked up in `PATH` and not taken from `$CARGO`: only rustup's proxy reads `RUSTUP_TOOLCHAIN`, which
+/// the wasm32 step may need.
 pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
     let mut command = Command::new("cargo");
     command.args(args).current_dir(workspace_root());
@@ -54,14 +54,14 @@ fn set_by_cargo_run(key: &str) -> bool {
     key == "CARGO" || key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_")
 }
 
-/// Shows a command and runs it with our own stdin, stdout and stderr; says whether it succeeded.
+/// Shows a command and runs it with our own stdin, stdout and stderr. Returns whether it succeeded.
 pub fn run(command: &mut Command) -> Result<bool> {
     println!("$ {}", display(command));
     let status = command.status().with_context(|| cannot_start(command))?;
     Ok(status.success())
 }
 
-/// As [`run`], but ends the program after `limit` and reports that as an error.
+/// Shows and runs a command like [`run`], but ends the program after `limit` and reports that as an error.
 pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<bool> {
     println!("$ {}   (at most {} s)", display(command), limit.as_secs());
     command.stdin(Stdio::null());
@@ -76,7 +76,7 @@ fn wait_bounded(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
             return Ok(status);
         }
         if start.elapsed() >= limit {
-            // The child may have ended on its own in between; either way it is gone afterwards.
+            // The child may have ended by itself in between; in both cases it has ended afterwards.
             let _ = child.kill();
             child.wait()?;
             bail!(
@@ -89,7 +89,7 @@ fn wait_bounded(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
     }
 }
 
-/// Runs a command silently and returns its stdout when it succeeded.
+/// Runs a command silently, and returns its stdout if it succeeded.
 pub fn capture(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     output

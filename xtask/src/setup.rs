@@ -1,6 +1,6 @@
-//! `cargo xtask setup`: says what the checks need, and adds what rustup, cargo and npm can add.
+//! `cargo xtask setup`: says what the checks need, and installs what rustup, cargo and npm can install.
 //!
-//! Building and using the product needs none of it. A check that lacks something says that it is skipped.
+//! Nothing of this is needed to build or use the program. A check that lacks something says that it is skipped.
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::{e2e, vulkan};
 
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 
-/// Takes every step; none of them stops the others.
+/// Takes every step of the setup, even if an earlier one fails.
 pub fn setup() {
     println!("== setup");
     let steps = [

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the checks that a change has to pass, in the order of their cost.
+//! `cargo xtask test`: the checks that a change has to pass, from the fastest to the slowest.
 //!
 //! Every cargo call uses the release profile and the workspace's features, so that the engine
 //! compiles once for all of them.
@@ -33,21 +33,21 @@ pub enum Step {
     Web,
 }
 
-/// How a step ended.
+/// The outcome of a step.
 enum Outcome {
     Passed,
     Failed,
     Skipped(String),
 }
 
-/// Runs the chosen steps up to the first failure, then prints what each of them did.
+/// Runs the chosen steps up to the first failure, then prints the outcome of each.
 pub fn test(only: &[Step], skip: &[Step]) -> Result<()> {
     let mut rows = Vec::new();
     let mut failed = None;
     for step in selection(only, skip) {
         println!("\n== {}", step.name());
         let start = Instant::now();
-        // A program that cannot be started fails its step; the table still has to appear.
+        // A program that cannot be started fails its step; the table is printed all the same.
         let outcome = step.run().unwrap_or_else(|error| {
             println!("{error:#}");
             Outcome::Failed
@@ -75,7 +75,7 @@ pub fn test(only: &[Step], skip: &[Step]) -> Result<()> {
     }
 }
 
-/// The steps to run, always in the fixed order, whatever order the flags came in.
+/// The steps to run, always in the fixed order, whatever the order of the flags.
 fn selection(only: &[Step], skip: &[Step]) -> Vec<Step> {
     Step::value_variants()
         .iter()
@@ -98,7 +98,7 @@ impl Step {
         }
     }
 
-    /// What the step lacks on this machine, if anything.
+    /// Names what the step lacks on this machine; `None` if it can run.
     fn missing(self) -> Option<String> {
         match self {
             Self::Workflows => e2e::missing_for_workflows(),
@@ -154,7 +154,7 @@ impl Step {
     }
 }
 
-/// A `cargo` command. On a build machine the lock file is part of what is tested.
+/// A `cargo` command. On a build machine (`CI`) it must not change the lock file.
 fn locked<const N: usize>(args: [&str; N]) -> Command {
     let mut command = cargo(args);
     if is_ci(env::var("CI").ok().as_deref()) {

@@ -1,6 +1,6 @@
 //! A software Vulkan driver for the tests, so that the wgpu path runs on machines without a GPU.
 //!
-//! The Vulkan loader is told by `VK_DRIVER_FILES` which driver to take: Mesa's lavapipe.
+//! The environment variable `VK_DRIVER_FILES` tells the Vulkan loader which driver to use: here Mesa's lavapipe.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,19 +12,19 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// Read by the wgpu tests: a software adapter may be used.
+/// The environment variable that allows the wgpu tests to use a software adapter.
 pub const ALLOW_SOFTWARE: &str = "NOPROP_TEST_SOFTWARE_VULKAN";
 
 const DRIVER_FILES: &str = "VK_DRIVER_FILES";
 
-/// Folders in which systems keep driver manifests.
+/// The folders in which systems keep driver manifests.
 const FOLDERS: &[&str] = &[
     "/usr/share/vulkan/icd.d",
     "/usr/local/share/vulkan/icd.d",
     "/etc/vulkan/icd.d",
 ];
 
-/// The driver manifests to use: the user's own choice if there is one, else what [`choose`] takes.
+/// The driver manifests to use: those that the user has chosen, or else the one that [`choose`] picks.
 pub fn find_driver() -> Option<OsString> {
     if let Some(chosen) = env::var_os(DRIVER_FILES).filter(|value| !value.is_empty()) {
         return Some(chosen);
@@ -40,9 +40,9 @@ pub fn find_driver() -> Option<OsString> {
 }
 
 /// Picks a software driver: lavapipe for this processor, else any lavapipe.
+/// Picks a software driver: lavapipe for this processor, or else any lavapipe.
 ///
-/// A machine may hold lavapipe for several architectures side by side; the loader would reject
-/// the wrong one.
+/// A machine may hold lavapipe for several architectures, and the loader would reject one for another architecture.
 fn choose<'a>(manifests: &'a [PathBuf], arch: &str) -> Option<&'a PathBuf> {
     let rank = |path: &Path| {
         let name = path.file_name()?.to_str()?;
@@ -63,8 +63,8 @@ fn choose<'a>(manifests: &'a [PathBuf], arch: &str) -> Option<&'a PathBuf> {
         .map(|(_, path)| path)
 }
 
-/// Points a test process to the software driver and says so; without one, the tests themselves
-/// print what they skip.
+/// Points a test process to the software driver, and says so. Without a driver, the tests themselves print what they
+/// skip.
 pub fn configure(command: &mut Command) -> Result<()> {
     let Some(driver) = find_driver() else {
         println!("no software Vulkan driver found: tests of the wgpu path skip themselves");
@@ -76,14 +76,13 @@ pub fn configure(command: &mut Command) -> Result<()> {
         .env(DRIVER_FILES, driver)
         .env(ALLOW_SOFTWARE, "1")
         .env("XDG_RUNTIME_DIR", runtime_dir()?)
-        // On a software driver compiling the candidates costs minutes, and choosing among them
-        // gains nothing.
+        // On a software driver, compiling all candidate kernels takes minutes, and choosing among them gains nothing.
         .env("CUBECL_AUTOTUNE_LEVEL", "minimal");
     Ok(())
 }
 
-/// A folder for the driver's sockets. Containers and build machines often have none, and drivers
-/// insist that it belongs to the user alone.
+/// A folder for the driver's sockets. Containers and build machines often have none, and drivers require one that no
+/// other user can read.
 fn runtime_dir() -> Result<PathBuf> {
     let dir = process::target_dir()?.join("xdg-runtime");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -95,7 +94,7 @@ fn runtime_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Whether the Vulkan loader, without which a driver is of no use, is installed.
+/// Whether the Vulkan loader is installed, without which no driver can be used.
 pub fn has_loader() -> bool {
     let mut folders = vec![PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")];
     if let Ok(entries) = fs::read_dir("/usr/lib") {

@@ -1,10 +1,10 @@
-"""The two models of yhgon/NoProp and what it does with them, in two forms.
+"""The two models of yhgon/NoProp with their loss, training step and walk, in two forms.
 
 `once=False` is the reference as it is: the backbone runs twice in a training step and in every
 evaluation of the ODE. `once=True` computes the features of an image once; nothing else differs.
 
-Written from the description of its behaviour; parameter names are the reference's, so its
-checkpoints load with `strict=True`.
+We wrote this module from a description of the reference's behaviour. Parameter names are the
+reference's, so its checkpoints load with `strict=True`.
 """
 
 from collections.abc import Callable
@@ -183,7 +183,7 @@ def features_of(model: nn.Module, images: Tensor, once: bool) -> Callable[[], Te
 def loss(
     model: nn.Module, images: Tensor, labels: Tensor, draws: Draws, once: bool, eta: float = 1.0
 ) -> Loss:
-    """The reference's loss; SNR' by differentiating twice, as there."""
+    """The reference's loss; SNR' comes from differentiating twice, as in the reference."""
     features = features_of(model, images, once)
     u_y = model.class_embedding()[labels]
     t = draws.t.clone().requires_grad_()
@@ -210,7 +210,7 @@ def train_step(
     once: bool = False,
     draws: Draws | None = None,
 ) -> float:
-    """One step; reads the loss back, as the reference does. `model` must be in train mode."""
+    """One step. Reads the loss back, as the reference does; `model` must be in train mode."""
     draws = draw(len(images), model.latent_dim) if draws is None else draws
     total = loss(model, images, labels, draws, once).total
     optimizer.zero_grad()
@@ -225,7 +225,7 @@ def adamw(model: nn.Module) -> torch.optim.AdamW:
 
 
 class Walk(NamedTuple):
-    """Latents [T + 1, n, d] and class scores [n, m]."""
+    """A walk of n images: latents [T + 1, n, d] and class scores [n, m]."""
 
     trajectory: Tensor
     scores: Tensor

@@ -1,4 +1,4 @@
-"""From z_0 at t = 0 to z_1 at t = 1 in T steps; features are computed once."""
+"""Walks from z_0 at t = 0 to z_1 at t = 1 in T steps; features are computed once."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from .model import NoProp
 from .schedule import Point, even_times, times_even_in_log_snr
 
 LONGEST_STEP = 3.0
-"""A longer step of log SNR is DDIM's."""
+"""The longest step of log SNR that Euler and Heun take; for a longer one DDIM is used."""
 
 
 def ddim_step(now: Point, after: Point, u_hat: Tensor, z: Tensor) -> Tensor:
-    """Exact where u_hat is constant (Song et al. 2021, arXiv:2010.02502)."""
+    """DDIM: the step that is exact for constant u_hat (Song et al. 2021, arXiv:2010.02502)."""
     keep = (after.sigma_squared / now.sigma_squared).sqrt()
     return (after.alpha_bar.sqrt() - keep * now.alpha_bar.sqrt()) * u_hat + keep * z
 
@@ -34,6 +34,10 @@ def trajectory(
 
     `noise` [T, n, d] is that of ancestral sampling; drawn where there is none.
     """
+    if sampler == "direct":
+        # A classifier, which sees no latents: every step gives the same.
+        estimate = model.denoise(features, z_0, z_0.new_zeros(1, 1)).u_hat
+        return torch.stack([z_0] + steps * [estimate])
     if sampler == "ancestral" and noise is None:
         noise = torch.randn(steps, *z_0.shape)
     in_log_snr = sampler in ("euler", "heun")
@@ -45,8 +49,10 @@ def trajectory(
     grid = model.schedule(times)
     points = [Point(*(field[k : k + 1] for field in grid)) for k in range(steps + 1)]
 
+    fused = model.fuse(features)
+
     def u_hat(z: Tensor, k: int) -> Tensor:
-        return model.denoise(features, z, times[k : k + 1]).u_hat
+        return model.denoise_fused(fused, z, times[k : k + 1]).u_hat
 
     def step(k: int, z: Tensor) -> Tensor:
         now, after, first = points[k], points[k + 1], u_hat(z, k)
@@ -85,9 +91,13 @@ def ancestral_step(now: Point, after: Point, u_hat: Tensor, z: Tensor, noise: Te
 
 
 @torch.no_grad()
-def predict(model: NoProp, images: Tensor, sampler: str = "heun", steps: int = 40) -> Tensor:
-    """Predicted classes [n] of normalised images [n, c, h, w], from noise of torch's generator."""
-    features = model.features(images)
-    z_0 = torch.randn(len(images), model.latent_dim)
+def predict(
+    model: NoProp, images: Tensor, sampler: str = "heun", steps: int = 40, votes: int = 1
+) -> Tensor:
+    """Predicted classes [n] of normalised images [n, c, h, w], from noise of torch's generator: the
+    largest mean probability of `votes` walks each."""
+    features = model.features(images).repeat_interleave(votes, dim=0)
+    z_0 = torch.randn(len(features), model.latent_dim)
     z_1 = trajectory(model, features, z_0, sampler, steps)[-1]
-    return model.readout(features, z_1).argmax(dim=1)
+    scores = model.readout(features, z_1)
+    return scores.softmax(dim=1).view(len(images), votes, -1).mean(dim=1).argmax(dim=1)

@@ -1,4 +1,4 @@
-"""The noise schedule gamma(t) and what follows from it (paper, eq. 65-67).
+"""The noise schedule gamma(t) and the quantities that follow from it (paper, eq. 65-67).
 
 SNR(t) = exp(-gamma(t)), alpha_bar(t) = sigmoid(-gamma(t)); gamma falls from gamma_1 at t = 0
 (noise) to gamma_0 at t = 1 (clean).
@@ -11,14 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .settings import Ct, Settings
+from .settings import Reference as ReferenceSettings
+
 
 class Point(NamedTuple):
-    """The process at some times; every field [n, 1]."""
+    """The noise schedule at n times; every field is [n, 1]."""
 
     alpha_bar: Tensor
     sigma_squared: Tensor
     """1 - alpha_bar, without cancellation."""
     log_snr: Tensor
+    log_snr_prime: Tensor
     snr_prime: Tensor
 
     def diffuse(self, u: Tensor, noise: Tensor) -> Tensor:
@@ -26,11 +30,17 @@ class Point(NamedTuple):
         return self.alpha_bar.sqrt() * u + self.sigma_squared.sqrt() * noise
 
 
+MOST_LOG_SNR = 30.0
+"""Beyond it the smaller one of alpha_bar and 1 - alpha_bar is below the resolution of f32."""
+
+
 def from_gamma(gamma: Tensor, gamma_prime: Tensor) -> Point:
+    gamma = gamma.clamp(-MOST_LOG_SNR, MOST_LOG_SNR)
     return Point(
         alpha_bar=torch.sigmoid(-gamma),
         sigma_squared=torch.sigmoid(gamma),
         log_snr=-gamma,
+        log_snr_prime=-gamma_prime,
         snr_prime=-gamma_prime * torch.exp(-gamma),
     )
 
@@ -70,8 +80,8 @@ class Linear(nn.Module):
 
 
 class Reference(nn.Module):
-    """The reference's: signs of gamma_tilde unconstrained, alpha_bar = sigmoid(-scale * gamma),
-    clamped. SNR' is written out instead of differentiated automatically."""
+    """The reference's: signs of gamma_tilde unconstrained, alpha_bar = sigmoid(-scale * gamma)
+    with a clamp. SNR' is written out instead of differentiated automatically."""
 
     def __init__(self, gamma_0: float, gamma_1: float, hidden: int, scale: float, clamp: float):
         super().__init__()
@@ -108,15 +118,24 @@ class Reference(nn.Module):
             alpha_bar=alpha_bar,
             sigma_squared=sigma_squared,
             log_snr=alpha_bar.log() - sigma_squared.log(),
+            log_snr_prime=alpha_bar_prime / (alpha_bar * sigma_squared),
             snr_prime=alpha_bar_prime / sigma_squared**2,
         )
 
 
-def build(config: dict) -> nn.Module:
-    """The schedule of a model configuration."""
-    values = dict(config["schedule"])
-    kinds = {"learned": Learned, "linear": Linear, "reference": Reference}
-    return kinds[values.pop("kind")](**values)
+def build(settings: Settings) -> nn.Module | None:
+    """The noise schedule of a method; `None` for a classifier, which has none."""
+    match settings:
+        case ReferenceSettings():
+            ends = (settings.gamma_0, settings.gamma_1)
+            return Reference(*ends, settings.hidden, settings.scale, settings.clamp)
+        case Ct():
+            values = dict(settings.schedule)
+            if values.pop("kind") == "linear":
+                return Linear(values["gamma_0"], values["gamma_1"])
+            return Learned(**values)
+        case _:
+            return None
 
 
 def even_times(steps: int, like: Tensor) -> Tensor:
@@ -125,11 +144,19 @@ def even_times(steps: int, like: Tensor) -> Tensor:
 
 
 def times_even_in_log_snr(schedule: nn.Module, steps: int, like: Tensor) -> Tensor:
-    """Times at which log SNR runs evenly, by inverse interpolation between 1024 knots."""
+    """Times at which log SNR runs evenly, [steps + 1, 1]."""
+    return times_at_log_snr(schedule, even_times(steps, like))[0]
+
+
+def times_at_log_snr(schedule: nn.Module, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Times at which log SNR has gone the fractions `share` [n, 1] of its way, and dt/dshare, both
+    [n, 1], by inverse interpolation between 1024 knots."""
     knots = 1024
-    log_snr = schedule(even_times(knots, like)).log_snr
-    wanted = log_snr[0] + (log_snr[-1] - log_snr[0]) * even_times(steps, like)
+    log_snr = schedule(even_times(knots, share)).log_snr
+    span = log_snr[-1] - log_snr[0]
+    wanted = log_snr[0] + span * share
     below = ((wanted >= log_snr.T).sum(dim=1) - 1).clamp(0, knots - 1)
     left, right = log_snr[below], log_snr[below + 1]
-    part = ((wanted - left) / (right - left).clamp_min(1e-9)).clamp(0, 1)
-    return (below[:, None] + part) / knots
+    gap = (right - left).clamp_min(1e-9)
+    part = ((wanted - left) / gap).clamp(0, 1)
+    return (below[:, None] + part) / knots, span / (gap * knots)

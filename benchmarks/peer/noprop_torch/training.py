@@ -1,10 +1,12 @@
 """One step of training our model."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from .model import NoProp
-from .objective import Draws, Loss, draw, loss
+from .objective import Draws, Loss, draw_for, loss
 
 
 def adamw(
@@ -13,7 +15,8 @@ def adamw(
     """AdamW as in our recipes: no decay of biases, BatchNorm, schedule and class embeddings."""
     if decay_all:
         return torch.optim.AdamW(trained(model), lr=lr, weight_decay=weight_decay)
-    plain = {id(p) for module in (model.schedule, model.class_embedding) for p in module.parameters()}
+    whole = [model.class_embedding] + ([] if model.schedule is None else [model.schedule])
+    plain = {id(p) for module in whole for p in module.parameters()}
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             plain.update(id(p) for p in module.parameters())
@@ -36,16 +39,18 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     images: Tensor,
     labels: Tensor,
-    objective: dict,
     draws: Draws | None = None,
+    clip_norm: float = math.inf,
 ) -> Loss:
     """One optimiser step on normalised images [b, c, h, w] and labels [b]; nothing is read back.
 
-    `model` must be in train mode. `objective` is the table of a recipe.
+    `model` must be in train mode. The norm of the whole gradient is at most `clip_norm`.
     """
-    draws = draw(len(images), model.latent_dim) if draws is None else draws
-    terms = loss(model, images, labels, draws, objective)
+    draws = draw_for(model, len(images)) if draws is None else draws
+    terms = loss(model, images, labels, draws)
     optimizer.zero_grad()
     terms.total.backward()
+    if clip_norm < math.inf:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
     return terms

@@ -11,27 +11,27 @@ FORMAT_VERSION = "1"
 
 
 def load(path: str) -> tuple[NoProp, dict]:
-    """The model in a file that `noprop` wrote, in eval mode, and its card: the configuration
-    (`model`), `mean` and `std` of the pixels, `classes` and `dataset`. Every tensor must fit."""
+    """The model in a file that `noprop` wrote, in eval mode, and its card: the tables `method` and
+    `model`, `normalization` of the pixels, `classes` and `dataset`. Every tensor must fit."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         if metadata.get("noprop.format_version") != FORMAT_VERSION:
             raise ValueError(f"{path} is no weights file of NoProp, version {FORMAT_VERSION}")
         card = json.loads(metadata["noprop.card"])
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}
-    model = NoProp(card["model"])
+    model = NoProp(card["method"], card["model"])
     model.load_state_dict(tensors, strict=True)
     return model.eval(), card
 
 
 def save(path: str, model: NoProp, card: dict) -> None:
-    """Writes a file that `noprop` reads. `card` is as `load` gives it."""
+    """Writes a file that `noprop` reads. `card` has the form that `load` returns."""
     # PyTorch counts the batches; Burn does not.
     tensors = {
         name: tensor.detach().contiguous()
         for name, tensor in model.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    card = {**card, "model": model.config}
+    card = {**card, "method": model.method, "model": model.config}
     metadata = {"noprop.format_version": FORMAT_VERSION, "noprop.card": json.dumps(card)}
     save_file(tensors, path, metadata)

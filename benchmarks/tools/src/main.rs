@@ -30,14 +30,14 @@ const LABEL_BYTES: usize = 1;
 /// Make the small datasets in `assets` from the official files.
 #[derive(Debug, Parser)]
 enum Tool {
-    /// Of each digit of MNIST the first 600 training and the first 100 test images.
+    /// Write the first 600 training and the first 100 test images of each digit of MNIST.
     MnistSubset {
         /// Folder with the four official files, raw or .gz.
         source: PathBuf,
         /// Folder to write four gzipped IDX files into.
         out: PathBuf,
     },
-    /// The first images of a file in CIFAR-10's binary format.
+    /// Write the first images of a file in CIFAR-10's binary format.
     Cifar10Subset {
         /// The file, raw or gzipped.
         source: PathBuf,
@@ -112,7 +112,7 @@ fn cifar10_subset(source: &Path, count: usize, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a file, and decompresses it if it is gzip.
+/// Reads a file, and decompresses it if it is gzipped.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let stored = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     if !stored.starts_with(&[0x1f, 0x8b]) {

@@ -90,7 +90,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Browser {
     process: Child,
-    // Deleted after `drop` has ended the process.
+    // The folder is deleted after `drop` has ended the process.
     _profile: tempfile::TempDir,
 }
 

@@ -1,5 +1,5 @@
-//! Serves a folder to browsers of this machine, and starts a browser without a window to open a page of it.
-//! `noprop check --browser` and the developer tasks stand on this crate.
+//! Serves a folder to browsers of this machine, and starts a browser without a window that opens a page of it.
+//! `noprop check --browser` and the developer tasks use this crate.
 //!
 //! [`Server`] answers requests with the files of a folder:
 //!

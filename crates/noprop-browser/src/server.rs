@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use tiny_http::{Header, Method, Response};
 
-/// The files of a folder at an address of this machine, which no other machine can reach.
+/// A server of the files of a folder, at an address that only programs on this machine can reach.
 pub struct Server {
     listener: tiny_http::Server,
     folder: PathBuf,
 }
 
 impl Server {
-    /// A server of `folder` that listens on `port` of this machine; port 0 takes a free one.
+    /// A server of `folder` that listens on `port` of this machine; port 0 stands for any free port.
     ///
     /// # Errors
     /// When the port cannot be used, for example because another program has it.
@@ -25,12 +25,12 @@ impl Server {
         Ok(Self { listener, folder })
     }
 
-    /// The folder's address, with a slash at its end. Browsers treat it as secure, which WebGPU asks for.
+    /// The address of the folder, with a slash at its end. Browsers treat it as secure, which WebGPU requires.
     pub fn address(&self) -> String {
         format!("http://{}/", self.listener.server_addr())
     }
 
-    /// The next request, or `None` when none has come within `limit`.
+    /// Waits for the next request; `None` if none has come within `limit`.
     ///
     /// # Errors
     /// When the connection cannot be read.
@@ -64,7 +64,7 @@ impl Server {
 
 /// A request that waits for its answer.
 ///
-/// A browser that goes away before it has the answer is no error: closing a page does that.
+/// A browser that goes away before it has the answer causes no error: closing a page does that.
 pub struct Request(tiny_http::Request);
 
 impl Request {
@@ -95,7 +95,7 @@ impl Request {
         let headers = [("Content-Type", media_type), ("Cache-Control", "no-cache")]
             .map(|(name, value)| Header::from_bytes(name, value));
         let response = headers.into_iter().flatten().fold(
-            // The response has a length, so that the page can show progress.
+            // The response has a length, so that the page can show the progress of the download.
             Response::from_data(bytes).with_chunked_threshold(usize::MAX),
             |response, header| response.with_header(header),
         );

@@ -1,17 +1,19 @@
-//! A trained network that classifies pixels: weights, normalisation, class names and a walk.
+//! A trained network that classifies pixels: weights, normalisation, class names, and how it is asked.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::accuracy::predicted_class;
 use crate::error::{ClassifyError, WalkError, WeightsError};
+use crate::inference::{Inference, Views};
 use crate::model::NoProp;
 use crate::network::Features;
 use crate::normalization::Normalization;
 use crate::sampler::Walk;
 use crate::weights::{self, ModelCard};
 
-/// A trained network with everything that is needed to classify images: its card, a walk, and a number of votes.
+/// A trained network with everything that is needed to classify images: its card, and the
+/// way in which it is asked ([`Inference`]).
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -29,8 +31,7 @@ use crate::weights::{self, ModelCard};
 pub struct Classifier {
     model: NoProp,
     card: ModelCard,
-    walk: Walk,
-    votes: usize,
+    inference: Inference,
 }
 
 /// The answer for one image.
@@ -58,7 +59,8 @@ pub struct RecordedWalk {
 }
 
 impl Classifier {
-    /// Loads the bytes of a weights file to `device`. The classifier walks by the default walk of its method.
+    /// Loads the bytes of a weights file to `device`. The classifier is asked as the card recommends, or by
+    /// one default walk of its method where the card recommends nothing.
     ///
     /// # Errors
     /// When the bytes are not weights of NoProp, are damaged, or lack trained blocks.
@@ -71,35 +73,53 @@ impl Classifier {
     /// ([`burn::module::Module::valid`]).
     ///
     /// # Errors
-    /// When only some blocks of the model are trained.
+    /// When only some blocks of the model are trained, or the card recommends a walk that the model cannot
+    /// make.
     pub fn new(model: NoProp, card: ModelCard) -> Result<Self, WeightsError> {
         card.check_complete()?;
+        let inference = card.inference_or_usual();
+        let sound = inference.check_recommended(&card.method);
+        sound.map_err(WeightsError::Metadata)?;
         Ok(Self {
-            walk: card.method.default_walk(),
+            inference,
             model,
             card,
-            votes: 1,
         })
+    }
+
+    /// This classifier, asked in another way.
+    ///
+    /// # Errors
+    /// When the walk does not suit the method of the model, or its temperature is out of range.
+    pub fn with_inference(self, inference: Inference) -> Result<Self, WalkError> {
+        inference.check(&self.card.method)?;
+        let votes = inference.votes.max(1);
+        let inference = Inference { votes, ..inference };
+        Ok(Self { inference, ..self })
     }
 
     /// This classifier with another walk.
     ///
     /// # Errors
-    /// When `walk` does not suit the method of the model.
+    /// When `walk` does not suit the method of the model, or its temperature is out of range.
     pub fn with_walk(self, walk: Walk) -> Result<Self, WalkError> {
-        self.card.method.check_walk(&walk)?;
-        Ok(Self { walk, ..self })
+        let inference = self.inference;
+        self.with_inference(Inference { walk, ..inference })
     }
 
     /// This classifier with `votes` walks of each image (at least 1), whose mean probabilities decide. The
     /// walks have the seed of the classifier's walk and the seeds after it. A single walk from noise draws a
     /// class from p(y|x) rather than choosing the likeliest class. The features are computed once, so more
     /// walks cost little.
-    pub fn with_votes(self, votes: usize) -> Self {
-        Self {
-            votes: votes.max(1),
-            ..self
-        }
+    pub fn with_votes(mut self, votes: usize) -> Self {
+        self.inference.votes = votes.max(1);
+        self
+    }
+
+    /// This classifier with these views of each image. Features and walks are computed for each view.
+    pub fn with_views(mut self, views: Views) -> Self {
+        self.inference.views = views;
+        self
     }
 
     /// The network.
@@ -122,14 +142,19 @@ impl Classifier {
         &self.card.normalization
     }
 
+    /// The way in which the classifier is asked.
+    pub fn inference(&self) -> Inference {
+        self.inference
+    }
+
     /// The walk from z_0 to z_1.
     pub fn walk(&self) -> Walk {
-        self.walk
+        self.inference.walk
     }
 
     /// The number of walks of each image, whose mean probabilities decide.
     pub fn votes(&self) -> usize {
-        self.votes
+        self.inference.votes
     }
 
     /// The shape of an image: channels, height, width. A model whose normalisation has one channel takes grey
@@ -160,14 +185,14 @@ impl Classifier {
         Ok(Prediction::new(data.iter::<f32>().collect()))
     }
 
-    /// Records the walk of one image, whose pixels are as for [`Self::classify`]. It is one walk, whatever
-    /// the number of votes.
+    /// Records the walk of one image, whose pixels are as for [`Self::classify`]. It is one walk of the image
+    /// itself, whatever the votes and the views.
     ///
     /// # Errors
     /// When the number of pixels is not that of one image.
     pub fn record(&self, pixels: &[u8]) -> Result<RecordedWalk, ClassifyError> {
-        let features = self.one(pixels)?;
-        let (model, walk) = (&self.model, &self.walk);
+        let features = self.features(self.check_one(pixels)?)?;
+        let (model, walk) = (&self.model, &self.inference.walk);
         let z_0 = model.initial_latents(walk, 0, 1);
         let mut states = vec![z_0.clone()];
         model.walk_from(&features, z_0, walk, 0, &mut |_, z| states.push(z.clone()))?;
@@ -211,7 +236,7 @@ impl Classifier {
         })
     }
 
-    /// The features of n images from their pixels, one after the other.
+    /// The features of n images from their pixels, one after the other, without other views.
     ///
     /// # Errors
     /// When the number of pixels is not that of one or more images.
@@ -219,35 +244,13 @@ impl Classifier {
         Ok(self.model.features(self.images(pixels)?))
     }
 
-    /// The class probabilities `[n, m]` of n images with these features, on the device: the mean over the
-    /// votes. `first` is the index of the first image; the index of an image decides its z_0.
-    ///
-    /// # Errors
-    /// When the walk does not suit the model.
-    pub fn probabilities(&self, features: &Features, first: usize) -> Result<Tensor<2>, WalkError> {
-        let of_vote = |vote: usize| {
-            let walk = self
-                .walk
-                .with_seed(self.walk.seed.wrapping_add(vote as u64));
-            let z_1 = self.model.walk(features, &walk, first)?;
-            Ok(softmax(self.model.readout(features, z_1), 1))
-        };
-        let mut sum = of_vote(0)?;
-        for vote in 1..self.votes {
-            sum = sum + of_vote(vote)?;
-        }
-        Ok(match self.votes {
-            1 => sum,
-            votes => sum / votes as f64,
-        })
-    }
-
     fn one_image(&self, pixels: &[u8]) -> Result<Tensor<2>, ClassifyError> {
-        Ok(self.probabilities(&self.one(pixels)?, 0)?)
+        let images = self.images(self.check_one(pixels)?)?;
+        Ok(self.probabilities(&self.view_features(images), 0)?)
     }
 
-    /// The features of `pixels`, which must be one image.
-    fn one(&self, pixels: &[u8]) -> Result<Features, ClassifyError> {
+    /// `pixels` again, which must be one image.
+    fn check_one<'a>(&self, pixels: &'a [u8]) -> Result<&'a [u8], ClassifyError> {
         let shape = self.image_shape();
         if pixels.len() != shape.iter().product::<usize>() {
             return Err(ClassifyError::Pixels {
@@ -255,7 +258,7 @@ impl Classifier {
                 shape,
             });
         }
-        self.features(pixels)
+        Ok(pixels)
     }
 }
 
@@ -280,113 +283,4 @@ fn rows(tensor: Tensor<2>) -> Vec<Vec<f32>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::ModelConfig;
-    use crate::method::{Dt, Method};
-    use crate::sampler::{DDIM, EULER};
-
-    fn card(method: Method) -> ModelCard {
-        ModelCard {
-            method,
-            model: ModelConfig {
-                input: [3, 8, 8],
-                embed_dim: 8,
-                ..Default::default()
-            },
-            normalization: Normalization {
-                mean: vec![0.5],
-                std: vec![0.25],
-            },
-            classes: (0..10).map(|i| i.to_string()).collect(),
-            dataset: "dots".into(),
-            blocks: None,
-        }
-    }
-
-    fn classifier(method: Method) -> Classifier {
-        let card = card(method);
-        let model = NoProp::new(&card.method, &card.model, 1, &Device::flex()).unwrap();
-        Classifier::new(model, card).unwrap()
-    }
-
-    #[test]
-    fn a_wrong_number_of_pixels_is_an_error() {
-        let classifier = classifier(Method::default());
-        assert_eq!(classifier.image_shape(), [1, 8, 8]);
-        for count in [0, 63, 65, 128] {
-            let error = classifier.classify(&vec![0; count]).unwrap_err();
-            let text = error.to_string();
-            assert!(text.contains("64") && text.contains("1x8x8"), "{text}");
-        }
-    }
-
-    #[test]
-    fn grey_pixels_are_normalised_and_repeated() {
-        let classifier = classifier(Method::default());
-        let pixels: Vec<u8> = (0..64).map(|i| i * 4).collect();
-        let images = classifier.images(&pixels).unwrap();
-        assert_eq!(images.dims(), [1, 3, 8, 8]);
-        let values = images.into_data().try_to_vec::<f32>().unwrap();
-        for (k, value) in values.iter().enumerate() {
-            let expected = (f32::from(pixels[k % 64]) / 255.0 - 0.5) / 0.25;
-            // Two roundings on numbers below 3.
-            assert!((value - expected).abs() < 1e-6, "{value} {expected}");
-        }
-    }
-
-    #[test]
-    fn votes_are_the_mean_of_walks_from_seeds_in_a_row() {
-        let pixels = [7; 64];
-        let walk = Walk::new(DDIM, 5);
-        let of = |seed, votes| {
-            let classifier = classifier(Method::default());
-            let walk = walk.with_seed(seed);
-            let classifier = classifier.with_walk(walk).unwrap().with_votes(votes);
-            classifier.classify(&pixels).unwrap().probabilities
-        };
-        let (first, second, both) = (of(3, 1), of(4, 1), of(3, 2));
-        assert_ne!(first, second);
-        for ((a, b), mean) in first.iter().zip(&second).zip(&both) {
-            // Two roundings of probabilities.
-            assert!(((a + b) / 2.0 - mean).abs() < 1e-6);
-        }
-    }
-
-    #[test]
-    fn a_recorded_walk_ends_at_the_prediction() {
-        for method in [Method::default(), Method::Dt(Dt::default())] {
-            let classifier = classifier(method);
-            let recorded = classifier.record(&[9; 64]).unwrap();
-            let states = classifier.walk().steps + 1;
-            for list in [
-                recorded.latents.len(),
-                recorded.beliefs.len(),
-                recorded.probabilities.len(),
-                recorded.times.len(),
-                recorded.alpha_bar.len(),
-            ] {
-                assert_eq!(list, states);
-            }
-            let prediction = classifier.classify(&[9; 64]).unwrap();
-            let last = &recorded.probabilities[states - 1];
-            for (a, b) in last.iter().zip(&prediction.probabilities) {
-                // One row or many rows of a product sum in another order.
-                assert!((a - b).abs() < 1e-5, "{a} {b}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_walk_is_an_error() {
-        let blocks = classifier(Method::Dt(Dt::default()));
-        let error = blocks.clone().with_walk(Walk::new(EULER, 10)).unwrap_err();
-        assert!(error.to_string().contains("ddim or ancestral"), "{error}");
-        let error = blocks.with_walk(Walk::new(DDIM, 9)).unwrap_err();
-        assert!(error.to_string().contains("T = 10"), "{error}");
-        let mut incomplete = card(Method::Dt(Dt::default()));
-        incomplete.blocks = Some("1-3".parse().unwrap());
-        let model = NoProp::new(&incomplete.method, &incomplete.model, 1, &Device::flex()).unwrap();
-        assert!(Classifier::new(model, incomplete).is_err());
-    }
-}
+pub(crate) mod tests;

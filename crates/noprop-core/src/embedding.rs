@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::noise::{NoiseSource, Purpose};
+use crate::schedule::SchedulePoint;
 
 /// The kind of the class embeddings W_Embed and their initial values.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -154,6 +155,21 @@ impl ClassEmbedding {
         let norms = w.clone().square().sum_dim(1).transpose();
         // ‖z‖² is equal for all classes, so softmax does not depend on it.
         (z.matmul(w.transpose()) - norms.mul_scalar(0.5)).mul_scalar(1.0 / (SIGMA * SIGMA))
+    }
+
+    /// The part `[b, m]` of the optimal logits that latents `z` `[b, d]` decide,
+    /// log q(z|y) = √ᾱ z·u_y/(1−ᾱ) − SNR ‖u_y‖²/2 up to a constant of each row, at the noise process `now`
+    /// (fields `[b, 1]` or `[1, 1]`).
+    ///
+    /// Given the label, z does not depend on the image. So Bayes' rule gives the optimal denoiser in closed
+    /// form: logits*(x, z, t) = log p(y|x) + log q(z|y). A network with this term as a skip connection has to
+    /// learn log p(y|x) only.
+    pub fn latent_logits(&self, z: Tensor<2>, now: &SchedulePoint) -> Tensor<2> {
+        let w = self.weight.val();
+        let norms = w.clone().square().sum_dim(1).transpose();
+        let scale = now.alpha_bar.clone().sqrt() / now.sigma_squared.clone();
+        let snr = now.alpha_bar.clone() / now.sigma_squared.clone();
+        scale * z.matmul(w.transpose()) - snr.mul_scalar(0.5) * norms
     }
 
     /// The estimate û = softmax(logits)·W_Embed `[b, d]`, a convex combination of class embeddings, of `logits`

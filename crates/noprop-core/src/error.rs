@@ -94,8 +94,10 @@ pub enum WalkError {
     /// A walk of no steps was asked for.
     #[error("T = 0 steps were asked for; a walk has at least one step")]
     NoSteps,
-    /// The temperature is negative or not a finite number.
-    #[error("the temperature is {0}, expected a finite number that is not negative")]
+    /// The temperature is out of range.
+    #[error(
+        "the temperature is {0}, expected a number from 0 (walks start from the mean) to 4; 1 is noise"
+    )]
     Temperature(String),
 }
 

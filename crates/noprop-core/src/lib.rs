@@ -16,8 +16,7 @@
 //! Three lines classify an image:
 //!
 //! ```
-//! # use burn::tensor::Device;
-//! # use noprop_core::Classifier;
+//! # use noprop_core::{Classifier, Device};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/mnist.safetensors");
 //! # let pixels = [0; 28 * 28];
@@ -27,6 +26,11 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Pixels are `u8`, row-major, of the shape that `classifier.image_shape()` states; for a picture file the crate
+//! `image` gives them (`image::open(path)?.to_luma8()`). The published MNIST weights expect a white digit on black.
+//! [`Device`] is Burn's; `Device::flex()` is the CPU. A program that names other parts of Burn depends on the same
+//! version of `burn` as this crate, with the feature `flex`.
 //!
 //! Time runs from t = 0 (noise) to t = 1 (clean). Nothing here touches files, clocks, threads or
 //! standard output, so the same code runs natively and in a page.
@@ -42,6 +46,7 @@ pub mod denoiser;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
+pub mod inference;
 pub mod method;
 mod model;
 pub mod network;
@@ -49,17 +54,22 @@ pub mod noise;
 mod normalization;
 pub mod sampler;
 pub mod schedule;
+mod votes;
 pub mod weights;
 
 pub use accuracy::{Accuracy, predicted_class};
 pub use block_range::BlockRange;
+/// The device that computes, from Burn.
+pub use burn::tensor::Device;
 pub use classifier::{Classifier, Prediction, RecordedWalk};
 pub use config::ModelConfig;
 pub use embedding::Estimate;
 pub use error::{ClassifyError, ConfigError, WalkError, WeightsError};
+pub use inference::{Inference, Views};
 pub use method::{Loss, Method};
 pub use model::NoProp;
 pub use network::{Features, Process, ProcessKind};
 pub use noise::seeded;
 pub use normalization::Normalization;
-pub use sampler::{SAMPLERS, Sampler, Walk};
+pub use sampler::{SAMPLERS, Sampler, SeenLatents, Walk};
+pub use votes::{ViewFeatures, Walks};

@@ -12,7 +12,7 @@ use crate::embedding::{ClassEmbedding, Estimate};
 use crate::error::{ConfigError, WalkError};
 use crate::method::{Batch, Loss, Method, Parts};
 use crate::network::{Features, Network, Process, inner_product_head};
-use crate::sampler::{StepNoise, Walk, WalkContext, probability_flow_velocity};
+use crate::sampler::{SeenLatents, StepNoise, Walk, WalkContext, probability_flow_velocity};
 use crate::schedule::SchedulePoint;
 
 /// A NoProp network: the class embeddings W_Embed and the parts that its [`Method`] needs.
@@ -60,7 +60,7 @@ impl NoProp {
     pub fn with_class_embeddings(mut self, values: Vec<f32>) -> Self {
         let device = self.device();
         if let Some(head) = self.parts.output_head_mut() {
-            *head = inner_product_head(&values, self.config.classes, &device);
+            *head = inner_product_head(&values, self.config.classes, 1.0, &device);
         }
         self.class_embedding = self.class_embedding.set(values, &device);
         self
@@ -170,25 +170,26 @@ impl NoProp {
 
     /// The velocity `[n, d]` of latents `z` `[n, d]` at time `t` in [0, 1], and the estimate there. The
     /// velocity is dz/dλ of the probability-flow ODE for diffusion, dz/dt for a flow, and û − z for gated
-    /// blocks.
+    /// blocks and a plain classifier.
     pub fn velocity(&self, features: &Features, z: Tensor<2>, t: f32) -> (Tensor<2>, Estimate) {
         let estimate = self.estimate(features, z.clone(), t);
         let time = Tensor::full([1, 1], t, &z.device());
         let u_hat = estimate.u_hat.clone();
         let velocity = match self.process() {
             Process::Flow(field, _) => field.velocity(features, z, time),
-            Process::Gated(..) => u_hat - z,
-            Process::Diffusion(_, schedule) => {
-                probability_flow_velocity(u_hat, z, schedule.at(time).alpha_bar)
+            Process::Gated(..) | Process::Direct(_) => u_hat - z,
+            Process::Diffusion(model) => {
+                probability_flow_velocity(u_hat, z, model.schedule.at(time).alpha_bar)
             }
-            Process::Discrete(_, table) => {
-                probability_flow_velocity(u_hat, z, table.at(time).alpha_bar)
+            Process::Discrete(model) => {
+                probability_flow_velocity(u_hat, z, model.schedule.at(time).alpha_bar)
             }
         };
         (velocity, estimate)
     }
 
-    /// The noise process at times `t` `[n, 1]`; `None` for method "backprop", which has no noise schedule.
+    /// The noise process at times `t` `[n, 1]`; `None` for methods "backprop" and "classifier", which have no
+    /// noise schedule.
     pub fn schedule_at(&self, t: Tensor<2>) -> Option<SchedulePoint> {
         self.process().schedule_at(t)
     }
@@ -256,20 +257,21 @@ impl NoProp {
         self.context(features, walk, noise)?.run(z_0, observe)
     }
 
-    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latent of the previous image of
-    /// the batch in place of its own. If the result does not change, the denoiser ignores z.
+    /// Walks as [`Self::walk`] does, but in every step the denoiser sees the latents that `seen` names in
+    /// place of its own. If the result does not change, the denoiser ignores z.
     ///
     /// # Errors
     /// When `walk` does not suit the method.
-    pub fn walk_on_swapped_latents(
+    pub fn walk_seeing(
         &self,
         features: &Features,
         walk: &Walk,
         first: usize,
+        seen: SeenLatents,
     ) -> Result<Tensor<2>, WalkError> {
         let z_0 = self.initial_latents(walk, first, features.len());
         let noise = StepNoise::streams(walk.seed, first, features.len());
-        let context = self.context(features, walk, noise)?.with_swapped_latents();
+        let context = self.context(features, walk, noise)?.seeing(seen);
         context.run(z_0, &mut |_, _| {})
     }
 

@@ -10,7 +10,7 @@ use crate::config::ModelConfig;
 use crate::denoiser::Denoiser;
 use crate::dropout::Dropout;
 use crate::embedding::{ClassEmbedding, Estimate};
-use crate::schedule::{CosineSchedule, FlowPath, Gates, NoiseSchedule, SchedulePoint};
+use crate::schedule::{DiscreteSchedule, FlowPath, Gates, NoiseSchedule, SchedulePoint};
 
 /// One backbone and one denoiser for all times: NoProp-CT, flow matching and the neural ODE.
 #[derive(Module, Debug)]
@@ -35,13 +35,15 @@ pub enum Network<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum Process<'a> {
     /// Diffusion in continuous time (NoProp-CT, and the reference).
-    Diffusion(&'a Shared, &'a NoiseSchedule),
+    Diffusion(DiffusionModel<'a>),
     /// Diffusion in T steps, each with a block of its own (NoProp-DT).
-    Discrete(&'a [Block], &'a CosineSchedule),
+    Discrete(DiscreteModel<'a>),
     /// A flow dz/dt = v(z, x, t) (NoProp-FM, and the neural ODE).
     Flow(FlowField<'a>, &'a FlowPath),
     /// T blocks in a row, each blended in by a learned gate (the paper's baseline).
     Gated(&'a [Block], &'a Gates),
+    /// One evaluation of a classifier that sees no latents (the control).
+    Direct(&'a Shared),
 }
 
 /// The kind of a [`Process`]. Samplers list the kinds that they serve.
@@ -55,6 +57,8 @@ pub enum ProcessKind {
     Flow,
     /// Blocks in a row, each blended in by a learned gate.
     Gated,
+    /// One evaluation of a classifier that sees no latents.
+    Direct,
 }
 
 impl ProcessKind {
@@ -65,8 +69,33 @@ impl ProcessKind {
             Self::Discrete => "a diffusion process in discrete steps, with a block for each",
             Self::Flow => "a flow without noise on the way",
             Self::Gated => "a walk through gated blocks without a noise schedule",
+            Self::Direct => "a plain classifier without a walk",
         }
     }
+}
+
+/// The denoising network of a diffusion in continuous time.
+#[derive(Debug, Clone, Copy)]
+pub struct DiffusionModel<'a> {
+    /// The backbone and the denoiser.
+    pub shared: &'a Shared,
+    /// The noise schedule γ(t).
+    pub schedule: &'a NoiseSchedule,
+    /// Whether the logits are the sum of the network's output and of the known term
+    /// [`ClassEmbedding::latent_logits`].
+    pub skip: bool,
+}
+
+/// The denoising blocks of a diffusion in T steps.
+#[derive(Debug, Clone, Copy)]
+pub struct DiscreteModel<'a> {
+    /// The blocks, one for each step, in the order of the walk.
+    pub blocks: &'a [Block],
+    /// The noise schedule ᾱ_0 < … < ᾱ_T.
+    pub schedule: &'a DiscreteSchedule,
+    /// Whether the logits of a block are the sum of its output and of the known term
+    /// [`ClassEmbedding::latent_logits`].
+    pub skip: bool,
 }
 
 /// The velocity field of a flow.
@@ -139,6 +168,14 @@ impl Shared {
         }
     }
 
+    /// The class logits `[b, m]` of a classifier that sees no latents: the output of the denoiser at z = 0 and
+    /// t = 0.
+    pub fn class_logits(&self, features: &Features) -> Tensor<2> {
+        let device = features.fused.device();
+        let z = Tensor::zeros([1, self.denoiser.latent_dim()], &device);
+        self.output(features, z, Tensor::zeros([1, 1], &device))
+    }
+
     /// The output of the denoiser at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time
     /// common to the batch): class logits `[b, m]`, or a velocity `[b, d]` of full rank.
     pub fn output(&self, features: &Features, z: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
@@ -179,6 +216,56 @@ impl Network<'_> {
     }
 }
 
+impl DiffusionModel<'_> {
+    /// The class logits `[b, m]` at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one time
+    /// common to the batch).
+    pub fn logits(
+        &self,
+        class_embedding: &ClassEmbedding,
+        features: &Features,
+        z: Tensor<2>,
+        t: Tensor<2>,
+    ) -> Tensor<2> {
+        let logits = self.shared.output(features, z.clone(), t.clone());
+        match self.skip {
+            true => logits + class_embedding.latent_logits(z, &self.schedule.at(t)),
+            false => logits,
+        }
+    }
+}
+
+impl DiscreteModel<'_> {
+    /// The output `[b, m]` of block `step` (from 0) at latents `z` `[b, d]`. With the skip connection it
+    /// estimates log p(y|x), up to a constant of each row.
+    pub fn own_logits(&self, features: &Features, z: Tensor<2>, step: usize) -> Tensor<2> {
+        block_output(self.blocks, features, z, step)
+    }
+
+    /// The class logits `[b, m]` of block `step` (from 0) at latents `z` `[b, d]`.
+    pub fn logits(
+        &self,
+        class_embedding: &ClassEmbedding,
+        features: &Features,
+        z: Tensor<2>,
+        step: usize,
+    ) -> Tensor<2> {
+        let logits = self.own_logits(features, z.clone(), step);
+        if !self.skip {
+            return logits;
+        }
+        let t = step as f32 / self.blocks.len() as f32;
+        let now = self.schedule.at(Tensor::full([1, 1], t, &z.device()));
+        logits + class_embedding.latent_logits(z, &now)
+    }
+}
+
+/// The output `[b, m]` of block `step` (from 0) of `blocks` at latents `z` `[b, d]`.
+fn block_output(blocks: &[Block], features: &Features, z: Tensor<2>, step: usize) -> Tensor<2> {
+    let hidden = features.fused.dims()[1] / blocks.len();
+    let fused = features.fused.clone().narrow(1, step * hidden, hidden);
+    blocks[step].forward(fused, z)
+}
+
 impl FlowField<'_> {
     /// The velocity v(z, x, t) `[b, d]` at latents `z` `[b, d]` and times `t` (`[b, 1]`, or `[1, 1]` for one
     /// time common to the batch). It is the output of the denoiser if that has full rank, output·W_Embed
@@ -196,19 +283,22 @@ impl<'a> Process<'a> {
     /// The part of the network that sees the image: one backbone and denoiser, or blocks.
     pub fn network(self) -> Network<'a> {
         match self {
-            Self::Diffusion(shared, _) => Network::Shared(shared),
+            Self::Diffusion(model) => Network::Shared(model.shared),
+            Self::Direct(shared) => Network::Shared(shared),
             Self::Flow(field, _) => Network::Shared(field.shared),
-            Self::Discrete(blocks, _) | Self::Gated(blocks, _) => Network::Blocks(blocks),
+            Self::Discrete(model) => Network::Blocks(model.blocks),
+            Self::Gated(blocks, _) => Network::Blocks(blocks),
         }
     }
 
-    /// The noise process at times `t` `[n, 1]`; `None` for gated blocks, which have no noise schedule.
+    /// The noise process at times `t` `[n, 1]`; `None` for gated blocks and a plain classifier, which have no
+    /// noise schedule.
     pub fn schedule_at(self, t: Tensor<2>) -> Option<SchedulePoint> {
         match self {
-            Self::Diffusion(_, schedule) => Some(schedule.at(t)),
-            Self::Discrete(_, table) => Some(table.at(t)),
+            Self::Diffusion(model) => Some(model.schedule.at(t)),
+            Self::Discrete(model) => Some(model.schedule.at(t)),
             Self::Flow(_, path) => Some(path.at(t)),
-            Self::Gated(..) => None,
+            Self::Gated(..) | Self::Direct(_) => None,
         }
     }
 
@@ -224,7 +314,10 @@ impl<'a> Process<'a> {
         t: Tensor<2>,
     ) -> Estimate {
         match self {
-            Self::Diffusion(shared, _) => class_embedding.estimate(shared.output(features, z, t)),
+            Self::Diffusion(model) => {
+                class_embedding.estimate(model.logits(class_embedding, features, z, t))
+            }
+            Self::Direct(shared) => class_embedding.estimate(shared.class_logits(features)),
             Self::Flow(field, _) => {
                 let velocity = field.velocity(features, z.clone(), t.clone());
                 let u_hat = z + t.neg().add_scalar(1.0) * velocity;
@@ -233,22 +326,27 @@ impl<'a> Process<'a> {
                     u_hat,
                 }
             }
-            Self::Discrete(blocks, _) | Self::Gated(blocks, _) => {
-                let hidden = features.fused.dims()[1] / blocks.len();
-                let fused = features.fused.clone().narrow(1, step * hidden, hidden);
-                class_embedding.estimate(blocks[step].forward(fused, z))
+            Self::Discrete(model) => {
+                class_embedding.estimate(model.logits(class_embedding, features, z, step))
+            }
+            Self::Gated(blocks, _) => {
+                class_embedding.estimate(block_output(blocks, features, z, step))
             }
         }
     }
 }
 
-/// An output head with initial logits z·u_y. They are proportional to those of the Bayes-optimal head for
-/// q(z_1|y) with class embeddings of equal norm, √ᾱ(1)/(1−ᾱ(1)) z·u_y, so training only has to find the
-/// scale. From random weights it would first have to find which direction belongs to which class.
-pub(crate) fn inner_product_head(embeddings: &[f32], classes: usize, device: &Device) -> Linear {
+/// An output head with initial logits `scale` z·u_y; `embeddings` are the class embeddings, `[classes, d]`
+/// row-major. From random weights training would first have to find which direction belongs to which class.
+pub(crate) fn inner_product_head(
+    embeddings: &[f32],
+    classes: usize,
+    scale: f64,
+    device: &Device,
+) -> Linear {
     let d = embeddings.len() / classes;
     let transposed: Vec<f32> = (0..d * classes)
-        .map(|i| embeddings[i % classes * d + i / classes])
+        .map(|i| (scale * f64::from(embeddings[i % classes * d + i / classes])) as f32)
         .collect();
     let weight = Tensor::from_data(TensorData::new(transposed, [d, classes]), device);
     let bias = Tensor::zeros([classes], device);

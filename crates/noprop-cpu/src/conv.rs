@@ -40,7 +40,7 @@ const CHUNK: usize = 1 << 20;
 /// own convolution runs.
 const MOST_COLUMNS: usize = 1 << 26;
 
-/// The sizes of a convolution without channel groups, dilation and bias.
+/// The sizes of a convolution without channel groups, without dilation and without bias.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution {
     batch: usize,
@@ -180,7 +180,7 @@ impl Convolution {
         }
         let weight = weight.to_contiguous();
         let weight = values(&weight);
-        // Written in place: an iterator of unknown length would grow the vector as it goes.
+        // The values are written in place: an iterator of unknown length would make the vector grow again and again.
         let mut used = vec![0.0; shape.iter().product()];
         for (to, kernel) in used.chunks_exact_mut(taps).zip(weight.chunks_exact(size)) {
             for (value, tap) in to.iter_mut().zip(&group.taps) {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::tensor::{CpuTensor, values, values_mut};
 
-/// The number of values that one parallel task updates: large enough to outweigh the start of a task.
+/// The number of values that one parallel task updates: large enough to outweigh the cost of starting the task.
 const CHUNK: usize = 1 << 15;
 
 /// AdamW (Loshchilov & Hutter, arXiv:1711.05101) with the results of burn's [`AdamW`] to the bit. It applies the

@@ -116,8 +116,8 @@ pub fn norm_relu(layer: &BatchNorm, x: Tensor<4>, shortcut: Option<Tensor<4>>) -
     })
 }
 
-/// Applies the BatchNorm `layer` to `x`; both `x` and the result are `[b, c, h, w]`. The shortcut of a residual
-/// block needs this one, without ReLU.
+/// Applies the BatchNorm `layer` to `x` without a ReLU, as the shortcut of a residual block needs it; `x` and the
+/// result are `[b, c, h, w]`.
 pub fn norm(layer: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
     if norm::supports(layer, &x) {

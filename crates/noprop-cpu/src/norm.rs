@@ -1,4 +1,4 @@
-//! BatchNorm, the shortcut of a residual block and ReLU in one pass, as one operation of the autodiff graph.
+//! BatchNorm, the addition of a shortcut and ReLU in one pass, as a single operation of the autodiff graph.
 //!
 //! ```text
 //! y = relu(scale · x + shift + shortcut)      scale = γ / σ,  shift = β − scale · μ
@@ -38,8 +38,8 @@ pub(crate) fn moments(x: &Planes, channels: usize) -> Moments {
     Moments { mean, variance }
 }
 
-/// The output y as `[c, b, h, w]`, normalised by `moments`: those of the batch while training, the running
-/// ones otherwise.
+/// The output y as `[c, b, h, w]`, normalised by `moments`: the moments of the batch while training, the running
+/// statistics otherwise.
 fn normalise(
     x: &Planes,
     shortcut: Option<&Planes>,
@@ -74,7 +74,7 @@ fn normalise(
     y
 }
 
-/// The larger of `floor` and `x`. An `x` of NaN stays NaN, so that a diverged training shows.
+/// The larger of `floor` and `x`. An `x` of NaN stays NaN, so that a diverged training is noticed.
 fn at_least(floor: f32, x: f32) -> f32 {
     if floor > x { floor } else { x }
 }
@@ -151,7 +151,7 @@ fn gradients_of(saved: &Saved, gradient: FlexTensor) -> NormGradients {
     }
 }
 
-/// Number of partial sums that a sum is split into. The compiler computes them by vector instructions, and a
+/// Number of partial sums that a sum is split into. The compiler computes partial sums by vector instructions, and a
 /// long sum of f32 loses less precision.
 const LANES: usize = 16;
 
@@ -174,7 +174,7 @@ fn sum_of_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// Whether [`forward`] can take the place of `layer` on `x`.
 pub(crate) fn supports(layer: &BatchNorm, x: &Tensor<4>) -> bool {
-    // A frozen layer in a training graph is left to burn.
+    // Burn computes a frozen layer in a training graph.
     CpuTensor::holds(x) && (!x.device().is_autodiff() || layer.training.is_enabled())
 }
 
@@ -292,7 +292,7 @@ fn to_vec(tensor: Tensor<1>) -> Vec<f32> {
     values(&CpuTensor::of(tensor).into_values().to_contiguous()).to_vec()
 }
 
-/// The node relu(BatchNorm(x) + shortcut) of the graph; its parents are x, γ, β and, if there is one, the
+/// The node relu(BatchNorm(x) + shortcut) of the autodiff graph; its parents are x, γ, β and, if there is one, the
 /// shortcut.
 #[derive(Debug)]
 struct Norm;

@@ -8,7 +8,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex, GradientCheckpointingStrategy};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
-/// A tensor of the CPU backend without a graph.
+/// A tensor of the CPU backend without an autodiff graph.
 pub(crate) type FlexTensor = FloatTensor<Flex>;
 
 /// A tensor of the CPU backend in an autodiff graph.
@@ -16,7 +16,7 @@ pub(crate) type TrackedTensor = FloatTensor<Autodiff<Flex>>;
 
 /// A tensor on the CPU.
 pub(crate) enum CpuTensor {
-    /// A tensor without a graph.
+    /// A tensor without an autodiff graph.
     Plain(FlexTensor),
     /// A tensor in an autodiff graph.
     Tracked(TrackedTensor),
@@ -51,7 +51,7 @@ impl CpuTensor {
         }
     }
 
-    /// The values of this tensor without its graph.
+    /// The values of this tensor without its autodiff graph.
     pub fn into_values(self) -> FlexTensor {
         match self {
             Self::Plain(values) => values,
@@ -59,7 +59,7 @@ impl CpuTensor {
         }
     }
 
-    /// This tensor in an autodiff graph; it becomes a constant if it had no graph.
+    /// This tensor in an autodiff graph; a tensor without a graph becomes a constant.
     pub fn into_tracked(self) -> TrackedTensor {
         match self {
             Self::Plain(values) => Autodiff::<Flex>::from_inner(values),
@@ -89,7 +89,7 @@ pub(crate) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
 pub(crate) struct Planes(FlexTensor);
 
 impl Planes {
-    /// The planes of the batch `tensor` `[b, c, …]`. Values are copied only if they lie otherwise in memory.
+    /// The planes of the batch `tensor` `[b, c, …]`. Values are copied only if they have another order in memory.
     pub fn of(tensor: &FlexTensor) -> Self {
         Self(tensor.transpose(0, 1).to_contiguous())
     }
@@ -109,7 +109,7 @@ impl Planes {
         self.0.transpose(0, 1)
     }
 
-    /// A batch `[b, c, …]` of the same shape with `values`, which lie as `[c, b, …]`.
+    /// A batch `[b, c, …]` of the same shape with `values`, which are in the order `[c, b, …]`.
     pub fn like(&self, values: Vec<f32>) -> FlexTensor {
         from_vec(values, self.0.layout().shape().clone()).transpose(0, 1)
     }
@@ -120,7 +120,7 @@ impl Planes {
     }
 }
 
-/// The batch `[b, c, …]` with `values`, which lie as `planes` = `[c, b, …]`.
+/// The batch `[b, c, …]` with `values`, which are in the order of `planes`, `[c, b, …]`.
 pub(crate) fn from_planes<const D: usize>(values: FlexTensor, planes: [usize; D]) -> FlexTensor {
     values.reshape(planes.into()).transpose(0, 1)
 }

@@ -31,7 +31,7 @@ pub struct AugmentConfig {
     pub flip: Flip,
     /// Largest angle of a rotation about the centre, either way, in degrees.
     pub rotation: f32,
-    /// Largest shift along each axis, either way, in pixels.
+    /// Largest shift along each axis, in either direction, in pixels.
     pub translation: usize,
     /// Side in pixels of a square that is set to the mean of the normalised pixels, 0. Its middle is in
     /// the image; the rest may be outside (DeVries and Taylor 2017, arXiv:1708.04552).
@@ -194,7 +194,7 @@ impl Draws {
         }
     }
 
-    /// One value of each image's changes, `[b, 1]`.
+    /// The value that `value` gives for the changes of each image, `[b, 1]`.
     fn column(&self, value: impl Fn(&Draw) -> f32, device: &Device) -> Tensor<2> {
         let values: Vec<f32> = self.of_images.iter().map(value).collect();
         let rows = values.len();

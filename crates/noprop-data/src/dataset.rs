@@ -1,4 +1,4 @@
-//! A dataset as a value, the normalisation of its pixels, and how a folder of images is read as one.
+//! A dataset as a value, the normalisation of its pixels, and the options for reading a folder of images.
 
 use noprop_core::Normalization;
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,12 @@ use crate::{DataError, Split};
 
 /// A complete dataset in memory.
 ///
-/// [`Dataset::new`] checks that the parts fit together; whoever changes the fields keeps that true.
+/// [`Dataset::new`] checks that the parts fit together; code that changes the fields must keep this true.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// Name of the dataset, for messages and for the card of a weights file.
     pub name: String,
-    /// Training images; validation images are held out of them by [`crate::holdout`].
+    /// Training images; validation images are held out of them by [`crate::holdout()`].
     pub train: Split,
     /// Test images, for the final evaluation alone.
     pub test: Split,
@@ -62,7 +62,7 @@ impl Dataset {
     }
 }
 
-/// How a folder of images is read as a dataset; part of a recipe.
+/// The options for reading a folder of images as a dataset; part of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FolderOptions {
@@ -74,8 +74,8 @@ pub struct FolderOptions {
     /// in grey, else RGB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Share of the images of each class, between 0 and 1, that is held out for testing where there is
-    /// no folder of test images.
+    /// Share of the images of each class, between 0 and 1, that is held out for testing if there is no folder of test
+    /// images.
     pub holdout: f64,
     /// Refuse a folder with an unreadable image, instead of reporting the image and leaving it out.
     pub strict: bool,

@@ -1,4 +1,4 @@
-//! A split on a device, and the batches made of it there.
+//! A split on a device, and the batches that are made of it there.
 //!
 //! Four pixels are packed into an integer, since WGSL has no 8-bit type; a dataset thus takes one byte a
 //! pixel on a GPU, too. The pixels of a batch are unpacked and normalised by tensor operations.
@@ -12,14 +12,14 @@ use crate::augment::{self, Draws};
 /// The images and labels of a [`Split`] on a device.
 #[derive(Debug, Clone)]
 pub struct DeviceSplit {
-    /// `[n, ceil(c·h·w / 4)]`, little-endian.
+    /// The pixels, four to an integer, little-endian, `[n, ceil(c·h·w / 4)]`.
     packed: Tensor<2, Int>,
-    /// `[n]`.
+    /// The labels, `[n]`.
     labels: Tensor<1, Int>,
     shape: [usize; 3],
-    /// Channels of an image in a batch; those of a grey image are copies of its one.
+    /// The number of channels of an image in a batch. A grey image has its one channel copied to all of them.
     channels: usize,
-    /// Statistics of pixels in 0 … 255, `[1, c, 1, 1]`.
+    /// The mean of pixels in 0 … 255, `[1, c, 1, 1]`; the standard deviation has the same shape.
     mean: Tensor<4>,
     std: Tensor<4>,
     len: usize,
@@ -91,7 +91,8 @@ impl DeviceSplit {
         (images, self.labels.clone().select(0, indices))
     }
 
-    /// As [`DeviceSplit::batch`], with image i changed by draw i of `draws`.
+    /// The images at `indices` `[b]`, image i changed by draw i of `draws`, normalised, `[b, channels, h, w]`, and
+    /// their labels `[b]`.
     pub fn augmented(&self, indices: &[usize], draws: &Draws) -> (Tensor<4>, Tensor<1, Int>) {
         let indices = self.positions(indices);
         let pixels = augment::change_strokes(self.pixels(&indices), draws);
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_the_normalised_pixels() {
-        // 5 pixels do not fill two words: the padding must not show. 255 sets the sign bit.
+        // Five pixels do not fill two integers: the padding must not show. The pixel 255 sets the sign bit.
         let images = vec![0, 255, 128, 7, 200, 1, 2, 3, 4, 255];
         let split = Split {
             images: images.clone(),
@@ -162,7 +163,7 @@ mod tests {
             for (k, value) in values.iter().enumerate() {
                 let (image, pixel) = (1 - k / 15, k % 5);
                 let expected = (f32::from(images[image * 5 + pixel]) / 255.0 - 0.1307) / 0.3081;
-                // Two roundings on numbers below 3.
+                // The tolerance covers two roundings of numbers below 3.
                 assert!(
                     (value - expected).abs() < 1e-6,
                     "{value} against {expected}"

@@ -240,7 +240,7 @@ pub enum DataError {
     },
 }
 
-/// Why a folder of images is no dataset.
+/// The reason why a folder of images is no dataset.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {

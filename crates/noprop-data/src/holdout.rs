@@ -119,7 +119,7 @@ mod tests {
             let mut all = [&train.images[..], &validation.images].concat();
             all.sort_unstable();
             prop_assert_eq!(&all, &split.images);
-            // Each class within one image of its exact share.
+            // Every class is within one image of its exact share.
             let total = split.len().max(1) as f64;
             let taken = validation.class_counts(6);
             for (taken, size) in taken.into_iter().zip(split.class_counts(6)) {

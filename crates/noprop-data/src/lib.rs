@@ -25,7 +25,7 @@
 //! ```
 //!
 //! A [`DeviceSplit`] keeps a split on a device, one byte a pixel, and makes normalised batches of it
-//! there. [`augment`] changes the images of a training batch at random. [`holdout`] takes validation
+//! there. [`augment`] changes the images of a training batch at random. [`holdout()`] takes validation
 //! images out of the training images.
 //!
 //! The feature `native` adds what needs files or a network: [`load()`] finds, downloads and verifies

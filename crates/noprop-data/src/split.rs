@@ -5,7 +5,7 @@ use crate::formats::{cifar, idx};
 
 /// Labelled images of one shape, pixels as stored (0 to 255).
 ///
-/// [`Split::new`] checks that the parts fit together; whoever changes the fields keeps that true.
+/// [`Split::new`] checks that the parts fit together; code that changes the fields must keep this true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// Pixels `[n, c, h, w]`, row-major.
@@ -39,12 +39,12 @@ impl Split {
         Ok(split)
     }
 
-    /// Parses the two IDX files of a split in MNIST's format: images `[n, h, w]` of one channel, and
-    /// labels `[n]`, each below `classes`. Both are decompressed.
+    /// Parses the two IDX files of a split in MNIST's format: images `[n, h, w]` of one channel, and labels `[n]`, each
+    /// below `classes`. Both files must be decompressed.
     ///
     /// # Errors
-    /// Bytes that are no such IDX file, no image at all, another number of labels than of images, or a
-    /// label that is not below `classes`; each says which of the two files it is about.
+    /// When the bytes are no such IDX files, when there is no image or another number of labels than of images, or when
+    /// a label is not below `classes`. Each error says which of the two files it is about.
     pub fn from_idx(images: &[u8], labels: &[u8], classes: usize) -> Result<Self, DataError> {
         Self::from_idx_at(
             ("the image file", images),
@@ -53,7 +53,7 @@ impl Split {
         )
     }
 
-    /// As [`Split::from_idx`], with the place of each file for messages.
+    /// Parses the two IDX files like [`Split::from_idx`]; errors name the place of the file that they are about.
     pub(crate) fn from_idx_at(
         (images_place, images): (&str, &[u8]),
         (labels_place, labels): (&str, &[u8]),
@@ -97,7 +97,7 @@ impl Split {
         Self::new(images.concat(), labels, cifar::SHAPE, classes)
     }
 
-    /// An error unless the fields fit together; the checks of [`Split::new`].
+    /// Checks that the fields fit together, for [`Split::new`].
     pub(crate) fn check(&self, classes: usize) -> Result<(), DataError> {
         let shape = self.shape;
         let bytes = |count: usize| {

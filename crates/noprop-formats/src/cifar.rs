@@ -91,7 +91,7 @@ impl<'a> Cifar<'a> {
         self.records.is_empty()
     }
 
-    /// The class and the pixels `[3, 32, 32]` of each image.
+    /// The images of the file, each as its class and its pixels `[3, 32, 32]`.
     pub fn images(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
         let label_bytes = self.label_bytes;
         self.records
@@ -103,7 +103,8 @@ impl<'a> Cifar<'a> {
     }
 }
 
-/// Names the other of the two datasets where the length fits a file of it, the common mistake.
+/// The end of an error message. If the length fits a file of the other dataset, which is the common mistake, it names
+/// that dataset; otherwise it is empty.
 fn hint(found: usize, record: usize) -> &'static str {
     let other = if record == PIXELS + 1 { 2 } else { 1 };
     match (found.is_multiple_of(PIXELS + other), other) {

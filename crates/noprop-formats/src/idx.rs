@@ -148,7 +148,7 @@ const fn header_len(rank: usize) -> usize {
     4 * (1 + rank)
 }
 
-/// Names the kind of file that starts with this number, for the mistakes that are common.
+/// The end of an error message: the kind of file that starts with the number `found`, for common mistakes.
 const fn hint(found: u32) -> &'static str {
     match found {
         0x0801 => " (labels)",

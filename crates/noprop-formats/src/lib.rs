@@ -1,8 +1,8 @@
 //! File formats of datasets, parsed from bytes in memory.
 //!
-//! Each format is a module with `parse` (or `read`) and its inverse `write`. A parser reads no file, never
-//! panics, and allocates no memory on the word of a header, so that bytes from anywhere can be given to
-//! it; its error says what was expected and what was found.
+//! Each format is a module with `parse` (or `read`) and its inverse `write`. A parser reads no file, never panics, and
+//! takes no memory for a length that it has not checked against the bytes, so that bytes from anywhere can be given to
+//! it. Its error says what was expected and what was found.
 //!
 //! ```
 //! use noprop_formats::idx;

@@ -1,7 +1,7 @@
 //! Files out of a `.tar.gz`, into memory.
 //!
-//! Nothing is written to disk, and a file is taken only under the exact name that is asked for, so that
-//! paths, links and devices in an archive can do no harm.
+//! Nothing is written to disk, and a file is read only under the exact name that is asked for, so that paths, links and
+//! devices in an archive can do no harm.
 
 use std::io::{self, Read, Write};
 
@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// An archive that does not hold the files asked for. The message continues a sentence that names it.
+/// An archive that does not hold the files asked for. The message continues a sentence whose subject is the archive.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TarError {
@@ -26,7 +26,7 @@ pub enum TarError {
 ///
 /// # Errors
 /// [`TarError::Damaged`] when the archive cannot be decoded or a wanted file lies beyond the limit, and
-/// [`TarError::Lacks`] when it is not there.
+/// [`TarError::Lacks`] when the archive has no such file.
 pub fn read(archive: impl Read, wanted: &[String], limit: u64) -> Result<Vec<Vec<u8>>, TarError> {
     let damaged = |error: io::Error| TarError::Damaged(error.to_string());
     let mut found: Vec<Option<Vec<u8>>> = vec![None; wanted.len()];
@@ -41,7 +41,7 @@ pub fn read(archive: impl Read, wanted: &[String], limit: u64) -> Result<Vec<Vec
         {
             let size = entry.size();
             let mut bytes = Vec::new();
-            // The stream itself ends at the limit.
+            // The stream ends at the limit.
             entry.read_to_end(&mut bytes).map_err(damaged)?;
             if bytes.len() as u64 != size {
                 return Err(TarError::Damaged("truncated".to_owned()));
@@ -62,7 +62,7 @@ pub fn read(archive: impl Read, wanted: &[String], limit: u64) -> Result<Vec<Vec
 /// Writes a `.tar.gz` of regular files, each a path and its content; the inverse of [`read`].
 ///
 /// # Errors
-/// A path is longer than 100 bytes.
+/// When a path is longer than 100 bytes.
 pub fn write(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for (path, content) in files {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_file_that_promises_more_than_there_is_is_damage() {
         let mut bytes = entry(tar::EntryType::Regular, "p/a", b"A");
-        // The size field: octal, at 124.
+        // The size of the file is octal text at byte 124.
         bytes[124..135].copy_from_slice(b"77777777777");
         let mut header = tar::Header::new_gnu();
         header.as_mut_bytes().copy_from_slice(&bytes[..512]);

@@ -79,7 +79,7 @@ impl Gpu {
     }
 }
 
-/// The numbers in `buffer` once all submitted work is done. The buffer must have been made for mapping
+/// Reads the numbers in `buffer` once all submitted work is done. The buffer must have been made for mapping
 /// (`MAP_READ`).
 pub(crate) async fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<f32>, GpuError> {
     let mapped = Arc::new(Mutex::new(Mapping::default()));
@@ -91,7 +91,7 @@ pub(crate) async fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<f32>, G
             waker.wake();
         }
     });
-    // Natively this waits. In a page the browser drives the device, and it returns at once.
+    // Natively this call waits. In a page the browser drives the device, and the call returns at once.
     gpu.device
         .poll(wgpu::PollType::wait_indefinitely())
         .map_err(failed)?;

@@ -1,4 +1,4 @@
-//! The WGSL of the kernel: the constants of one model, then `shaders/ode_solve.wgsl`.
+//! The WGSL of the kernel: the constants of one model, followed by `shaders/ode_solve.wgsl`.
 
 use std::fmt::Write;
 
@@ -26,6 +26,7 @@ pub fn solve_source(weights: &SolverWeights, threads: usize) -> String {
     }
     let enters = weights.latent_enters();
     let _ = writeln!(source, "const LATENT_ENTERS = {enters};");
+    let _ = writeln!(source, "const SKIP = {};", weights.skip());
     source + BODY
 }
 

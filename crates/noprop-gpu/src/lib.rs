@@ -1,9 +1,9 @@
-//! Walks of NoProp in one GPU dispatch each, by hand-written WGSL.
+//! Walks of NoProp by hand-written WGSL, each in one GPU dispatch.
 //!
-//! After the features are computed, a walk of T steps evaluates a small denoiser T or 2T times. As single tensor
-//! operations most of that time goes into launching kernels. Here all steps of the walks of a whole batch run in
-//! one dispatch of `shaders/ode_solve.wgsl` ([`solve_source`]). It serves models whose process is diffusion in
-//! continuous time, and the samplers DDIM, Euler and Heun.
+//! After the features are computed, a walk of T steps evaluates a small denoiser T or 2T times. When tensor operations
+//! run one by one, most of that time goes into launching kernels. In this crate one dispatch of
+//! `shaders/ode_solve.wgsl` ([`solve_source`]) runs all steps of the walks of a whole batch. The crate serves models
+//! whose process is diffusion in continuous time, and the samplers DDIM, Euler and Heun.
 //!
 //! ```text
 //! NoProp ──────► SolverWeights ─┐ once a model

@@ -2,6 +2,7 @@
 //! once, and the tables over the times of a walk. The kernel counts widths in groups of four numbers.
 
 use burn::tensor::Tensor;
+use noprop_core::network::DiffusionModel;
 use noprop_core::sampler::{DDIM, EULER, HEUN, LONGEST_STEP};
 use noprop_core::{NoProp, Process, Sampler, Walk};
 
@@ -81,6 +82,8 @@ pub struct SolverWeights {
     offsets: Vec<(&'static str, usize)>,
     /// Whether z itself enters the first layer (the residual label encoder).
     latent_enters: bool,
+    /// Whether the logits contain the part that z decides, in closed form.
+    skip: bool,
     /// The factor of the first BatchNorm on the features' share, `[hidden]`, where the model has BatchNorm.
     fused_scale: Option<Vec<f32>>,
 }
@@ -92,7 +95,7 @@ impl SolverWeights {
     /// When the process of the model is not diffusion in continuous time, when its z goes through convolutions
     /// (`label_encoder` "image"), or when the device fails.
     pub async fn from_model(model: &NoProp) -> Result<Self, GpuError> {
-        let Process::Diffusion(shared, _) = model.process() else {
+        let Process::Diffusion(DiffusionModel { shared, skip, .. }) = model.process() else {
             return Err(GpuError::of(model));
         };
         let config = model.config();
@@ -119,8 +122,16 @@ impl SolverWeights {
         pack.add("SECOND_BIAS", folded.second_bias, 0.0).await?;
         pack.add("THIRD_WEIGHT", folded.third_weight, 0.0).await?;
         pack.add("THIRD_BIAS", folded.third_bias, NO_CLASS).await?;
-        pack.add("EMBEDDING", model.class_embedding.weight.val(), 0.0)
-            .await?;
+        let embedding = model.class_embedding.weight.val();
+        let norms = embedding.clone().square().sum_dim(1).transpose();
+        pack.add("EMBEDDING", embedding.clone(), 0.0).await?;
+        match skip {
+            true => {
+                pack.add("SKIP_WEIGHT", embedding.transpose(), 0.0).await?;
+                pack.add("SKIP_BIAS", norms.mul_scalar(-0.5), 0.0).await?;
+            }
+            false => pack.offsets.extend([("SKIP_WEIGHT", 0), ("SKIP_BIAS", 0)]),
+        }
         let fused_scale = match folded.fused_scale {
             Some(scale) => Some(host(scale).await?),
             None => None,
@@ -130,6 +141,7 @@ impl SolverWeights {
             packed: pack.values,
             offsets: pack.offsets,
             latent_enters,
+            skip,
             fused_scale,
         })
     }
@@ -149,6 +161,10 @@ impl SolverWeights {
 
     pub(crate) fn latent_enters(&self) -> bool {
         self.latent_enters
+    }
+
+    pub(crate) fn skip(&self) -> bool {
+        self.skip
     }
 
     /// The features' share `fused` `[n, hidden]` as the kernel reads it: scaled by BatchNorm, and with rows
@@ -194,7 +210,7 @@ impl Pack {
     }
 }
 
-/// The values of `tensor` on the host, row-major.
+/// Reads the values of `tensor` to the host, row-major.
 pub(crate) async fn host(tensor: Tensor<2>) -> Result<Vec<f32>, GpuError> {
     let data = tensor.into_data_async().await;
     let data = data.map_err(|error| GpuError::Tensor(error.to_string()))?;
@@ -216,7 +232,8 @@ pub struct StepTables {
     pub(crate) steps: usize,
     /// The number of the sampler in the kernel.
     pub(crate) sampler: u32,
-    /// The columns ᾱ, 1 − ᾱ, λ = log SNR and zero at each time, `[T + 1, 4]`.
+    /// The columns ᾱ, 1 − ᾱ, λ = log SNR and, for a model with the skip connection, √ᾱ/(1−ᾱ) (else 0) at each
+    /// time, `[T + 1, 4]`.
     pub(crate) grid: Vec<f32>,
     /// The time's share of the first layer, `[T + 1, hidden]`, with rows filled up to whole groups of four.
     pub(crate) time_share: Vec<f32>,
@@ -262,12 +279,19 @@ impl StepTables {
 
     /// The tables at `times`, `[T + 1, 1]`.
     async fn over(model: &NoProp, times: Tensor<2>) -> Result<Self, GpuError> {
-        let Process::Diffusion(shared, schedule) = model.process() else {
+        let Process::Diffusion(DiffusionModel {
+            shared,
+            schedule,
+            skip,
+        }) = model.process()
+        else {
             return Err(GpuError::of(model));
         };
         let point = schedule.at(times.clone());
-        let unused = point.log_snr.zeros_like();
-        let columns = vec![point.alpha_bar, point.sigma_squared, point.log_snr, unused];
+        // √ᾱ/(1−ᾱ), the factor of z·u_y in the logits; 0 without the skip connection.
+        let scale = point.alpha_bar.clone().sqrt() / point.sigma_squared.clone();
+        let scale = if skip { scale } else { scale.zeros_like() };
+        let columns = vec![point.alpha_bar, point.sigma_squared, point.log_snr, scale];
         let hidden = model.config().head.hidden[0];
         let steps = times.dims()[0] - 1;
         let share = shared.denoiser.time_share(times);

@@ -108,7 +108,7 @@ fn whole(
     }
 }
 
-/// Checks that `needed` of the resource `what` is no more than `available`.
+/// Checks that `needed` of the resource `what` is at most `available`.
 pub(crate) fn within(what: &'static str, needed: u64, available: u64) -> Result<(), GpuError> {
     if needed <= available {
         Ok(())
@@ -121,7 +121,7 @@ pub(crate) fn within(what: &'static str, needed: u64, available: u64) -> Result<
     }
 }
 
-/// The bytes of `floats` numbers of f32.
+/// The size of `floats` f32 numbers in bytes.
 pub(crate) fn bytes(floats: usize) -> u64 {
     4 * floats as u64
 }

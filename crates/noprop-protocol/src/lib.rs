@@ -28,7 +28,7 @@
 //! ```
 //!
 //! The end-to-end tests speak to a worker from JavaScript. They read the layout of the messages from
-//! `tests/e2e/protocol.json`, which a test of this crate compares with the types.
+//! `tests/e2e/protocol.json`, and a test of this crate compares that file with the types.
 
 #![warn(missing_docs)]
 
@@ -37,19 +37,19 @@ mod message;
 use serde::{Deserialize, Serialize};
 
 pub use message::{
-    AccuracyProgress, Backend, CheckNumbers, CheckResult, CheckTask, Field, Ready, Request,
-    Response, SelfTest, Walk, WalkNumbers, Walked,
+    AccuracyProgress, Backend, CheckNumbers, CheckResult, CheckTask, Field, Ready, Recommended,
+    Request, Response, SelfTest, Walk, WalkNumbers, Walked,
 };
 
-/// The bytes of a message.
+/// Encodes a message as bytes.
 ///
 /// # Errors
-/// Never for the types of this crate; the error is in postcard's signature.
+/// Never for the types of this crate; the result has the type that postcard's function has.
 pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_stdvec(message)
 }
 
-/// The message in `bytes`.
+/// Decodes the message in `bytes`.
 ///
 /// # Errors
 /// When `bytes` hold no such message: sender and receiver are of different builds.

@@ -1,7 +1,7 @@
 //! The types of the messages: first those between the page and its worker, then those between `noprop check`
 //! and the page.
 
-use noprop_core::Sampler;
+use noprop_core::{Sampler, Views};
 use serde::{Deserialize, Serialize};
 
 /// A backend of the browser.
@@ -14,17 +14,17 @@ pub enum Backend {
     WebGpu,
 }
 
-/// A walk: how to go from z_0 to z_1.
+/// The settings of a walk from z_0 to z_1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Walk {
-    /// The sampler; its name travels.
+    /// The sampler, which a message holds by its name.
     pub sampler: Sampler,
     /// The number of steps T, 1 … 200.
     pub steps: u32,
     /// The seed of the noise. In [`Request::Walk`] the main walk starts from the noise of image 0 of this
     /// seed, and walk i of the cloud from the noise of image i.
     pub seed: u64,
-    /// Factor on z_0, 0 … 1.5; models are trained for 1.
+    /// Factor on z_0, 0 … 4: with 1 the walk starts from noise, with 0 from its mean.
     pub temperature: f32,
 }
 
@@ -40,7 +40,7 @@ pub enum Request {
         /// Name of the bundled dataset whose test images to fetch; none for `noprop check`, which brings its
         /// own images.
         dataset: Option<String>,
-        /// Why this backend was chosen, in one sentence; it comes back in [`Ready::reason`].
+        /// The reason for this backend, in one sentence; it comes back in [`Ready::reason`].
         reason: String,
     },
     /// Replace the model by the one in a user's `model.safetensors`.
@@ -56,9 +56,9 @@ pub enum Request {
         id: u32,
         /// The image, `[c, h, w]` of [`Ready::shape`].
         pixels: Vec<u8>,
-        /// How to walk.
+        /// The settings of the walks.
         walk: Walk,
-        /// S ≥ 1: the main walk, and S − 1 walks from other noise.
+        /// The number S ≥ 1 of walks: the main walk, and S − 1 walks from other noise.
         seeds: u32,
     },
     /// Compute the velocity field of an image around one state of its walk.
@@ -69,18 +69,19 @@ pub enum Request {
         pixels: Vec<u8>,
         /// The time t, 0 … 1.
         t: f32,
-        /// `[d, 2]`: orthonormal columns that span the plane that is shown.
+        /// The axes of the plane that is shown, orthonormal columns of `[d, 2]`.
         axes: Vec<f32>,
-        /// `[d]`: the point of latent space at the plane's origin.
+        /// The point of latent space at the origin of the plane, `[d]`.
         origin: Vec<f32>,
-        /// The points to look at, in the plane's coordinates, `[n, 2]`.
+        /// The points at which to compute the velocity, in the coordinates of the plane, `[n, 2]`.
         points: Vec<f32>,
     },
-    /// Measure the accuracy over the bundled test images, and report it as it grows.
+    /// Measure the accuracy over the bundled test images, with the votes and views of [`Recommended`], and
+    /// report it as it grows.
     Accuracy {
         /// A number that comes back in the reports; a request with another id ends this one.
         id: u32,
-        /// How to walk; image i starts from the noise of image i, as on the command line.
+        /// The settings of the walks; image i starts from the noise of image i, as on the command line.
         walk: Walk,
     },
     /// Stop the running [`Request::Accuracy`].
@@ -89,7 +90,7 @@ pub enum Request {
     Check {
         /// The images `[n, c, h, w]`, with c, h, w of [`Ready::shape`]. The model's own normalisation is applied.
         pixels: Vec<u8>,
-        /// The walks to compare, at temperature 1.
+        /// The walks to compare.
         walks: Vec<Walk>,
     },
 }
@@ -97,7 +98,7 @@ pub enum Request {
 /// A message from the worker to the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Response {
-    /// The worker listens. A request before this response would be lost.
+    /// The worker listens. A request that is sent before this response would be lost.
     Listening,
     /// The weights are being fetched.
     Loading {
@@ -116,7 +117,7 @@ pub enum Response {
     Accuracy(Box<AccuracyProgress>),
     /// Response to [`Request::Check`].
     Check(Box<CheckNumbers>),
-    /// Something failed.
+    /// The response to a request that failed, or a failure of the worker.
     Error {
         /// One sentence for the user: what was expected, what was found, what to do.
         message: String,
@@ -131,7 +132,7 @@ pub enum Response {
 pub struct Ready {
     /// The backend that computes.
     pub backend: Backend,
-    /// Why this backend computes, in one sentence.
+    /// The reason for this backend, in one sentence.
     pub reason: String,
     /// Names of the m classes.
     pub classes: Vec<String>,
@@ -145,7 +146,7 @@ pub struct Ready {
     pub one_hot: bool,
     /// Number of the model's parameters.
     pub parameters: u64,
-    /// Where the weights came from: "cache", "network" or a file's name.
+    /// The source of the weights: "cache", "network" or a file's name.
     pub weights_from: String,
     /// Whether the weights are the bundled ones.
     pub bundled: bool,
@@ -153,10 +154,12 @@ pub struct Ready {
     pub log_snr: Vec<f32>,
     /// Whether the walks of the model go along t rather than λ, as those of flow matching.
     pub is_flow: bool,
-    /// The samplers that serve the model; their names travel.
+    /// The samplers that serve the model; a message holds their names.
     pub samplers: Vec<Sampler>,
-    /// The number of steps T, if the model walks in that number only: one step for each block.
+    /// The only number of steps T in which the model walks, one step for each block; `None` if the model walks in any.
     pub steps: Option<u32>,
+    /// How the weights recommend to ask the model; none where they recommend nothing.
+    pub recommended: Option<Recommended>,
     /// Comparison of the backend with the CPU on 16 images; none on the CPU itself, and without test images.
     pub self_test: Option<SelfTest>,
     /// The bundled test images `[n, c, h, w]`; empty after [`Request::Load`].
@@ -167,6 +170,25 @@ pub struct Ready {
     pub load_ms: f64,
     /// Milliseconds of the first pass, in which kernels are compiled.
     pub warm_up_ms: f64,
+}
+
+impl Ready {
+    /// Whether one walk of the image itself decides: the weights recommend neither votes nor views.
+    pub fn asks_once(&self) -> bool {
+        let recommended = self.recommended.as_ref();
+        recommended.is_none_or(|it| it.votes <= 1 && it.views == Views::None)
+    }
+}
+
+/// How weights recommend to ask their model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recommended {
+    /// The walk.
+    pub walk: Walk,
+    /// The number of walks of each image whose mean class probabilities decide.
+    pub votes: u32,
+    /// The views of each image whose mean class probabilities decide.
+    pub views: Views,
 }
 
 /// Result of the self-test at start-up.
@@ -182,7 +204,7 @@ pub struct SelfTest {
     pub passed: bool,
 }
 
-/// The walks of one image from noise to labels. Index 0 of S is the main walk.
+/// The walks of one image from noise to labels. The main walk has index 0 of S.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Walked {
     /// Id of the request.
@@ -213,7 +235,7 @@ impl Walked {
         self.times.len().saturating_sub(1)
     }
 
-    /// ᾱ and λ = log SNR at t_k; nothing where the model's method has no noise schedule.
+    /// ᾱ and λ = log SNR at t_k; `None` if the model's method has no noise schedule.
     pub fn noise_at(&self, k: usize) -> Option<(f32, f32)> {
         Some((*self.alpha_bar.get(k)?, *self.log_snr.get(k)?))
     }
@@ -226,7 +248,7 @@ pub struct Field {
     pub id: u32,
     /// The derivative dz/dλ (dz/dt for flow matching) in the coordinates of the plane, `[n, 2]`.
     pub velocity: Vec<f32>,
-    /// The class of the largest probability of the denoiser at each point, n.
+    /// The class to which the denoiser gives the largest probability at each point, n.
     pub belief: Vec<u32>,
 }
 
@@ -278,7 +300,7 @@ pub struct WalkNumbers {
 pub struct CheckTask {
     /// sha256 of the weights that the server has at [`CheckTask::WEIGHTS`], lowercase hexadecimal.
     pub weights_sha256: String,
-    /// A [`Request::Check`].
+    /// The work of the page, a [`Request::Check`].
     pub request: Request,
 }
 
@@ -291,12 +313,12 @@ impl CheckTask {
     pub const RESULT: &str = "check/result";
 }
 
-/// The page's result on one backend.
+/// The result of the page on one backend.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// The backend.
     pub backend: Backend,
-    /// Name of the WebGPU adapter, "WASM" for the CPU, empty where there is no adapter.
+    /// Name of the WebGPU adapter, "WASM" for the CPU, empty if there is no adapter.
     pub adapter: String,
     /// The numbers, or one sentence that says why there are none.
     pub numbers: Result<CheckNumbers, String>,

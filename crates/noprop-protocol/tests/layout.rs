@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use noprop_core::Sampler;
 use noprop_core::sampler::{DDIM, HEUN, REFERENCE_HEUN};
+use noprop_core::{Sampler, Views};
 use noprop_protocol::{Backend, Request, Response, Walk, decode, encode};
 use serde_reflection::{Tracer, TracerConfig};
 
@@ -45,6 +45,7 @@ fn layout() -> Result<String, Box<dyn Error>> {
     let name = DDIM.to_string();
     let mut tracer = Tracer::new(TracerConfig::default().default_string_value(name));
     tracer.trace_simple_type::<Backend>()?;
+    tracer.trace_simple_type::<Views>()?;
     tracer.trace_simple_type::<Request>()?;
     tracer.trace_simple_type::<Response>()?;
     let mut lines = Vec::new();

@@ -8,17 +8,18 @@ use crate::error::PytorchError;
 use crate::layout::{Layout, fit};
 use crate::state_dict::StateDict;
 
-/// Prefix of the last layer. It leads to classes there and to features here, so it starts anew.
+/// The prefix of the last layer. In a ResNet of torchvision this layer leads to classes, in ours to features, so its
+/// weights are left out.
 const PROJECTION: &str = "fc.";
 
 /// The tensors in `state` from which a model of `config` can start its backbone, under the names that
-/// [`weights::load_backbone`] takes. `state` is a ResNet of torchvision, or any model that can be imported.
-/// The last layer is left out, as its outputs are another model's classes or features. Where `config` takes grey
-/// images and the first convolution has three channels, the channels' kernels are added: this computes what the
-/// convolution computes of an image whose three channels are equal.
+/// [`weights::load_backbone`] takes. `state` is a ResNet of torchvision, or any model that can be imported. The last
+/// layer is left out, since its outputs are the classes or features of another model. If `config` takes grey images and
+/// the first convolution has three channels, the kernels of the channels are added. On a grey image the sum computes
+/// what the convolution computes on three equal channels.
 ///
 /// # Errors
-/// Names the first parameter that does not fit.
+/// When a parameter does not fit; the error names the first one that does not.
 pub fn backbone_tensors(state: StateDict, config: &ModelConfig) -> Result<Tensors, PytorchError> {
     let tensors = Layout::detect(&state.tensors)?.to_ours(state.tensors);
     let bare = tensors.into_iter().filter_map(|(name, tensor)| {
@@ -42,7 +43,8 @@ pub fn backbone_tensors(state: StateDict, config: &ModelConfig) -> Result<Tensor
     Ok(tensors)
 }
 
-/// `[out, 3, h, w]` → `[out, 1, h, w]`; others stay.
+/// Adds the kernels of the three channels of a weight `[out, 3, h, w]`, which gives `[out, 1, h, w]`. A weight of
+/// another shape stays as it is.
 fn sum_over_channels(weight: &mut HostTensor) {
     let &[out, 3, height, width] = weight.shape.as_slice() else {
         return;

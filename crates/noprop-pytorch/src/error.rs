@@ -9,19 +9,19 @@ pub enum PytorchError {
     /// The bytes are neither a `.pt` nor a `.safetensors` file, or a damaged one.
     #[error("{0}; save it again with torch.save (PyTorch 1.6 or newer) or safetensors")]
     Damaged(String),
-    /// The pickle asks for something else than a dictionary of tensors.
+    /// The pickle asks for something other than a dictionary of tensors.
     #[error(
         "the pickle in it uses {0}, and only dictionaries of tensors, numbers and text are read; \
          save model.state_dict() alone"
     )]
     Forbidden(String),
-    /// The file is in order, and what it holds is no state dict of a known model.
+    /// The file is undamaged, but it holds no state dict of a known model.
     #[error("{0}")]
     Content(String),
-    /// The tensors tell which model they are of, and not its whole configuration.
+    /// The tensors tell which model they belong to, but not the whole configuration of this model.
     #[error("{0}, so the configuration of the model must be given")]
     Incomplete(String),
-    /// The tensors are a ResNet of torchvision: a backbone, which is no model to import.
+    /// The tensors belong to a ResNet of torchvision, which is a backbone and no model to import.
     #[error("this is a ResNet of torchvision, a backbone without the rest of a model")]
     BackboneOnly,
     /// The tensors are not those of the model.

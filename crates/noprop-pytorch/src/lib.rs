@@ -26,11 +26,11 @@
 //!
 //! # Files of strangers
 //!
-//! A `.pt` file is a pickle, which in Python may run any program. The interpreter here knows only what a dictionary
-//! of tensors needs, and calls nothing. Whatever a file claims about lengths is checked against its bytes before
-//! anything of that size is made, and what it recalls is never copied: reading takes at most some hundred times
-//! the size of the file. The crate `pytorch-reader` 0.22 does not hold that bound: a file of 1 MB that recalls
-//! a long class name 8,000 times makes it ask for more than 4 GB, as does one of 100 kB with a deflated pickle.
+//! A `.pt` file is a pickle, which in Python may run any program. The interpreter here knows only what a dictionary of
+//! tensors needs, and calls nothing. Every length in a file is checked against the bytes of the file before memory of
+//! that size is taken, and a value that the pickle recalls from its memo is never copied. So reading takes at most some
+//! hundred times the size of the file. The crate `pytorch-reader` 0.22 does not hold that bound: a file of 1 MB that
+//! recalls a long class name 8,000 times makes it ask for more than 4 GB, as does one of 100 kB with a deflated pickle.
 #![warn(missing_docs)]
 
 mod backbone;

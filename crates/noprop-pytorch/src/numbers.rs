@@ -1,17 +1,17 @@
-//! Numbers as PyTorch stores them, little-endian, read as f32, and the views of them that tensors are.
+//! Numbers in the formats of PyTorch, little-endian, read as f32; and tensors as views of such numbers.
 
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// A tensor with more dimensions is refused. No layer has more than five, and without a bound a small file could
+/// The largest number of dimensions of a tensor. No layer has more than five, and without a bound a small file could
 /// name one tensor of a million dimensions many times.
 pub(crate) const MOST_DIMENSIONS: usize = 64;
 
 /// The types of numbers that are read, for messages.
 const READ: &str = "f16, bf16, f32, f64 and i64 are read";
 
-/// The type of the numbers in a `torch.NAMEStorage`, or nothing where there is no such storage. Not every type
-/// can be read as f32: a tensor of bytes may stand beside the weights.
+/// The type of the numbers in a `torch.NAMEStorage`; `None` if there is no such storage. Not every type can be read as
+/// f32: a tensor of bytes may stand beside the weights.
 pub(crate) fn dtype_of_storage(name: &str) -> Option<Dtype> {
     Some(match name.strip_suffix("Storage")? {
         "Half" => Dtype::F16,
@@ -28,10 +28,10 @@ pub(crate) fn dtype_of_storage(name: &str) -> Option<Dtype> {
     })
 }
 
-/// All numbers in `bytes`.
+/// Reads all numbers in `bytes`.
 ///
 /// # Errors
-/// When numbers of this type are not read. The message has the tensor as its subject.
+/// When numbers of this type are not read. The message continues a sentence whose subject is the tensor.
 pub(crate) fn read(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
     let (size, number) = reader(dtype)?;
     Ok(bytes.chunks_exact(size).map(number).collect())
@@ -40,7 +40,7 @@ pub(crate) fn read(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
 /// Reads a number from its bytes.
 type Reader = fn(&[u8]) -> f32;
 
-/// Bytes of a number, and how one is read from them.
+/// The number of bytes of a number of type `dtype`, and the function that reads it.
 fn reader(dtype: Dtype) -> Result<(usize, Reader), String> {
     Ok(match dtype {
         Dtype::F16 => (2, |bytes| f16::from_le_bytes(array(bytes)).to_f32()),
@@ -57,29 +57,29 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or([0; N])
 }
 
-/// A tensor: which numbers of a storage it has, in which order.
+/// A tensor as a view of a storage: which numbers of the storage it consists of, and their order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct View {
-    /// Where in the storage the first number is.
+    /// The index in the storage of the first number.
     pub(crate) offset: usize,
     /// Sizes of the dimensions.
     pub(crate) shape: Vec<usize>,
-    /// For each dimension, how far apart neighbours are in the storage.
+    /// The distance in the storage between neighbours along each dimension.
     pub(crate) strides: Vec<usize>,
 }
 
 impl View {
-    /// How many numbers the tensor has, or nothing where nobody could count them.
+    /// The number of values of the tensor; `None` if it exceeds a `usize`.
     pub(crate) fn count(&self) -> Option<usize> {
         let mut sizes = self.shape.iter();
         sizes.try_fold(1_usize, |count, &size| count.checked_mul(size))
     }
 
-    /// The numbers of the tensor in row-major order, from a storage of `len` numbers of type `dtype` in `bytes`.
-    /// What is made is never larger than the storage, so an expanded tensor (stride 0) is refused.
+    /// Copies the numbers of the tensor in row-major order from a storage of `len` numbers of type `dtype` in `bytes`.
+    /// A tensor with more numbers than its storage, such as an expanded one (stride 0), is refused.
     ///
     /// # Errors
-    /// When the storage does not hold them. The message has the tensor as its subject.
+    /// When the tensor does not lie within the storage. The message continues a sentence whose subject is the tensor.
     pub(crate) fn gather(
         &self,
         dtype: Dtype,
@@ -118,7 +118,7 @@ impl View {
         Ok(values)
     }
 
-    /// Where in the storage the number at `index` is.
+    /// The index in the storage of the number at `index` of the tensor; `None` if it exceeds a `usize`.
     fn position(&self, index: &[usize]) -> Option<usize> {
         let mut steps = index.iter().zip(&self.strides);
         steps.try_fold(self.offset, |at, (i, stride)| {
@@ -185,7 +185,7 @@ mod tests {
         let expected = vec![1., 3., 5., 2., 4., 6.];
         assert_eq!(gathered(&transposed, 7), Ok(expected));
         assert_eq!(gathered(&view(6, &[], &[]), 7), Ok(vec![6.]));
-        // Beyond the end, expanded beyond the storage, absurd.
+        // These views go beyond the end of the storage, have more numbers than the storage, or have absurd sizes.
         for wrong in [
             view(2, &[2, 3], &[1, 2]),
             view(0, &[8], &[0]),

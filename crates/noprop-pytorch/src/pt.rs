@@ -1,4 +1,5 @@
-//! The tensors in a `.pt` file, a zip archive: the pickle `*/data.pkl` says which, `*/data/N` holds their numbers.
+//! The tensors in a `.pt` file, a zip archive: the pickle `*/data.pkl` describes them, and `*/data/N` hold their
+//! numbers.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -9,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive};
 use crate::error::{PytorchError, shown};
 use crate::pickle::{self, Objects, Value};
 
-/// Where checkpoints keep the state dict.
+/// The keys under which checkpoints keep the state dict.
 const KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 
 /// Whether the bytes begin as a `.pt` file of PyTorch 1.6 or newer does.
@@ -17,8 +18,8 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
-/// All tensors of the state dict in a `.pt` file, which may be the whole or lie under one of [`KEYS`]. Whatever
-/// is no tensor is left out.
+/// Reads all tensors of the state dict in a `.pt` file. The state dict is the whole file or lies under one of [`KEYS`].
+/// Values other than tensors are left out.
 ///
 /// # Errors
 /// When the file is damaged or holds something else.
@@ -79,10 +80,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Tensors, PytorchError> {
     Ok(tensors)
 }
 
-/// The entries of a zip archive by name. torch.save stores them as they are, so they are borrowed.
+/// The entries of a zip archive by name. torch.save stores them uncompressed, so they are borrowed from `bytes`.
 ///
 /// # Errors
-/// When the archive is damaged, or has entries that torch.save does not write. A compressed one could be
+/// When the archive is damaged, or has entries that torch.save does not write, such as compressed ones, which could be
 /// a thousand times as large as the file.
 fn open(bytes: &[u8]) -> Result<BTreeMap<String, &[u8]>, PytorchError> {
     let damaged = |why: &dyn std::fmt::Display| {
@@ -226,7 +227,7 @@ mod tests {
         .concat()
     }
 
-    /// What is read from a file with `pickle` and the storage 0.
+    /// Reads a file of `pickle` and the storage 0.
     fn file(pickle: &[&[u8]]) -> Result<Tensors, PytorchError> {
         let numbers: Vec<u8> = (0..64_u8)
             .flat_map(|i| f32::from(i).to_le_bytes())
@@ -261,7 +262,7 @@ mod tests {
         assert!(refusal.contains("the tensor a has no numbers"), "{refusal}");
     }
 
-    /// If what is recalled were copied, each of these files of a megabyte or two would need gigabytes or minutes.
+    /// If recalled values were copied, each of these files of a megabyte or two would need gigabytes or minutes.
     #[test]
     fn what_is_recalled_often_is_held_once() {
         let often = |operations: &[u8]| operations.repeat(8000);

@@ -9,7 +9,7 @@ use crate::{numbers, pt};
 /// Key of the card in a safetensors file of ours.
 pub(crate) const CARD_KEY: &str = "noprop.card";
 
-/// Prefixes of whatever wrapped the model: `DataParallel`, `torch.compile`.
+/// The prefixes that wrappers of a model add to its names: `DataParallel`, `torch.compile`.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
 /// The tensors in a file by their names, as f32, and the card in the metadata of a file that this project wrote.
@@ -17,7 +17,7 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 pub struct StateDict {
     /// Every tensor but BatchNorm's counters `num_batches_tracked`.
     pub tensors: Tensors,
-    /// What the model is: its configuration, normalisation and classes. Only a file of this project has a card.
+    /// The card of the model: its configuration, normalisation and classes. Only a file of this project has a card.
     pub card: Option<ModelCard>,
 }
 
@@ -27,7 +27,7 @@ impl StateDict {
     /// `module.` or `_orig_mod.` that all names have is taken off.
     ///
     /// # Errors
-    /// When the bytes are neither, are damaged, or hold something else than tensors of f16, bf16, f32, f64 or i64.
+    /// When the bytes are no such file, are damaged, or hold other values than tensors of f16, bf16, f32, f64 or i64.
     pub fn read(bytes: &[u8]) -> Result<Self, PytorchError> {
         let mut read = if pt::is_one(bytes) {
             Self {
@@ -37,7 +37,7 @@ impl StateDict {
         } else {
             safetensors(bytes)?
         };
-        // A dimension of no size would let a small file ask for a large model.
+        // A dimension of size 0 would let a small file ask for a large model.
         let empty = read.tensors.iter().find(|(_, t)| t.values.is_empty());
         if let Some((name, _)) = empty {
             return Err(PytorchError::Content(format!(

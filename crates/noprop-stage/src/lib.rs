@@ -1,16 +1,16 @@
-//! Draws label space with wgpu: the walk of a label from noise, the cloud of walks from other noise seeds,
-//! and the velocity field behind them.
+//! Draws latent space with wgpu: the walk from noise to a label, the cloud of walks from other noise seeds, and the
+//! velocity field behind them.
 //!
-//! The latents of a walk are uploaded once. The vertex shader of `shaders/walk.wgsl` projects them onto the
-//! plane, interpolates between steps and fades the trail; `shaders/field.wgsl` draws the field in one pass
-//! over the pixels. So a frame costs the host one small uniform.
+//! The latents of a walk are uploaded once. The vertex shader of `shaders/walk.wgsl` projects them onto the plane,
+//! interpolates between steps and fades the trail; `shaders/field.wgsl` draws the field in one pass over the pixels. So
+//! for a frame the host only writes one small uniform.
 //!
 //! In the page the renderer runs in a worker of its own. Page and worker exchange the [`message`]s of this crate:
 //!
 //! ```
 //! use noprop_stage::message::Order;
 //!
-//! // A label space of two dimensions that is its own plane, then a walk of one step from (0, 0) to (1, 0).
+//! // A latent space of two dimensions that is its own plane, then a walk of one step from (0, 0) to (1, 0).
 //! let orders = [
 //!     Order::Plane { axes: vec![1.0, 0.0, 0.0, 1.0], centre: vec![0.0, 0.0], half: 1.0 },
 //!     Order::Walk { second: false, latents: vec![0.0, 0.0, 1.0, 0.0], classes: vec![3], steps: 1 },
@@ -19,8 +19,8 @@
 //! ```
 //!
 //! With the feature `render` the crate draws natively, too: a `Renderer` is made for a wgpu device and a texture
-//! format, takes the same things by `set_style`, `set_plane`, `set_walk` and `set_field`, and draws a `Frame` on
-//! a texture.
+//! format, takes the same data by `set_style`, `set_plane`, `set_walk` and `set_field`, and draws a `Frame` on a
+//! texture.
 
 #![warn(missing_docs)]
 

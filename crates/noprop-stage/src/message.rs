@@ -25,7 +25,7 @@ pub enum Order {
         /// The colours of the classes.
         hues: [Colour; 10],
     },
-    /// Sets the plane in which the label space of a model is shown, and removes walks and field.
+    /// Sets the plane in which the latent space of a model is shown, and removes walks and field.
     Plane {
         /// The two axes of the plane, orthonormal columns of `[d, 2]`.
         axes: Vec<f32>,
@@ -40,7 +40,7 @@ pub enum Order {
         second: bool,
         /// The latents z_t, `[S, T + 1, d]`; empty to remove the walk.
         latents: Vec<f32>,
-        /// The class at which each seed ends, S.
+        /// The class at which the walk of each seed ends, `[S]`.
         classes: Vec<u32>,
         /// The number of steps T.
         steps: u32,
@@ -49,8 +49,8 @@ pub enum Order {
     Field {
         /// The number of grid points along the diameter.
         grid: u32,
-        /// The derivative dz/dλ in the coordinates of the plane and the class to which the denoiser gives the
-        /// largest probability; `None` outside of the disc. `[grid, grid]`, rows from the top.
+        /// At each grid point, the derivative dz/dλ in the coordinates of the plane and the class to which the denoiser
+        /// gives the largest probability; `None` outside of the disc. `[grid, grid]`, rows from the top.
         arrows: Vec<Option<([f32; 2], u32)>>,
     },
     /// Draws a frame. A newer order replaces one that still waits.
@@ -61,7 +61,7 @@ pub enum Order {
         radius: f32,
         /// The number of device pixels per CSS pixel.
         ratio: f32,
-        /// The part of the walk that is done, 0 … 1.
+        /// The share of the walk that is done, 0 … 1.
         share: f32,
         /// Whether the cloud is shown.
         cloud: bool,

@@ -6,10 +6,10 @@ use wgpu::{BindGroup, BindGroupLayout, Buffer, BufferUsages, Device, Queue, Text
 use crate::pipelines::Pipelines;
 use crate::scene::{Arrow, Field, Frame, Plane, RecordedWalks, Style, WalkRole, walk_bytes};
 
-/// The most pieces that a trail is drawn in.
+/// The largest number of pieces in which a trail is drawn.
 const PIECES: f32 = 160.0;
 
-/// Draws label space on textures of one format.
+/// Draws latent space on textures of one format.
 pub struct Renderer {
     device: Device,
     queue: Queue,
@@ -44,8 +44,8 @@ struct UploadedWalks {
 }
 
 impl Renderer {
-    /// A renderer for textures of `format`. The format should not be an sRGB one: colours are blended as a
-    /// Canvas 2D blends them, in sRGB.
+    /// A renderer for textures of `format`. The format should not be an sRGB one: Canvas 2D blends colours in sRGB, and
+    /// so must the renderer.
     pub fn new(device: Device, queue: Queue, format: wgpu::TextureFormat, style: Style) -> Self {
         let pipelines = Pipelines::new(&device, format);
         let nowhere = Arrow {
@@ -70,7 +70,7 @@ impl Renderer {
         self.style = style;
     }
 
-    /// Shows the label space of another model from now on. Walks and field are removed.
+    /// Shows the latent space of another model from now on. Walks and field are removed.
     pub fn set_plane(&mut self, plane: &Plane<'_>) {
         let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("frame"),

@@ -17,7 +17,7 @@ pub struct Style {
     pub hues: [[f32; 3]; 10],
 }
 
-/// The plane of label space that is shown, and the compression r ↦ r/(r + half) onto a disc.
+/// The plane of latent space that is shown, and the compression r ↦ r/(r + half) onto a disc.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plane<'a> {
     /// The two axes of the plane, orthonormal columns of `[d, 2]`.
@@ -52,13 +52,13 @@ pub enum WalkRole {
 pub struct RecordedWalks<'a> {
     /// The latents z_t, `[seeds, steps + 1, d]`.
     pub latents: &'a [f32],
-    /// The class at which each seed ends, `[seeds]`.
+    /// The class at which the walk of each seed ends, `[seeds]`.
     pub classes: &'a [u32],
     /// The number of steps T.
     pub steps: u32,
 }
 
-/// The velocity field, sampled on a square grid over the disc.
+/// The velocity field on a square grid over the disc.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Field<'a> {
     /// The number of grid points along the diameter of the disc.
@@ -77,7 +77,7 @@ pub struct Arrow {
 }
 
 impl Arrow {
-    /// The words of the struct `Arrow` of field.wgsl.
+    /// The 32-bit words of the struct `Arrow` of field.wgsl.
     pub(crate) fn words(self) -> [u32; 4] {
         let [x, y] = self.velocity.map(f32::to_bits);
         [x, y, self.class.unwrap_or(u32::MAX), 0]
@@ -93,7 +93,7 @@ pub struct Frame {
     pub radius: f32,
     /// The number of device pixels per CSS pixel.
     pub ratio: f32,
-    /// The part of the walk that is done, 0 … 1.
+    /// The share of the walk that is done, 0 … 1.
     pub share: f32,
     /// Whether the cloud is shown.
     pub cloud: bool,

@@ -1,4 +1,4 @@
-//! Tests that the shaders are valid WGSL and that the host writes their buffers in the layout that they read.
+//! Tests that the shaders are valid WGSL and that the host writes their buffers in the layout that the shaders read.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 

@@ -1,7 +1,7 @@
-//! BatchNorm's running statistics, when a batch is computed in shards.
+//! BatchNorm's running statistics when a batch is computed in shards.
 //!
-//! Each shard moves the running means and variances of a copy of the model: if all moved the same ones, the
-//! result would depend on timing. Afterwards the model takes the mean over the shards.
+//! Each shard moves the running means and variances of a copy of the model. If all shards moved the same ones, the
+//! result would depend on timing. After the step, the model takes the mean over the shards.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,9 @@ use noprop_core::network::Network;
 pub(crate) struct RunningStatistics(HashMap<ParamId, Tensor<1>>);
 
 impl RunningStatistics {
-    /// The statistics of `model`, which must be off the autodiff device. Where the model has blocks, they are
-    /// those of `blocks` (from 0) alone: the others have not moved, and a mean of equals would round.
+    /// The statistics of `model`, which must be off the autodiff device. If the model has blocks, only the statistics
+    /// of `blocks` (from 0) are taken: those of the other blocks have not moved, and a mean of equal values would round
+    /// them.
     pub fn of(model: &NoProp, blocks: &[usize]) -> Self {
         struct Collect {
             statistics: RunningStatistics,
@@ -69,7 +70,7 @@ impl RunningStatistics {
         Self(first.0.keys().filter_map(mean).collect())
     }
 
-    /// `model` with these statistics in place of its own.
+    /// Replaces the statistics of `model` by these.
     pub fn put_into(self, model: NoProp) -> NoProp {
         struct Replace(RunningStatistics);
         impl ModuleMapper for Replace {

@@ -1,8 +1,8 @@
-//! The losses of a step: one of the whole network, or in NoProp-DT those of one block or of all.
+//! The losses of a step: one loss of the whole network, or in NoProp-DT the loss of one block or of every block.
 //!
-//! A run that trains some blocks only goes through the same steps as one that trains all, with the same random
-//! numbers for each. It leaves out what belongs to the other blocks, but for the steps of the output head, which
-//! all blocks share.
+//! A run that trains some blocks only takes the same steps, with the same random numbers, as a run that trains all
+//! blocks. For a block that it does not train it computes the gradients of the output head alone, since all blocks
+//! share the output head.
 
 use core::ops::Range;
 
@@ -14,23 +14,25 @@ use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_core::seeded;
 
 use crate::gradients::Gradients;
-use crate::recipe::{BlockOrder, Recipe};
+use crate::recipe::Recipe;
+use crate::train_config::BlockOrder;
 
 /// One loss of a step, with the random numbers of its batch.
 pub(crate) struct Task {
-    /// The block whose loss it is, from 0; 0 where there are no blocks with losses of their own.
+    /// The block that the loss belongs to, from 0; 0 if the model has no blocks with losses of their own.
     pub block: usize,
-    /// Whether this run trains that block.
+    /// Whether this run trains the block.
     pub is_ours: bool,
-    /// Times and noise of the batch.
+    /// The times and the noise of the batch.
     draws: HostDraws,
-    /// A number that no other loss of the run has.
+    /// The number of the loss in the run, which keys its random numbers: the step times the number of blocks, plus the
+    /// block.
     stream: u64,
     seed: u64,
     has_dropout: bool,
 }
 
-/// Passes over the training images in an epoch of `recipe`.
+/// The number of passes over the training images in an epoch of `recipe`.
 pub(crate) fn passes_per_epoch(recipe: &Recipe) -> usize {
     match (recipe.method.independent_blocks(), order(recipe)) {
         (None, _) | (_, BlockOrder::Parallel) => 1,
@@ -38,9 +40,9 @@ pub(crate) fn passes_per_epoch(recipe: &Recipe) -> usize {
     }
 }
 
-/// The losses of step `step` (from 0) on `count` images, where a pass over the training images takes
-/// `steps_per_pass` steps. Everything random about them is a function of the seed, the step and the block, so that
-/// a resumed run and one that trains other blocks draw the same numbers.
+/// The losses of step `step` (from 0) on `count` images. A pass over the training images takes `steps_per_pass` steps.
+/// All random numbers of a loss are a function of the seed, the step and the block, so that a resumed run and a run
+/// that trains other blocks draw the same numbers.
 pub(crate) fn tasks(
     recipe: &Recipe,
     step: usize,
@@ -49,7 +51,6 @@ pub(crate) fn tasks(
 ) -> Vec<Task> {
     let seed = recipe.train.seed;
     let dim = recipe.model.latent_dim();
-    let times = recipe.method.time_sampling();
     let blocks = recipe.method.independent_blocks().unwrap_or(1);
     let ours = recipe.part().map_or(0..blocks, |part| part.indices());
     let task = |block| {
@@ -58,7 +59,7 @@ pub(crate) fn tasks(
         Task {
             block,
             is_ours: ours.contains(&block),
-            draws: HostDraws::new(&mut source, count, dim, times),
+            draws: HostDraws::new(&mut source, count, dim, &recipe.method),
             stream,
             seed,
             has_dropout: recipe.model.backbone.is_stochastic(),
@@ -93,8 +94,8 @@ fn order(recipe: &Recipe) -> BlockOrder {
 }
 
 impl Task {
-    /// The gradients of this loss on `images` `[b, c, h, w]` and `labels` `[b]`, which are `rows` of the batch, on
-    /// `device`. Where the block is trained elsewhere, they are those of the output head alone.
+    /// The gradients of this loss on `device` for `images` `[b, c, h, w]` and `labels` `[b]`, which are `rows` of the
+    /// batch. If another run trains the block, these are the gradients of the output head alone.
     pub fn gradients(
         &self,
         model: &NoProp,
@@ -113,7 +114,7 @@ impl Task {
         };
         match batch.dropout {
             Dropout::Device => {
-                // Another seed for each shard: with one for all, their masks would be equal.
+                // Each shard has a seed of its own: with a common seed the masks of all shards would be equal.
                 let place = self.stream ^ (first_row as u64) << 40;
                 let seed = self.seed ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 seeded(&model.device(), seed, || Gradients::of(model, batch))
@@ -122,7 +123,7 @@ impl Task {
         }
     }
 
-    /// The source of dropout's masks for `rows` of the batch on `device`.
+    /// The source of the dropout masks for `rows` of the batch on `device`.
     fn dropout(&self, rows: Range<usize>, device: &Device) -> Dropout {
         if !self.has_dropout {
             Dropout::Off

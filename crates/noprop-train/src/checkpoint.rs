@@ -1,4 +1,4 @@
-//! The complete state of training, in memory and as bytes; where the bytes are kept is the caller's business.
+//! The complete state of training, in memory and as bytes. The caller decides where the bytes are kept.
 
 use core::fmt::Display;
 
@@ -11,55 +11,70 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimizer;
-use crate::recipe::{Recipe, TrainConfig};
+use crate::recipe::Recipe;
 use crate::report::LossValues;
+use crate::train_config::TrainConfig;
 
-/// How far training has come. The order of the images and all noise are functions of the seed and of these
-/// counters, so the state of no random generator needs to be kept.
+/// The counters of a training. The order of the images and all noise are functions of the seed and of these counters,
+/// so no state of a random generator is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Epochs that are completed.
+    /// The number of completed epochs.
     pub epoch: usize,
-    /// Steps that were done in the current epoch.
+    /// The number of steps of the current epoch so far.
     pub step_in_epoch: usize,
-    /// Images that those steps saw.
+    /// The number of images that the steps of the current epoch have seen so far.
     pub images_in_epoch: usize,
-    /// Steps that were done in all.
+    /// The number of steps of all epochs so far.
     pub step: usize,
-    /// The sum over the steps of the current epoch of their losses.
+    /// The sum of the losses of the steps of the current epoch.
     pub loss_sum: LossValues,
-    /// The number of steps whose losses are in that sum: in NoProp-DT those that train a block of this run.
+    /// The number of steps whose losses are in `loss_sum`: in NoProp-DT the steps that train a block of this run.
     pub loss_steps: usize,
+    /// The total loss of the first step of the training.
+    #[serde(default)]
+    pub first_loss: Option<f32>,
     /// The recipe, to refuse a checkpoint of another run.
     pub recipe: Recipe,
+}
+
+impl Progress {
+    /// Adds the sum of the losses of the last `steps` steps.
+    pub(crate) fn add_loss(&mut self, sum: LossValues, steps: usize) {
+        self.loss_steps += steps;
+        self.loss_sum = self.loss_sum.plus(sum);
+        if self.step == 1 {
+            self.first_loss = Some(sum.total);
+        }
+    }
 }
 
 /// A state from which training continues as if it had never stopped.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// Counters and recipe.
+    /// The counters and the recipe.
     pub progress: Progress,
-    /// Weights and BatchNorm statistics (burnpack).
+    /// The weights and BatchNorm statistics (burnpack).
     pub model: Vec<u8>,
-    /// State of the optimiser (burnpack).
+    /// The state of the optimiser (burnpack).
     pub optimizer: Vec<u8>,
-    /// Averaged weights (burnpack), when the recipe asks for them.
+    /// The averaged weights (burnpack), if the recipe asks for them.
     pub ema: Option<Vec<u8>>,
 }
 
-/// What a step changes, and a [`Checkpoint`] keeps.
+/// The state of a training that a step changes: network, optimiser, moving average and counters.
 pub(crate) struct State {
     /// The network, on the autodiff device.
     pub model: NoProp,
     pub optimizer: ModuleOptimizer,
-    /// The moving average of the weights, off the autodiff device, when the recipe asks for it.
+    /// The moving average of the weights, off the autodiff device, if the recipe asks for it.
     pub average: Option<NoProp>,
     pub progress: Progress,
 }
 
 impl State {
-    /// The state before the first step of `recipe`, which starts from the weights of `model`, on the autodiff
-    /// device.
+    /// The state before the first step of `recipe`. The training starts from the weights of `model`, which is on the
+    /// autodiff device.
     pub fn new(recipe: &Recipe, model: NoProp) -> Self {
         Self {
             optimizer: optimizer::build(&recipe.train),
@@ -72,16 +87,17 @@ impl State {
                 step: 0,
                 loss_sum: LossValues::default(),
                 loss_steps: 0,
+                first_loss: None,
                 recipe: recipe.clone(),
             },
         }
     }
 
-    /// The state that `checkpoint` holds, for a run by `recipe`. `model` is a network of that recipe on the
-    /// autodiff device; its weights are replaced.
+    /// The state that `checkpoint` holds, for a run by `recipe`. `model` is a network of that recipe on the autodiff
+    /// device; the weights of the checkpoint replace its weights.
     ///
     /// # Errors
-    /// When the checkpoint is of another recipe or damaged.
+    /// When the checkpoint was made with another recipe or is damaged.
     pub fn resume(
         recipe: &Recipe,
         model: NoProp,
@@ -110,10 +126,10 @@ impl State {
         })
     }
 
-    /// This state as bytes.
+    /// Serialises this state.
     ///
     /// # Errors
-    /// When it cannot be serialised.
+    /// When the state cannot be serialised.
     pub fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
         let bytes = |model: NoProp| {
             let bytes = model.into_record().into_bytes();
@@ -127,7 +143,7 @@ impl State {
         })
     }
 
-    /// The model to use: the averaged one when the recipe asks for it, off the autodiff device.
+    /// The model to use, off the autodiff device: with averaged weights if the recipe asks for them.
     pub fn trained(&self) -> NoProp {
         self.average.clone().unwrap_or_else(|| self.model.valid())
     }
@@ -137,8 +153,8 @@ fn damaged(error: impl Display) -> TrainError {
     TrainError::Checkpoint(error.to_string())
 }
 
-/// Whether a run by the recipe `theirs` may go on by the recipe `ours`: only the last epoch, the number of
-/// threads and the evaluation may change.
+/// Whether a run with the recipe `ours` may continue a run with the recipe `theirs`: only the last epoch, the number of
+/// threads and the evaluation may differ.
 fn can_continue(ours: &Recipe, theirs: &Recipe) -> bool {
     let comparable = Recipe {
         train: TrainConfig {

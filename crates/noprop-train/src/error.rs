@@ -1,21 +1,21 @@
-//! What can go wrong in training and evaluation.
+//! The errors of training and evaluation.
 
 use noprop_core::{ConfigError, WalkError, WeightsError};
 use thiserror::Error;
 
-/// Training or an evaluation cannot start or go on.
+/// The reason why a training or an evaluation cannot start or cannot continue.
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// The recipe is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The weights to start from do not fit, or those of some blocks are missing.
+    /// The weights to start from do not fit the model, or the weights of some blocks are missing.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The walk of an evaluation does not suit the model.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    /// The images of the dataset are not of the size that the recipe's model takes.
+    /// The images of the dataset have another shape than the recipe's model takes.
     #[error(
         "the model expects images of {}, {dataset} has {}; set model.input in the recipe",
         shape(expected),
@@ -54,7 +54,7 @@ pub enum TrainError {
         /// Images of a batch.
         batch_size: usize,
     },
-    /// The weights to start from are of one backbone, and the model has one in each block.
+    /// The weights to start from hold one backbone, and the model has one in each block.
     #[error(
         "a model of method {method} has a backbone in each of its blocks, and the weights to start from are of \
          one backbone; leave out train.init_backbone, or train another method"
@@ -63,20 +63,20 @@ pub enum TrainError {
         /// Name of the method.
         method: &'static str,
     },
-    /// A step was asked for on images that are not there.
+    /// A step was asked for on images that do not exist.
     #[error(
         "a step was asked for on {batch} images, of which {outside} are not among the {images} training images; \
          give the positions of one image or more, each below {images}"
     )]
     NoSuchImages {
-        /// Images that were given.
+        /// Number of images of the step.
         batch: usize,
-        /// How many of them are no training images.
+        /// Number of those images that are no training images.
         outside: usize,
         /// Number of training images.
         images: usize,
     },
-    /// The images to evaluate on are not of the size that the model takes.
+    /// The images to evaluate on have another shape than the model takes.
     #[error(
         "the model classifies images of {}, and those to evaluate on are of {}; \
          choose images of the dataset that it was trained on",
@@ -116,7 +116,7 @@ pub enum TrainError {
     Workers(String),
 }
 
-/// Channels, height and width as people write them.
+/// A shape, as in 3×32×32.
 fn shape([channels, height, width]: &[usize; 3]) -> String {
     format!("{channels}×{height}×{width}")
 }

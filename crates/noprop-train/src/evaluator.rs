@@ -1,24 +1,26 @@
 //! The accuracy of a classifier on many images, for any number of walks. The backbone runs once.
 
-use burn::tensor::activation::softmax;
+use core::convert::Infallible;
+
 use burn::tensor::{Int, Tensor};
-use noprop_core::{Accuracy, Classifier, Features, Walk, WalkError};
+use noprop_core::{Accuracy, Classifier, ViewFeatures, Walk, WalkError, Walks};
 use noprop_data::{DeviceSplit, Split};
 
 use crate::error::TrainError;
 use crate::workers::Workers;
 
-/// Images that go through the network together, at most.
+/// The largest number of images that go through the network together.
 const BATCH: usize = 128;
 
-/// Features and labels of images, ready to be walked from again and again.
+/// The features and labels of images, from which walks can start again and again.
 ///
-/// The answer for an image is the class with the largest mean probability over the classifier's votes: as many
-/// walks as [`Classifier::votes`] says, from the seed of the walk that is asked for and those after it.
+/// The answer for an image is the class with the largest probability that the classifier gives: the mean over
+/// its views, and over as many walks as [`Classifier::votes`] says, from the seed of the walk that is asked for
+/// and those after it.
 pub struct Evaluator<'a> {
     classifier: &'a Classifier,
     workers: &'a Workers,
-    batches: Vec<(Features, Tensor<1, Int>)>,
+    batches: Vec<(ViewFeatures, Tensor<1, Int>)>,
     /// Images of each batch but the last.
     batch: usize,
 }
@@ -27,7 +29,7 @@ impl<'a> Evaluator<'a> {
     /// Runs the backbone of `classifier` over the images of `split`, normalised as its card says.
     ///
     /// # Errors
-    /// When the images are not of the classifier's [`image_shape`](Classifier::image_shape).
+    /// When the images have another shape than the classifier's [`image_shape`](Classifier::image_shape).
     pub fn new(
         classifier: &'a Classifier,
         split: &Split,
@@ -44,19 +46,19 @@ impl<'a> Evaluator<'a> {
         Ok(Self::on_device(classifier, &split, workers))
     }
 
-    /// Runs the backbone of `classifier` over images that are on its device already, in its model's shape.
+    /// Runs the backbone of `classifier` over images that are on its device already, in the shape that its model takes.
     pub fn on_device(
         classifier: &'a Classifier,
         split: &DeviceSplit,
         workers: &'a Workers,
     ) -> Self {
         let total = split.len();
-        // A few images, too, are shared among all workers.
+        // If there are only a few images, they are shared among all workers, too.
         let batch = total.div_ceil(workers.count()).clamp(1, BATCH);
         let batches = workers.map(total.div_ceil(batch), |i| {
             let indices: Vec<usize> = (i * batch..((i + 1) * batch).min(total)).collect();
             let (images, labels) = split.batch(&indices);
-            (classifier.model().features(images), labels)
+            (classifier.view_features(images), labels)
         });
         Self {
             classifier,
@@ -66,10 +68,12 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Returns when the features are computed; after [`Self::new`] a GPU may still be computing them.
+    /// Waits until the features are computed; after [`Self::new`] a GPU may still be computing them.
     pub fn wait(&self) {
-        for (features, _) in &self.batches {
-            features.fused.clone().sum().into_data();
+        for (views, _) in &self.batches {
+            for (_, features) in views.with_weights() {
+                features.fused.clone().sum().into_data();
+            }
         }
     }
 
@@ -91,59 +95,55 @@ impl<'a> Evaluator<'a> {
         Ok((0..self.classifier.classes().len()).map(of).collect())
     }
 
-    /// Label and answer of each image, in the order of the split.
+    /// The label and the answer of each image, in the order of the split.
     ///
     /// # Errors
     /// When `walk` does not suit the model.
     pub fn outcomes(&self, walk: &Walk) -> Result<Vec<Outcome>, WalkError> {
-        let model = self.classifier.model();
-        self.outcomes_of(walk, |walk, features, first| {
-            model.walk(features, walk, first)
-        })
+        self.outcomes_of(&Walks::new(*walk, self.classifier.votes()))
     }
 
-    /// The accuracy where at every step of `walk` the denoiser is given the latent of another image. What is left
-    /// of the accuracy does not depend on the latents.
+    /// The accuracy of these walks, whatever the classifier's walk and votes.
     ///
     /// # Errors
-    /// When `walk` does not suit the model.
-    pub fn accuracy_on_swapped_latents(&self, walk: &Walk) -> Result<Accuracy, WalkError> {
-        let model = self.classifier.model();
-        let outcomes = self.outcomes_of(walk, |walk, features, first| {
-            model.walk_on_swapped_latents(features, walk, first)
-        });
-        Ok(share_of_right(&outcomes?))
+    /// When the walk does not suit the model.
+    pub fn accuracy_of(&self, walks: &Walks) -> Result<Accuracy, WalkError> {
+        Ok(share_of_right(&self.outcomes_of(walks)?))
     }
 
-    /// The outcomes where `z_1_of` walks the images with these features, of which the first has this index.
-    fn outcomes_of(
+    /// The accuracy without any walk: that of the estimate at z_0 = 0 and t = 0.
+    pub fn accuracy_without_walk(&self) -> Accuracy {
+        let classifier = self.classifier;
+        let Ok(outcomes) = self.outcomes_by(|features, _| {
+            Ok::<_, Infallible>(classifier.probabilities_without_walk(features))
+        });
+        share_of_right(&outcomes)
+    }
+
+    fn outcomes_of(&self, walks: &Walks) -> Result<Vec<Outcome>, WalkError> {
+        self.outcomes_by(|features, first| self.classifier.probabilities_by(features, walks, first))
+    }
+
+    /// The outcomes where `probabilities_of` gives the class probabilities of the images with these features, of
+    /// which the first has this index.
+    fn outcomes_by<E: Send>(
         &self,
-        walk: &Walk,
-        z_1_of: impl Fn(&Walk, &Features, usize) -> Result<Tensor<2>, WalkError> + Sync,
-    ) -> Result<Vec<Outcome>, WalkError> {
-        let model = self.classifier.model();
+        probabilities_of: impl Fn(&ViewFeatures, usize) -> Result<Tensor<2>, E> + Sync,
+    ) -> Result<Vec<Outcome>, E> {
         let outcomes = self.workers.map(self.batches.len(), |i| {
             let (features, labels) = &self.batches[i];
-            let of_vote = |vote: usize| {
-                let walk = walk.with_seed(walk.seed.wrapping_add(vote as u64));
-                let z_1 = z_1_of(&walk, features, i * self.batch)?;
-                Ok(softmax(model.readout(features, z_1), 1))
-            };
-            let mut sum = of_vote(0)?;
-            for vote in 1..self.classifier.votes() {
-                sum = sum + of_vote(vote)?;
-            }
-            let predicted = on_host(sum.argmax(1).flatten(0, 1));
+            let probabilities = probabilities_of(features, i * self.batch)?;
+            let predicted = on_host(probabilities.argmax(1).flatten(0, 1));
             let pairs = on_host(labels.clone()).into_iter().zip(predicted);
             let outcomes = pairs.map(|(label, predicted)| Outcome { label, predicted });
             Ok(outcomes.collect::<Vec<_>>())
         });
-        let outcomes: Result<Vec<_>, WalkError> = outcomes.into_iter().collect();
+        let outcomes: Result<Vec<_>, E> = outcomes.into_iter().collect();
         Ok(outcomes?.concat())
     }
 }
 
-/// An image's label, and the class at which its walks end.
+/// The label of an image, and the class that its walks predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// The right class.
@@ -180,7 +180,7 @@ fn share_of_right<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Accura
 mod tests {
     use burn::tensor::Device;
     use noprop_core::weights::ModelCard;
-    use noprop_core::{Method, ModelConfig, NoProp, Normalization};
+    use noprop_core::{Method, ModelConfig, NoProp, Normalization, SeenLatents, Views};
 
     use super::*;
 
@@ -200,6 +200,7 @@ mod tests {
             classes: (0..10).map(|i| i.to_string()).collect(),
             dataset: "noise".into(),
             blocks: None,
+            inference: None,
         };
         let model = NoProp::new(&card.method, &card.model, 1, &Device::flex()).unwrap();
         Classifier::new(model, card).unwrap().with_votes(2)
@@ -209,7 +210,7 @@ mod tests {
     fn it_answers_as_the_classifier_does() {
         let classifier = classifier();
         for image in 0..4_u8 {
-            // z_0 depends on an image's position, so each image is the first of a split.
+            // z_0 depends on the position of an image, so each image is the first of its split.
             let pixels: Vec<u8> = (0..64).map(|i| i * (image + 1)).collect();
             let split = Split::new([&pixels[..], &[0; 64]].concat(), vec![3, 7], [1, 8, 8], 10);
             let workers = Workers::new(1).unwrap();
@@ -226,6 +227,39 @@ mod tests {
             );
             let correct = classes.iter().map(|class| class.correct).sum::<usize>();
             assert_eq!(accuracy.correct, correct);
+        }
+    }
+
+    #[test]
+    fn it_answers_as_the_classifier_does_on_views_and_without_a_walk() {
+        let workers = Workers::new(1).unwrap();
+        let pixels: Vec<u8> = (0..3 * 64).map(|i| i as u8).collect();
+        let split = Split::new(pixels.clone(), vec![0, 1, 2], [1, 8, 8], 10).unwrap();
+        for views in Views::ALL {
+            let classifier = classifier().with_views(views);
+            let evaluator = Evaluator::new(&classifier, &split, &workers).unwrap();
+            let features = classifier.view_features(classifier.images(&pixels).unwrap());
+            let expected =
+                |probabilities: Tensor<2>| on_host(probabilities.argmax(1).flatten(0, 1));
+            let predicted = |outcomes: Vec<Outcome>| -> Vec<usize> {
+                outcomes.iter().map(|outcome| outcome.predicted).collect()
+            };
+            let outcomes = evaluator.outcomes(&classifier.walk()).unwrap();
+            let probabilities = classifier.probabilities(&features, 0).unwrap();
+            assert_eq!(predicted(outcomes), expected(probabilities), "{views}");
+
+            let without = expected(classifier.probabilities_without_walk(&features));
+            let right = without.iter().enumerate().filter(|(i, class)| i == *class);
+            assert_eq!(evaluator.accuracy_without_walk().correct, right.count());
+            let walks = Walks {
+                seen: SeenLatents::Zero,
+                ..Walks::new(classifier.walk(), 1)
+            };
+            let zero = classifier.probabilities_by(&features, &walks, 0).unwrap();
+            let right = expected(zero);
+            let right = right.iter().enumerate().filter(|(i, class)| i == *class);
+            let accuracy = evaluator.accuracy_of(&walks).unwrap();
+            assert_eq!(accuracy.correct, right.count());
         }
     }
 

@@ -1,6 +1,6 @@
-//! What [`Trainer::run`](crate::Trainer::run) tells its listener, and what the listener answers.
+//! The events that [`Trainer::run`](crate::Trainer::run) reports to its listener, and the answers of the listener.
 
-use noprop_core::{Accuracy, Sampler};
+use noprop_core::{Accuracy, Inference, Sampler, Views};
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
@@ -13,21 +13,32 @@ use crate::report::{EpochReport, StepReport};
 pub enum TrainEvent {
     /// Training starts, or resumes after `step` steps.
     Started {
-        /// Steps that were done before.
+        /// Number of steps that were done before.
         step: usize,
-        /// Steps of an epoch.
+        /// Number of steps of an epoch.
         steps_per_epoch: usize,
-        /// Epochs in all.
+        /// Number of epochs in all.
         epochs: usize,
         /// Number of trainable parameters and BatchNorm statistics.
         parameters: usize,
-        /// Threads over which a batch is sharded.
+        /// Number of threads over which a batch is sharded.
         threads: usize,
     },
     /// A step is done.
     Step(StepReport),
     /// An epoch of training is done.
     Epoch(EpochReport),
+    /// The mean loss of an epoch, from the second one on, is above that of the first step of the training. The loss
+    /// may stay finite although nothing is learned, for example where the learning rate is far too large. Where the
+    /// loss varies much from step to step, as that of eq. 9 does, the event may also appear in a sound training.
+    NotFallen {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The mean loss of its steps.
+        loss: f32,
+        /// The loss of the first step of the training.
+        first: f32,
+    },
     /// An evaluation is done.
     Evaluated {
         /// The epoch after which it was made, from 1.
@@ -36,12 +47,18 @@ pub enum TrainEvent {
         split: HeldOut,
         /// The sampler of the walks.
         sampler: Sampler,
-        /// T, the number of steps of a walk.
+        /// The number of steps T of a walk.
         steps: usize,
+        /// The factor on z_0.
+        temperature: f32,
+        /// The walks of each image.
+        votes: usize,
+        /// The views of each image.
+        views: Views,
         /// The share of images that were classified rightly.
         accuracy: Accuracy,
     },
-    /// Here is a state from which training can go on.
+    /// A checkpoint was made, from which training can continue.
     Checkpointed {
         /// The state.
         #[serde(skip)]
@@ -56,6 +73,36 @@ pub enum TrainEvent {
         /// Epochs that were trained.
         epochs: usize,
     },
+}
+
+impl TrainEvent {
+    /// The warning that the loss has not fallen, if `report` gives reason for it.
+    pub(crate) fn not_fallen(report: &EpochReport) -> Option<Self> {
+        Some(Self::NotFallen {
+            epoch: report.epoch,
+            loss: report.loss.total,
+            first: report.loss_above_first()?,
+        })
+    }
+
+    /// The event of an evaluation by `inference`.
+    pub(crate) fn evaluated(
+        epoch: usize,
+        split: HeldOut,
+        inference: &Inference,
+        accuracy: Accuracy,
+    ) -> Self {
+        Self::Evaluated {
+            epoch,
+            split,
+            sampler: inference.walk.sampler,
+            steps: inference.walk.steps,
+            temperature: inference.walk.temperature,
+            votes: inference.votes,
+            views: inference.views,
+            accuracy,
+        }
+    }
 }
 
 /// The images that are not trained on.

@@ -1,4 +1,4 @@
-//! Gradients and loss of a part of a step, and how the parts come together.
+//! The gradients and the loss of a part of a step, and the sums and means that join the parts.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -10,18 +10,18 @@ use noprop_core::method::Batch;
 pub(crate) struct Gradients {
     /// The gradient of each parameter that the loss reaches.
     pub parameters: GradientsParams,
-    /// The terms of the loss in the order of [`LossValues`](crate::LossValues), `[4]`, off the autodiff device;
-    /// nothing where a step of NoProp-DT trains the output head alone.
+    /// The terms of the loss in the order of [`LossValues`](crate::LossValues), `[4]`, off the autodiff device; `None`
+    /// if a step of NoProp-DT trains the output head alone.
     pub loss: Option<Tensor<1>>,
 }
 
 impl Gradients {
-    /// The gradients of `batch`'s loss. `model` and the batch must be on the autodiff device.
+    /// The gradients of the loss on `batch`. `model` and the batch must be on the autodiff device.
     pub fn of(model: &NoProp, batch: Batch) -> Self {
         let has_blocks = model.method().independent_blocks().is_some();
         let is_of_the_head_alone = has_blocks && batch.block.is_none();
         let (parameters, loss) = model.gradients(batch);
-        // One tensor, so that one read fetches all terms.
+        // The terms are one tensor, so that one read fetches all of them.
         let terms =
             || Tensor::cat(vec![loss.total.detach(), loss.ce, loss.kl, loss.denoise], 0).inner();
         Self {
@@ -30,7 +30,7 @@ impl Gradients {
         }
     }
 
-    /// Gradients and loss on another device; `model` tells the parameters.
+    /// These gradients and this loss on another device; `model` names the parameters.
     pub fn moved_to(self, device: &Device, model: &NoProp) -> Self {
         Self {
             parameters: self.parameters.to_device(device, model),
@@ -38,7 +38,7 @@ impl Gradients {
         }
     }
 
-    /// Several losses on the same images: the sum of their gradients, in their order, and the mean loss.
+    /// Joins several losses on the same images: the sum of their gradients, added in order, and their mean loss.
     pub fn of_losses(model: &NoProp, parts: Vec<Self>) -> Self {
         let (parameters, losses): (Vec<_>, Vec<_>) = parts.into_iter().map(Self::split).unzip();
         let losses: Vec<_> = losses.into_iter().flatten().collect();
@@ -53,7 +53,7 @@ impl Gradients {
         }
     }
 
-    /// The shards of a batch, each with its share of the batch (in 0 … 1) as weight: the weighted means of
+    /// Joins the shards of a batch, each with its share of the batch (in 0 … 1) as weight: the weighted means of their
     /// gradients and losses.
     pub fn of_shards(model: &NoProp, shards: Vec<(Self, f64)>) -> Self {
         let (mut parts, mut losses) = (Vec::new(), Vec::new());
@@ -72,12 +72,12 @@ impl Gradients {
     }
 }
 
-/// The sum of loss terms, each `[4]`; there must be one at least.
+/// The sum of loss terms, each `[4]`; there must be at least one.
 fn sum_of_losses(losses: Vec<Tensor<1>>) -> Tensor<1> {
     Tensor::stack::<2>(losses, 0).sum_dim(0).flatten::<1>(0, 1)
 }
 
-/// The sum of gradients, in their order; each part holds what its loss reaches.
+/// The sum of gradients, added in order. Each part holds the gradients of the parameters that its loss reaches.
 fn sum(model: &NoProp, mut parts: Vec<GradientsParams>) -> GradientsParams {
     struct Sum {
         parts: Vec<GradientsParams>,
@@ -129,7 +129,7 @@ fn mean(model: &NoProp, parts: Vec<(GradientsParams, f64)>) -> GradientsParams {
     visitor.mean
 }
 
-/// The gradients scaled together so that their common norm is at most `limit`. Nothing is read back from the
+/// Scales all gradients by one factor, so that their common norm is at most `limit`. Nothing is read back from the
 /// device.
 pub(crate) fn clip(model: &NoProp, gradients: GradientsParams, limit: f64) -> GradientsParams {
     struct SquaredNorm<'a> {

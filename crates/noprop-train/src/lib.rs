@@ -1,8 +1,8 @@
-//! The NoProp trainer: a loop over optimiser steps, and the accuracy of what it makes.
+//! The NoProp trainer: a loop over optimiser steps, and the accuracy of the models that it trains.
 //!
-//! A [`Recipe`] says what is trained and how, a [`Dataset`](noprop_data::Dataset) holds the images, and a
-//! [`Trainer`] takes the steps. [`Trainer::run`] is the whole loop: it tells a listener what happens in
-//! [`TrainEvent`]s, evaluates, and hands out checkpoints. A loop of one's own is as short:
+//! A [`Recipe`] says what is trained and how, a [`Dataset`](noprop_data::Dataset) holds the images, and a [`Trainer`]
+//! takes the steps. [`Trainer::run`] is the whole loop: it reports [`TrainEvent`]s to a listener, evaluates, and makes
+//! checkpoints. A loop of your own is as short:
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -60,7 +60,7 @@
 //! | `optimizer.rs` | optimiser, learning rate, moving average |
 //! | `checkpoint.rs` | interruption and resumption |
 //!
-//! Nothing here touches files or clocks. The same recipe, seed, number of threads and kind of device give the same
+//! This crate uses neither files nor clocks. The same recipe, seed, number of threads and kind of device give the same
 //! weights, to the bit on the CPU, however often a run is interrupted.
 #![warn(missing_docs)]
 
@@ -78,6 +78,7 @@ mod recipe;
 mod report;
 mod setup;
 mod sharding;
+mod train_config;
 mod trainer;
 mod workers;
 
@@ -86,9 +87,9 @@ pub use error::TrainError;
 pub use evaluator::{Evaluator, Outcome};
 pub use event::{Flow, HeldOut, TrainEvent};
 pub use noprop_core::Accuracy;
-pub use optimizer::{LrSchedule, OptimizerKind};
-pub use recipe::{BlockOrder, DataConfig, EvalConfig, Recipe, TrainConfig};
-pub use report::{EpochReport, LossValues, StepReport};
+pub use recipe::{DataConfig, EvalConfig, Recipe};
+pub use report::{EpochReport, LOG_INTERVAL, LossValues, StepReport};
 pub use setup::{Start, TrainerOptions};
-pub use trainer::{LOG_INTERVAL, Trainer};
+pub use train_config::{BlockOrder, LrSchedule, OptimizerKind, TrainConfig};
+pub use trainer::Trainer;
 pub use workers::Workers;

@@ -10,14 +10,35 @@ use burn::optim::{
 };
 use burn::tensor::{Device, Tensor};
 
-use crate::optimizer::AdamW;
-
 /// The coefficients a, b, c of the iteration X ← a·X + (b·A + c·A²)·X with A = X·Xᵀ. They make small singular values
 /// grow fast; the large ones stay between 0.7 and 1.2.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.775, 2.0315];
 /// The number of iterations.
 const ITERATIONS: usize = 5;
-const EPSILON: f64 = 1e-7;
+const LEAST_NORM: f64 = 1e-7;
+
+/// The number that AdamW and Adam add to the root of the second moment.
+pub(crate) const EPSILON: f32 = 1e-8;
+
+#[cfg(target_family = "wasm")]
+use burn::optim::AdamW;
+#[cfg(not(target_family = "wasm"))]
+use noprop_cpu::FusedAdamW as AdamW;
+
+/// AdamW with the weight decay `decay`.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn adamw(decay: f32) -> AdamW {
+    AdamW::new(EPSILON, decay)
+}
+
+/// AdamW with the weight decay `decay`.
+#[cfg(target_family = "wasm")]
+pub(crate) fn adamw(decay: f32) -> AdamW {
+    burn::optim::AdamWConfig::new()
+        .with_epsilon(EPSILON)
+        .with_weight_decay(decay)
+        .build()
+}
 
 /// Muon for parameters of four dimensions and AdamW for the rest.
 #[derive(Clone)]
@@ -102,7 +123,7 @@ impl Optimizer for Muon {
         let matrix = |tensor: Tensor<D>| tensor.reshape([rows as i32, -1]);
         let weight = matrix(tensor);
         let norm = weight.clone().square().sum().sqrt().reshape([1, 1]);
-        let weight = weight * (norm.add_scalar(EPSILON).recip() * (rows as f64).sqrt());
+        let weight = weight * (norm.add_scalar(LEAST_NORM).recip() * (rows as f64).sqrt());
         let update = orthogonalised(matrix(direction));
         let moved = weight - update.mul_scalar(lr * self.lr_ratio);
         (moved.reshape(shape), Some(MuonState::Kernel(state)))
@@ -124,7 +145,7 @@ fn orthogonalised(matrix: Tensor<2>) -> Tensor<2> {
         return orthogonalised(matrix.transpose()).transpose();
     }
     let norm = matrix.clone().square().sum().sqrt().reshape([1, 1]);
-    let mut x = matrix * norm.add_scalar(EPSILON).recip();
+    let mut x = matrix * norm.add_scalar(LEAST_NORM).recip();
     let [a, b, c] = COEFFICIENTS;
     for _ in 0..ITERATIONS {
         let square = x.clone().matmul(x.clone().transpose());
@@ -223,7 +244,7 @@ mod tests {
     fn a_kernel_moves_as_its_flattened_matrix() {
         let shape = [8, 36];
         let (weight, gradients) = (random(shape, 1), [random(shape, 2), random(shape, 3)]);
-        let muon = Muon::new(0.6, 80.0, crate::optimizer::adamw(0.1));
+        let muon = Muon::new(0.6, 80.0, adamw(0.1));
         let kernel = |values: &[f64]| tensor(values, [8, 4, 3, 3]);
         let (mut moved, mut state) = (kernel(&weight), None);
         let (mut wanted, mut velocity) = (weight, vec![0.0; 288]);
@@ -251,8 +272,8 @@ mod tests {
     #[test]
     fn other_parameters_move_as_by_adamw() {
         let (weight, gradient) = (random([3, 5], 1), random([3, 5], 2));
-        let muon = Muon::new(0.6, 80.0, crate::optimizer::adamw(0.1));
-        let adamw = crate::optimizer::adamw(0.1);
+        let muon = Muon::new(0.6, 80.0, adamw(0.1));
+        let adamw = adamw(0.1);
         let both = || (tensor(&weight, [3, 5]), tensor(&gradient, [3, 5]));
         let (a, g) = both();
         let (a, state) = muon.step(3e-3, a, g.clone(), None);

@@ -7,30 +7,13 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer, Optimizer};
 use burn::tensor::Tensor;
 use noprop_core::NoProp;
-use serde::{Deserialize, Serialize};
 
-use crate::muon::Muon;
-use crate::recipe::TrainConfig;
+use crate::muon::{EPSILON, Muon, adamw};
+use crate::train_config::{OptimizerKind, TrainConfig};
 
-const EPSILON: f32 = 1e-8;
-
-/// Parts of a parameter's path that exclude it from weight decay: biases, BatchNorm's scale and
-/// shift, the schedule, the class embeddings.
+/// Parts of the path of a parameter that exclude it from weight decay: biases, BatchNorm's scale and shift, the noise
+/// schedule, the class embeddings.
 const NOT_DECAYED: [&str; 5] = ["bias", "gamma", "beta", "schedule", "class_embedding"];
-
-/// The optimiser. AdamW and Adam have β = (0.9, 0.999) and ε = 1e-8, which are PyTorch's defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerKind {
-    /// AdamW: weight decay is apart from the gradient.
-    #[serde(rename = "adamw")]
-    AdamW,
-    /// Adam: weight decay is part of the gradient.
-    Adam,
-    /// Muon for the kernels of convolutions, each of which has a norm of √(output channels) at every step, and AdamW
-    /// for all other parameters.
-    Muon,
-}
 
 /// The optimiser of a training, with no state yet; its `step` takes the learning rate `train.lr`, or a multiple of it
 /// by the schedule.
@@ -61,61 +44,6 @@ fn grouped<O: Optimizer>(train: &TrainConfig, decaying: O, plain: O) -> ModuleOp
     optimizer.with_group(group, plain, None)
 }
 
-#[cfg(target_family = "wasm")]
-pub(crate) use burn::optim::AdamW;
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use noprop_cpu::FusedAdamW as AdamW;
-
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn adamw(decay: f32) -> AdamW {
-    AdamW::new(EPSILON, decay)
-}
-
-#[cfg(target_family = "wasm")]
-pub(crate) fn adamw(decay: f32) -> AdamW {
-    burn::optim::AdamWConfig::new()
-        .with_epsilon(EPSILON)
-        .with_weight_decay(decay)
-        .build()
-}
-
-/// The course of the learning rate after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LrSchedule {
-    /// The peak throughout.
-    #[default]
-    Constant,
-    /// From the peak to zero along half a cosine.
-    Cosine,
-    /// From the peak to zero along a line.
-    Linear,
-    /// Linear from 1/25 of the peak to the peak over the first 30 %, then half a cosine to zero
-    /// (Smith & Topin, arXiv:1708.07120).
-    OneCycle,
-}
-
-impl LrSchedule {
-    /// The learning rate of step `step` (from 0) of `total`, with the peak `peak` and `warmup` steps of
-    /// linear warm-up.
-    pub fn at(self, step: usize, total: usize, warmup: usize, peak: f64) -> f64 {
-        const RISE: f64 = 0.3;
-        const START: f64 = 1.0 / 25.0;
-        if step < warmup {
-            return peak * (step + 1) as f64 / warmup as f64;
-        }
-        let position = (step - warmup) as f64 / (total.saturating_sub(warmup)).max(1) as f64;
-        let half_cosine = |x: f64| 0.5 * (1.0 + (core::f64::consts::PI * x.min(1.0)).cos());
-        match self {
-            Self::Constant => peak,
-            Self::Cosine => peak * half_cosine(position),
-            Self::Linear => peak * (1.0 - position).max(0.0),
-            Self::OneCycle if position < RISE => peak * (START + (1.0 - START) * position / RISE),
-            Self::OneCycle => peak * half_cosine((position - RISE) / (1.0 - RISE)),
-        }
-    }
-}
-
 /// The decay of the moving average at step `step`, from 0: min(`decay`, (1 + step)/(10 + step)). The first averages
 /// follow the weights, so that the initial ones are soon forgotten.
 pub(crate) fn decay_at(step: usize, decay: f64) -> f64 {
@@ -125,7 +53,7 @@ pub(crate) fn decay_at(step: usize, decay: f64) -> f64 {
 /// The exponential moving average of weights and BatchNorm statistics after a step to `model`:
 /// decay · `average` + (1 − decay) · `model`. Both networks must be off the autodiff device.
 pub(crate) fn moving_average(average: NoProp, model: &NoProp, decay: f64) -> NoProp {
-    /// The values of each parameter in a row.
+    /// The values of each parameter as a tensor of one dimension.
     struct Collect(HashMap<ParamId, Tensor<1>>);
     impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -1,4 +1,4 @@
-//! Class prototypes: initial class embeddings that are taken from the training images (paper §2.2.1).
+//! Class prototypes: initial class embeddings that are chosen among the training images (paper §2.2.1).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,13 +7,13 @@ use noprop_core::embedding::{ClassEmbeddingConfig, PrototypeSource};
 use noprop_core::noise::{NoiseSource, Purpose};
 use noprop_data::{DeviceSplit, Split};
 
-/// Images per class among which `noprop_simple.py` looks for a prototype.
+/// The number of images per class among which `noprop_simple.py` looks for a prototype.
 const CANDIDATES: usize = 10;
-/// Images that go through the backbone together.
+/// The number of images that go through the backbone together.
 const BATCH: usize = 500;
 
-/// `model` with class embeddings that are prototypes, when its configuration asks for them. `split` holds the
-/// training images, and `on_device` the same images on the autodiff device.
+/// Gives `model` class embeddings that are prototypes, if its configuration asks for them. `split` holds the training
+/// images, and `on_device` the same images on the autodiff device.
 pub(crate) fn initialise(
     model: NoProp,
     split: &Split,
@@ -49,7 +49,7 @@ pub(crate) fn initialise(
     model.with_class_embeddings(values)
 }
 
-/// What `embed` gives for the images `indices`, `[n, d]`.
+/// The rows `[n, d]` that `embed` computes for the images at `indices`, in batches.
 fn rows(indices: &[usize], embed: impl Fn(&[usize]) -> Tensor<2>) -> Tensor<2> {
     Tensor::cat(indices.chunks(BATCH).map(embed).collect(), 0)
 }
@@ -65,7 +65,7 @@ fn medoid(rows: Tensor<2>) -> Vec<f32> {
     let best = (0..n)
         .map(|i| {
             let mut row = squared[i * n..(i + 1) * n].to_vec();
-            // The median of squares is at the same place as that of distances.
+            // The median of the squares is at the same place as the median of the distances.
             *row.select_nth_unstable_by(n.saturating_sub(1) / 2, f32::total_cmp)
                 .1
         })

@@ -1,4 +1,4 @@
-//! What a training is made of before its first step: options, images, weights.
+//! The parts of a training before its first step: options, images, initial weights.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -12,22 +12,23 @@ use crate::error::TrainError;
 use crate::prototypes;
 use crate::recipe::Recipe;
 
-/// Where a training runs, and what it starts from; nothing of it changes what the recipe asks for.
+/// The devices and threads of a training, and its initial weights. These options do not change what the recipe asks
+/// for.
 #[derive(Debug, Clone)]
 pub struct TrainerOptions {
-    /// The device that holds the weights, a plain one (without autodiff).
+    /// The device that holds the weights, without autodiff.
     pub device: Device,
-    /// More plain devices over which every batch is sharded; the CPU may be among them.
+    /// More devices over which every batch is sharded, without autodiff; the CPU may be among them.
     pub more_devices: Vec<Device>,
-    /// Threads over which every batch is sharded, for a device that is the CPU; at least 1. BatchNorm sees a
-    /// shard, not the batch, so results depend on their number.
+    /// The number of threads over which every batch is sharded if the device is the CPU; at least 1. BatchNorm sees a
+    /// shard, not the batch, so results depend on this number.
     pub threads: usize,
-    /// What the weights are at first.
+    /// The initial weights.
     pub start: Start,
 }
 
 impl TrainerOptions {
-    /// A training from scratch on `device` alone, by one thread.
+    /// The options for a training from scratch on `device` alone, by one thread.
     pub fn on(device: Device) -> Self {
         Self {
             device,
@@ -38,24 +39,25 @@ impl TrainerOptions {
     }
 }
 
-/// What the weights of a training are at first.
+/// The initial weights of a training.
 #[derive(Debug, Clone)]
 pub enum Start {
-    /// Random weights, drawn from the recipe's seed.
+    /// Random weights, drawn from the seed of the recipe.
     Scratch,
-    /// The backbone starts from these weights, named as [`load_backbone`] names them; whatever is not among them
-    /// is random.
+    /// These weights for the backbone, under the names that [`load_backbone`] takes, and random weights for all other
+    /// parameters.
     Backbone(Tensors),
-    /// All weights are these, named as [`parameters`](noprop_core::weights::parameters) names them.
+    /// These weights, under the names that [`parameters`](noprop_core::weights::parameters) gives.
     Weights(Tensors),
-    /// The state of an interrupted training, which goes on as if it had never stopped.
+    /// The state of an interrupted training, which continues as if it had never stopped.
     Checkpoint(Box<Checkpoint>),
 }
 
-/// The training images of `dataset` that `recipe` asks for, and those of them that are held out for validation.
+/// The training images of `dataset` that `recipe` asks for, divided into those to train on and those held out for
+/// validation.
 ///
 /// # Errors
-/// When recipe and dataset do not go together.
+/// When recipe and dataset do not fit each other.
 pub(crate) fn training_images(
     recipe: &Recipe,
     dataset: &Dataset,
@@ -93,7 +95,7 @@ pub(crate) fn training_images(
     Ok((train, validation))
 }
 
-/// The card of the weights that `recipe` makes of `dataset`.
+/// The card of the weights that `recipe` trains on `dataset`.
 pub(crate) fn card(recipe: &Recipe, dataset: &Dataset) -> ModelCard {
     ModelCard {
         method: recipe.method.clone(),
@@ -102,15 +104,16 @@ pub(crate) fn card(recipe: &Recipe, dataset: &Dataset) -> ModelCard {
         classes: dataset.classes.clone(),
         dataset: dataset.name.to_string(),
         blocks: recipe.part(),
+        inference: Some(recipe.inference()),
     }
 }
 
 impl Start {
-    /// The state before the first step. `images` are the training images, and `replica` holds the same images on
-    /// the autodiff device `device`.
+    /// The state before the first step. `images` are the training images, and `replica` holds the same images on the
+    /// autodiff device `device`.
     ///
     /// # Errors
-    /// When the weights or the checkpoint to start from do not fit.
+    /// When the initial weights or the checkpoint do not fit.
     pub(crate) fn state(
         self,
         recipe: &Recipe,
@@ -124,7 +127,7 @@ impl Start {
         let model = match self {
             Self::Checkpoint(checkpoint) => return State::resume(recipe, model, *checkpoint),
             Self::Weights(weights) => {
-                // Read from a file, a network is frozen; the new one is not.
+                // A network that was read from a file is frozen. The new network is not, so it takes over the weights.
                 let frozen = from_tensors(&weights, card, &device.clone().inner())?;
                 model.load_record(frozen.into_record())
             }

@@ -1,9 +1,9 @@
-//! One batch on several threads and devices: each computes the gradients of a shard of the batch, from a copy of
-//! the training images and, step by step, of the weights. The first device averages and takes the optimiser's
-//! step.
+//! One batch on several threads and devices. Each computes the gradients of a shard of the batch, from a copy of the
+//! training images and, in every step, a copy of the weights. The first device averages the gradients and takes the
+//! optimiser step.
 //!
-//! Gradients are copied from device to device by the engine. Its collectives (`burn::tensor::distributed`) would do
-//! so without the first device in between, but in Burn 0.22 they exist for CUDA only, and not for the CPU.
+//! Burn copies gradients from device to device. Its collective operations (`burn::tensor::distributed`) would do so
+//! without the first device in between, but in Burn 0.22 they exist for CUDA only, and not for the CPU.
 
 use core::ops::Range;
 
@@ -28,14 +28,14 @@ pub(crate) struct Replica {
 
 /// The threads and devices that share the work of a step.
 pub(crate) struct Sharding {
-    /// The first one holds the weights.
+    /// The devices; the first one holds the weights.
     replicas: Vec<Replica>,
     workers: Workers,
 }
 
 impl Sharding {
-    /// Sharding over `threads` threads at least, and over the device of `first` and `more`, plain devices. No
-    /// device waits for another, so there are as many threads as devices at least.
+    /// Shares work among at least `threads` threads, and among the device of `first` and the devices `more`, which are
+    /// without autodiff. There are at least as many threads as devices, so no device waits for another.
     ///
     /// # Errors
     /// When the system starts no more threads.
@@ -52,7 +52,7 @@ impl Sharding {
         })
     }
 
-    /// The device that holds the weights.
+    /// The replica on the device that holds the weights.
     pub fn first(&self) -> &Replica {
         &self.replicas[0]
     }
@@ -62,9 +62,10 @@ impl Sharding {
         &self.workers
     }
 
-    /// The gradients of a batch of `count` images: the mean of what `of_rows` gives for the rows of each shard.
-    /// BatchNorm sees a shard, not the batch. `blocks` are those that the step trains, from 0; the running
-    /// statistics of `model` move in place, or are replaced by the mean of the shards'.
+    /// The gradients of a batch of `count` images: the mean of the gradients that `of_rows` computes for the rows of
+    /// each shard. BatchNorm sees a shard, not the batch. `blocks` are the blocks whose running statistics the step
+    /// moves, from 0. The statistics of `model` move in place if there is one shard; otherwise the mean over the shards
+    /// replaces them.
     pub fn gradients(
         &self,
         model: &mut NoProp,
@@ -100,7 +101,7 @@ impl Sharding {
 }
 
 impl Replica {
-    /// Images `[b, c, h, w]` and labels `[b]` of the training images `indices`, changed as `changes` says.
+    /// The training images `[b, c, h, w]` at `indices`, changed by `changes`, and their labels `[b]`.
     pub fn batch(&self, indices: &[usize], changes: Option<Draws>) -> (Tensor<4>, Tensor<1, Int>) {
         match changes {
             Some(changes) => self.images.augmented(indices, &changes),
@@ -108,11 +109,11 @@ impl Replica {
         }
     }
 
-    /// A copy of `model`, which is off the autodiff device, to differentiate on this device.
+    /// A copy of `model` to differentiate on this device. `model` is off the autodiff device.
     fn copy(&self, model: &NoProp) -> NoProp {
         let plain = self.device.clone().inner();
         let here = match model.device() == plain {
-            // Its running statistics are its own.
+            // The copy has running statistics of its own.
             true => model.valid(),
             false => model.clone().fork(&plain),
         };

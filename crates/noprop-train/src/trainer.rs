@@ -1,8 +1,8 @@
 //! The training loop.
 //!
-//! A step is: the gradients of a batch, in shards ([`crate::sharding`]); the optimiser ([`crate::optimizer`]); the
-//! moving average. [`Trainer::run`] is the loop over steps, evaluations and checkpoints; it is made of public
-//! methods, so that anybody can write a loop of his own.
+//! A step computes the gradients of a batch in shards ([`crate::sharding`]), then takes the optimiser step and updates
+//! the moving average ([`crate::optimizer`]). [`Trainer::run`] is the loop over steps, evaluations and checkpoints. It
+//! consists of public methods, so that you can write a loop of your own.
 
 use core::ops::Range;
 
@@ -23,13 +23,10 @@ use crate::event::{Flow, HeldOut, TrainEvent};
 use crate::gradients::{Gradients, clip};
 use crate::optimizer::{decay_at, moving_average};
 use crate::recipe::Recipe;
-use crate::report::{EpochReport, LossValues, StepReport};
+use crate::report::{EpochReport, LOG_INTERVAL, LossValues, StepReport};
 use crate::setup::{TrainerOptions, card, training_images};
 use crate::sharding::{Replica, Sharding};
 use crate::workers::Workers;
-
-/// Steps between two reads of the loss from the device.
-pub const LOG_INTERVAL: usize = 20;
 
 /// A model in training.
 pub struct Trainer {
@@ -39,7 +36,7 @@ pub struct Trainer {
     sharding: Sharding,
     validation: Option<DeviceSplit>,
     test: DeviceSplit,
-    /// The sum of the losses since the last read, `[4]`, and how many steps they are of.
+    /// The sum of the losses since the last read, `[4]`, and the number of steps in this sum.
     unread: Option<(Tensor<1>, usize)>,
 }
 
@@ -47,8 +44,8 @@ impl Trainer {
     /// A trainer for `recipe` on `dataset`.
     ///
     /// # Errors
-    /// When the recipe is invalid or does not fit the dataset, when the weights or the checkpoint to start from
-    /// do not fit, or when the system starts no more threads.
+    /// When the recipe is invalid or does not fit the dataset, when the initial weights or the checkpoint do not fit,
+    /// or when the system starts no more threads.
     pub fn new(
         recipe: Recipe,
         dataset: &Dataset,
@@ -81,8 +78,8 @@ impl Trainer {
         })
     }
 
-    /// Trains to the last epoch, or until `listen` answers [`Flow::Stop`]. After each epoch it evaluates as the
-    /// recipe asks for, and hands out a checkpoint; after a stop it hands out a checkpoint, too.
+    /// Trains to the last epoch, or until `listen` answers [`Flow::Stop`]. After each epoch it evaluates as the recipe
+    /// asks for, and reports a checkpoint; after a stop it reports a checkpoint, too.
     ///
     /// # Errors
     /// When the loss is NaN or infinite, or the state cannot be serialised.
@@ -105,6 +102,9 @@ impl Trainer {
             }
             let report = self.end_epoch()?;
             listen(TrainEvent::Epoch(report));
+            if let Some(warning) = TrainEvent::not_fallen(&report) {
+                listen(warning);
+            }
             self.evaluate_after(report.epoch, listen)?;
             if listen(self.checkpoint_event()?) == Flow::Stop {
                 return Ok(());
@@ -114,8 +114,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The batches that are left of the current epoch, as positions of training images. Their order is a function
-    /// of the recipe's seed and the epoch; an incomplete last batch of a pass is left out.
+    /// The remaining batches of the current epoch, each as positions of training images. Their order is a function of
+    /// the recipe's seed and the epoch; an incomplete last batch of a pass is left out.
     pub fn batches(&self) -> impl Iterator<Item = Vec<usize>> + use<> {
         let (images, size) = (self.training_images(), self.recipe.train.batch_size);
         let seed = self.recipe.train.seed;
@@ -131,11 +131,13 @@ impl Trainer {
         all.skip(self.state.progress.step_in_epoch)
     }
 
-    /// One optimiser step on the training images at the positions `indices`, of any number, changed at random as
-    /// the recipe asks for. What else is random is a function of the recipe's seed and the number of steps done.
+    /// Takes one optimiser step on the training images at the positions `indices`, of which there may be any number
+    /// from 1 on. The images are changed at random as the recipe asks for. All random numbers are a function of the
+    /// recipe's seed and the number of steps done.
     ///
     /// # Errors
-    /// When there are no such images, or the loss was read and is NaN or infinite.
+    /// When `indices` is empty or a position is not that of a training image, or when the loss was read and is NaN or
+    /// infinite.
     pub fn step(&mut self, indices: &[usize]) -> Result<StepReport, TrainError> {
         let images = self.training_images();
         let outside = indices.iter().filter(|&&index| index >= images).count();
@@ -170,7 +172,7 @@ impl Trainer {
         self.update(gradients, indices.len(), block)
     }
 
-    /// One optimiser step on a batch that the caller made, whole on the first device. Its tensors must be on
+    /// Takes one optimiser step on a batch that the caller made. The batch is not sharded, and its tensors must be on
     /// [`Self::device`].
     ///
     /// # Errors
@@ -181,8 +183,8 @@ impl Trainer {
         self.update(gradients, images, block)
     }
 
-    /// The optimiser's step, and what goes with it. The gradients are of so many images, and of the block
-    /// `block`, from 0.
+    /// Clips the gradients, takes the optimiser step, and updates the moving average and the counters. `gradients` are
+    /// those of `images` images and, if one block was trained, of `block`, from 0.
     fn update(
         &mut self,
         gradients: Gradients,
@@ -221,15 +223,16 @@ impl Trainer {
             step,
             block: block.filter(|_| has_blocks).map(|block| block + 1),
             lr,
-            loss: match step.is_multiple_of(LOG_INTERVAL) {
+            // The first loss of all is what later ones are compared with.
+            loss: match step.is_multiple_of(LOG_INTERVAL) || self.state.progress.step == 1 {
                 true => self.read_loss()?,
                 false => None,
             },
         })
     }
 
-    /// Reads the mean loss of the steps since the last read; nothing when there were none. A GPU finishes those
-    /// steps first, so a read after every step costs time.
+    /// Reads the mean loss of the steps since the last read; `None` if there were none. A GPU finishes those steps
+    /// first, so a read after every step costs time.
     ///
     /// # Errors
     /// When the loss is NaN or infinite.
@@ -239,8 +242,7 @@ impl Trainer {
         };
         let sum = LossValues::read(sum);
         let progress = &mut self.state.progress;
-        progress.loss_steps += steps;
-        progress.loss_sum = progress.loss_sum.plus(sum);
+        progress.add_loss(sum, steps);
         if !sum.total.is_finite() {
             return Err(TrainError::Diverged {
                 value: sum.total,
@@ -251,16 +253,19 @@ impl Trainer {
         Ok(Some(sum.per_step(steps)))
     }
 
-    /// Ends the current epoch, after which [`Self::batches`] gives those of the next.
+    /// Ends the current epoch; then [`Self::batches`] gives the batches of the next epoch.
     ///
     /// # Errors
     /// When the loss is NaN or infinite.
     pub fn end_epoch(&mut self) -> Result<EpochReport, TrainError> {
         self.read_loss()?;
+        // Otherwise the first steps train one block alone.
+        let is_comparable = blocks::passes_per_epoch(&self.recipe) == 1;
         let progress = &mut self.state.progress;
         let report = EpochReport {
             epoch: progress.epoch + 1,
             loss: progress.loss_sum.per_step(progress.loss_steps),
+            first_loss: progress.first_loss.filter(|_| is_comparable),
             images: progress.images_in_epoch,
         };
         progress.epoch += 1;
@@ -271,17 +276,17 @@ impl Trainer {
         Ok(report)
     }
 
-    /// The accuracy of the model as it is now on `split`, with the walks that the recipe asks for.
+    /// The accuracy of the present model on `split`, with the walks that the recipe asks for.
     ///
     /// # Errors
-    /// When some blocks are trained elsewhere: a walk needs all of them.
+    /// When other runs train some of the blocks: a walk needs all of them.
     pub fn evaluate(&self, split: &DeviceSplit) -> Result<Accuracy, TrainError> {
         let classifier = self.classifier()?;
         let evaluator = Evaluator::on_device(&classifier, split, self.workers());
         Ok(evaluator.accuracy(&classifier.walk())?)
     }
 
-    /// The evaluations after epoch `epoch`, if they are due.
+    /// Makes the evaluations after epoch `epoch`, if they are due.
     fn evaluate_after(
         &self,
         epoch: usize,
@@ -292,24 +297,19 @@ impl Trainer {
         if !is_due || self.recipe.part().is_some() {
             return Ok(());
         }
-        let walk = self.recipe.eval_walk();
+        let inference = self.recipe.inference();
         let validation = self.validation().map(|split| (HeldOut::Validation, split));
         for (name, split) in validation.into_iter().chain([(HeldOut::Test, self.test())]) {
-            listen(TrainEvent::Evaluated {
-                epoch,
-                split: name,
-                sampler: walk.sampler,
-                steps: walk.steps,
-                accuracy: self.evaluate(split)?,
-            });
+            let accuracy = self.evaluate(split)?;
+            listen(TrainEvent::evaluated(epoch, name, &inference, accuracy));
         }
         Ok(())
     }
 
-    /// The complete state, from which [`Start::Checkpoint`](crate::Start::Checkpoint) goes on.
+    /// The complete state of the training, from which [`Start::Checkpoint`](crate::Start::Checkpoint) continues.
     ///
     /// # Errors
-    /// When it cannot be serialised, or the loss is NaN or infinite.
+    /// When the state cannot be serialised, or the loss is NaN or infinite.
     pub fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
         self.read_loss()?;
         self.state.checkpoint()
@@ -324,23 +324,20 @@ impl Trainer {
         })
     }
 
-    /// A classifier with the weights as they are now, and with the walk and the votes that the recipe asks for.
+    /// A classifier with the weights as they are now, which is asked as the recipe says.
     ///
     /// # Errors
-    /// When some blocks are trained elsewhere.
+    /// When other runs train some of the blocks.
     pub fn classifier(&self) -> Result<Classifier, TrainError> {
-        let classifier = Classifier::new(self.trained(), self.card.clone())?;
-        let classifier = classifier.with_walk(self.recipe.eval_walk())?;
-        Ok(classifier.with_votes(self.recipe.eval.votes))
+        Ok(Classifier::new(self.trained(), self.card.clone())?)
     }
 
-    /// The network as it is now, off the autodiff device: with the averaged weights when the recipe asks for
-    /// them.
+    /// The present network, off the autodiff device, with averaged weights if the recipe asks for them.
     pub fn trained(&self) -> NoProp {
         self.state.trained()
     }
 
-    /// The card that belongs into a file of the weights.
+    /// The card for a file of the present weights.
     pub fn card(&self) -> &ModelCard {
         &self.card
     }

@@ -1,18 +1,18 @@
-//! Work on several threads of the CPU. Each has a pool of its own for the tensor operations, so that the shards of
-//! a batch do not wait for each other inside them.
+//! Work on several threads of the CPU. Each worker has a pool of one thread for its tensor operations, so that the
+//! shards of a batch do not wait for each other inside an operation.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::TrainError;
 
-/// Threads that share work. Where there is one, it is the caller's own.
+/// Threads that share work. A single worker is the thread of the caller.
 #[derive(Debug)]
 pub struct Workers {
     pools: Vec<ThreadPool>,
 }
 
 impl Workers {
-    /// Starts `count` workers; 0 is taken for 1.
+    /// Starts `count` workers; 0 stands for 1.
     ///
     /// # Errors
     /// When the system starts no more threads.
@@ -33,8 +33,8 @@ impl Workers {
         self.pools.len().max(1)
     }
 
-    /// `work(i)` for i in 0 … n, in the order of i. Item i runs on worker i mod `count`, so that
-    /// the result does not depend on timing.
+    /// Computes `work(i)` for i from 0 to n − 1, and returns the results in the order of i. Item i runs on worker i mod
+    /// `count`, so that the result does not depend on timing.
     pub fn map<R: Send>(&self, n: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
         if self.pools.is_empty() || n < 2 {
             return (0..n).map(work).collect();

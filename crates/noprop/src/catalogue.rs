@@ -11,19 +11,19 @@ pub const FOLDER: &str = "folder";
 
 /// The published datasets, in the order of help texts.
 ///
-/// **To add a dataset**, add a value here. Flags, recipes (`data.dataset`), `noprop data` and the cache
-/// take it from this table. Of its fields,
+/// **To add a dataset**, add a value here. Flags, recipes (`data.dataset`), `noprop data` and the cache read this
+/// table. Its fields:
 ///
-/// - `name` is what flags and recipes call it, in kebab case; a recipe called `NAME-…` in `recipes`, the
-///   first of them, becomes its default recipe;
-/// - `format` is one of [`Format`]; another format is first a parser in `noprop-formats`, and an arm of
-///   `Format` and of `parse` in `noprop-data/src/load/mod.rs`;
-/// - `downloads` are the compressed files and the files in them, in the order that the format takes, with
-///   their published MD5 checksums (`md5sum FILE`);
+/// - `name` is the name in flags and recipes, in kebab case. The first recipe in `recipes` that is called `NAME-…`
+///   becomes the default recipe of the dataset;
+/// - `format` is one of [`Format`]. For another format, first add a parser to `noprop-formats`, and an arm to `Format`
+///   and to `parse` in `noprop-data/src/load/mod.rs`;
+/// - `downloads` are the compressed files and the files in them, in the order that the format requires, with their
+///   published MD5 checksums (`md5sum FILE`);
 /// - `mirrors` are addresses to which the name of a download is appended; the first is tried first;
-/// - `mean` and `std` are those of the pixels of the training images, divided by 255.
+/// - `mean` and `std` are the mean and the standard deviation of the pixels of the training images, divided by 255.
 ///
-/// The tests below check a value for completeness, and `noprop data fetch NAME` tries it.
+/// The tests below check a value for completeness, and `noprop data fetch NAME` tries its downloads.
 pub static CATALOGUE: [PublishedDataset; 4] = [
     // Handwritten digits (LeCun, Cortes, Burges).
     PublishedDataset {
@@ -231,7 +231,7 @@ pub static CATALOGUE: [PublishedDataset; 4] = [
 /// The published dataset called `name`; `None` for [`FOLDER`].
 ///
 /// # Errors
-/// No dataset has this name; the error gives the nearest one and all names.
+/// When no dataset has this name; the error names the nearest dataset and lists all.
 pub fn find(name: &str) -> Result<Option<&'static PublishedDataset>> {
     let published = CATALOGUE.iter().find(|published| published.name == name);
     if published.is_some() || name == FOLDER {
@@ -334,7 +334,7 @@ mod tests {
         // The first labels of the official files.
         assert_eq!(data.train.labels[..8], [5, 0, 4, 1, 9, 2, 1, 3]);
         assert_eq!(data.test.labels[..8], [7, 2, 1, 0, 4, 1, 4, 9]);
-        // Its own statistics are close to those that the model is given.
+        // The statistics of the subset are close to those that the model is given.
         let sum: u64 = data.train.images.iter().copied().map(u64::from).sum();
         let mean = sum as f64 / 255.0 / data.train.images.len() as f64;
         let given = f64::from(data.normalization.mean[0]);

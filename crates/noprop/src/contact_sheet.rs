@@ -12,7 +12,7 @@ use embedded_graphics::text::Text;
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// Smallest side of an image on the sheet, in pixels; whole multiples of its own.
+/// The smallest side of an image on the sheet, in pixels. An image is enlarged by a whole number.
 const SIDE: u32 = 72;
 /// Height of a line of text, and space around an image.
 const LINE: u32 = 12;
@@ -54,7 +54,7 @@ fn draw(images: &[(RgbImage, &str)]) -> Result<RgbImage> {
     Ok(sheet)
 }
 
-/// Lets embedded-graphics draw on a picture.
+/// A picture on which embedded-graphics can draw.
 struct Canvas<'a>(&'a mut RgbImage);
 
 impl OriginDimensions for Canvas<'_> {
@@ -107,13 +107,13 @@ mod tests {
             let (x, y) = (4 + column * 76, 4 + row * 88);
             assert_eq!(*sheet.get_pixel(x, y), Rgb([i as u8 * 50, 0, 9]));
             assert_eq!(*sheet.get_pixel(x + 71, y + 71), Rgb([i as u8 * 50, 0, 9]));
-            // Ink below the image, and none in the margin beside it.
+            // There is ink below the image, and none in the margin beside it.
             let ink =
                 |x: u32| (y + 72..y + 84).any(|y| *sheet.get_pixel(x, y) == Rgb([40, 40, 40]));
             assert!((x..x + 72).any(ink), "no label below image {i}");
             assert!(!(x + 72..x + 76).any(ink));
         }
-        // An empty place is paper.
+        // A place without an image is paper.
         assert_eq!(*sheet.get_pixel(4 + 2 * 76, 4 + 88), PAPER);
         assert!(png(&images).unwrap().starts_with(b"\x89PNG"));
         assert!(png(&[]).is_err());

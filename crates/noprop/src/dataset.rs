@@ -1,4 +1,4 @@
-//! A dataset by its name on the command line, loaded with a progress bar.
+//! Loading of a dataset by its name on the command line, with a progress bar.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::catalogue::{self, FOLDER};
 use crate::flags::SourceArgs;
 use crate::run_folder::RunFolder;
 
-/// The dataset called `other`, or that on which weights were trained, with images of the shape that the
-/// weights take. `run` is the file or run folder of the weights; a run folder tells how a folder of images
-/// was read.
+/// Loads the dataset called `other`, or else the dataset on which the weights were trained, with images of the shape
+/// that the weights take. `run` is the file or run folder of the weights; a run folder also holds the options for
+/// reading a folder of images.
 ///
 /// # Errors
-/// As [`load`], and when the dataset has other classes or another shape than the weights.
+/// When [`load`] fails, or when the dataset has other classes or another shape than the weights.
 pub fn for_weights(
     card: &ModelCard,
     other: Option<&str>,
@@ -31,7 +31,7 @@ pub fn for_weights(
     let [_, height, width] = card.model.input;
     let folder = FolderOptions {
         image_size: Some([height, width]),
-        // A grey dataset on a three-channel model is one channel, repeated.
+        // A model of three channels takes a dataset of grey images with their one channel repeated.
         channels: Some(card.normalization.channels()),
         ..source.folder(&base)
     };
@@ -70,11 +70,12 @@ fn shape([channels, height, width]: [usize; 3]) -> String {
     format!("{channels}×{height}×{width}")
 }
 
-/// The dataset called `name` from the first source that has it; [`FOLDER`] is the images in `--data-root`.
+/// Loads the dataset called `name` from the first source that has it. [`FOLDER`] stands for the images in
+/// `--data-root`.
 ///
 /// # Errors
-/// No dataset has this name, `--data-root` is unusable or missing for [`FOLDER`], or no source has the
-/// dataset.
+/// When no dataset has this name, when `--data-root` is unusable or is missing for [`FOLDER`], or when no source has
+/// the dataset.
 pub fn load(name: &str, source: &SourceArgs, folder: &FolderOptions) -> Result<Loaded> {
     let mut bar: Option<ProgressBar> = None;
     let mut report = |progress: Progress| show(name, progress, &mut bar);
@@ -108,7 +109,7 @@ pub fn load(name: &str, source: &SourceArgs, folder: &FolderOptions) -> Result<L
     Ok(loaded)
 }
 
-/// Prints a report of loading `name`, on a terminal with a `bar` for the file on its way.
+/// Prints a report about loading `name`; on a terminal, `bar` shows the progress of a file.
 fn show(name: &str, progress: Progress, bar: &mut Option<ProgressBar>) {
     match progress {
         Progress::Trying { what } => eprintln!("{name}: trying {what}"),

@@ -1,4 +1,4 @@
-//! Compute devices by their names on the command line, and the adapters of this machine.
+//! Compute devices by their names on the command line, and the graphics adapters of this machine.
 
 use std::str::FromStr;
 
@@ -65,9 +65,9 @@ impl Adapter {
     }
 }
 
-/// Adapters that this build can compute on, GPUs first.
+/// The adapters that this build can compute on, GPUs first.
 pub fn adapters() -> Vec<Adapter> {
-    // Without OpenGL, which computes nothing here and complains where there is no display.
+    // OpenGL is left out: it cannot compute here, and prints warnings if there is no display.
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
@@ -77,7 +77,7 @@ pub fn adapters() -> Vec<Adapter> {
         .into_iter()
         .filter_map(|adapter| {
             let info = adapter.get_info();
-            // Indices count within a kind, as burn's device selector does.
+            // Indices count within a kind of adapter, as in burn's device selector.
             let mut next = |slot: usize| {
                 counts[slot] += 1;
                 counts[slot] - 1
@@ -119,14 +119,14 @@ pub fn adapters() -> Vec<Adapter> {
 pub struct Chosen {
     /// The device, off autodiff.
     pub device: Device,
-    /// The name for people.
+    /// The name of the device for messages.
     pub name: String,
-    /// Whether it is the CPU backend, where a batch is sharded over threads.
+    /// Whether the device is the CPU backend, where a batch is sharded over threads.
     pub is_cpu: bool,
 }
 
 impl Chosen {
-    /// Threads to use: on the CPU `asked`, where 0 or nothing means one for each core; elsewhere one.
+    /// The number of threads to use: on the CPU `asked`, where 0 or `None` stands for one per core; on other devices 1.
     pub fn threads(&self, asked: Option<usize>) -> usize {
         if !self.is_cpu {
             return 1;
@@ -138,10 +138,10 @@ impl Chosen {
     }
 }
 
-/// The device for a choice.
+/// Finds the device that `choice` names.
 ///
 /// # Errors
-/// When it does not exist, or this build cannot use it.
+/// When the device does not exist, or this build cannot use it.
 pub fn choose(choice: DeviceChoice) -> Result<Chosen> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu()),

@@ -5,19 +5,19 @@ use core::str::FromStr;
 
 use noprop_core::embedding::{ClassEmbeddingConfig, EmbeddingInit, PrototypeSource};
 
-/// Vectors that stand for the classes.
+/// The class embeddings of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Embedding {
-    /// Fixed, one-hot.
+    /// Fixed one-hot vectors.
     OneHot,
-    /// Learned, of this dimension, orthogonal at first.
+    /// Learned vectors of this dimension, orthogonal at first.
     Learned(usize),
-    /// Learned, an image of each class at first.
+    /// Learned vectors, each an image of its class at first.
     Prototype,
 }
 
 impl Embedding {
-    /// The configuration of W_Embed in a recipe.
+    /// The setting `model.class_embedding` of a recipe.
     pub fn config(self) -> ClassEmbeddingConfig {
         match self {
             Self::OneHot => ClassEmbeddingConfig::OneHot,

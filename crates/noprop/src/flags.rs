@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use noprop_core::{ProcessKind, SAMPLERS, Sampler};
+use noprop_core::inference::{check_temperature, ignores_seed};
+use noprop_core::{Inference, ProcessKind, SAMPLERS, Sampler, Views, Walk};
 use noprop_data::FolderOptions;
 
 use crate::devices::DeviceChoice;
 
-/// Where the images come from.
+/// The source of the images.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dataset")]
 pub struct SourceArgs {
@@ -29,8 +30,7 @@ pub struct SourceArgs {
     /// Channels of your own images, 1 (grey) or 3 (RGB) [default: 1 if all files are grey].
     #[arg(long, value_name = "1|3", value_parser = channels)]
     pub channels: Option<usize>,
-    /// Share of your own images that is held out for testing where there is no folder of test images
-    /// [default: 0.1].
+    /// Share of your own images that is held out for testing if there is no folder of test images [default: 0.1].
     #[arg(long, value_name = "SHARE")]
     pub holdout: Option<f64>,
     /// Stop at an unreadable image of your own, instead of leaving it out.
@@ -39,7 +39,7 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// How to read a folder of images: as the flags say, and where they are silent, as `base` says.
+    /// The options for reading a folder of images: those that the flags give, and all others from `base`.
     pub fn folder(&self, base: &FolderOptions) -> FolderOptions {
         FolderOptions {
             image_size: self.image_size.map(|n| [n, n]).or(base.image_size),
@@ -64,6 +64,84 @@ pub struct DeviceArgs {
     pub threads: Option<usize>,
 }
 
+/// How the model is asked, where not as its weights recommend.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AskArgs {
+    /// Start walks from noise times X, 0 … 4: 1 is noise, 0 the mean of the noise, from which all walks by a
+    /// sampler without noise are equal [default: as the weights recommend, else 1].
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    pub temperature: Option<f32>,
+    /// Take the mean class probabilities of N walks of each image, from the noise seed and those after it. The
+    /// walks cost N times as much, the features nothing more [default: as the weights recommend, else 1].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub votes: Option<usize>,
+    /// Take the mean class probabilities of several views of each image. Features and walks are computed for
+    /// each of them [default: as the weights recommend, else none].
+    #[arg(long, value_name = "VIEWS", value_parser = views())]
+    pub views: Option<Views>,
+    /// First noise seed [default: as the weights recommend, else 0].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl AskArgs {
+    /// `recommended`, changed as the flags say.
+    pub fn apply(&self, recommended: Inference) -> Inference {
+        let walk = recommended.walk;
+        Inference {
+            walk: Walk {
+                seed: self.seed.unwrap_or(walk.seed),
+                temperature: self.temperature.unwrap_or(walk.temperature),
+                ..walk
+            },
+            votes: self.votes.unwrap_or(recommended.votes),
+            views: self.views.unwrap_or(recommended.views),
+        }
+    }
+
+    /// Says on standard error where `--votes` changes nothing for any of `walks`.
+    pub fn note_equal_votes(&self, walks: &[Walk]) {
+        if let Some(votes) = self.votes {
+            note_equal_votes(votes, walks);
+        }
+    }
+}
+
+/// Says on standard error where more than one vote changes nothing for any of `walks`.
+pub fn note_equal_votes(votes: usize, walks: &[Walk]) {
+    if votes > 1 && walks.iter().all(ignores_seed) {
+        eprintln!(
+            "note: at temperature 0 all walks of an image are equal, so {votes} votes change nothing; one walk is \
+             computed"
+        );
+    }
+}
+
+/// Parser of a flag for a temperature.
+pub fn temperature(text: &str) -> Result<f32, String> {
+    let temperature: f32 = text
+        .parse()
+        .map_err(|_| format!("expected a number from 0 to 4, found {text:?}"))?;
+    check_temperature(temperature).map_err(|error| error.to_string())?;
+    Ok(temperature)
+}
+
+/// Parser of a flag for the views of an image.
+pub fn views() -> impl TypedValueParser<Value = Views> {
+    let value = |views: &Views| {
+        PossibleValue::new(views.name()).help(match views {
+            Views::None => "the image itself",
+            Views::Flip => "the image and its mirror image; costs 2 times as much",
+            Views::Shift => {
+                "the image, and with half its weight together the image shifted by one pixel along the \
+                 diagonal, both ways; costs 3 times as much"
+            }
+            Views::FlipShift => "the views of shift and their mirror images; costs 6 times as much",
+        })
+    };
+    PossibleValuesParser::new(Views::ALL.iter().map(value)).try_map(|name| name.parse::<Views>())
+}
+
 /// Parser of a flag for a whole number from 1 on.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
@@ -75,7 +153,7 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Parser of a flag for a sampler. The help texts list the core's table: name, label, and what each serves.
+/// Parser of a flag for a sampler. The help texts list name, label and purpose of each sampler of the core.
 pub fn sampler() -> impl TypedValueParser<Value = Sampler> {
     let value = |sampler: &Sampler| {
         let serves = sampler.processes.iter().copied();

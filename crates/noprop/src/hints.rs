@@ -1,5 +1,5 @@
-//! Hints: the nearest known word for an unknown one, and flags of the command line for the errors of
-//! libraries, which know of no flags.
+//! Hints: the known word that is nearest to an unknown one, and the flags that help against an error of a library,
+//! since libraries know no flags.
 
 use anyhow::Error;
 use noprop_core::{ConfigError, WalkError, WeightsError};
@@ -17,12 +17,12 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// The hint for an error, or for the error in the chain of its causes that has one.
+/// The hint for the first error in the chain of causes that has one.
 pub fn of(error: &Error) -> Option<&'static str> {
     error.chain().find_map(of_cause)
 }
 
-/// The hint for one error of a library. Some of them hold another, which the chain of causes leaves out.
+/// The hint for one error of a library. Some errors hold another error that is not in the chain of causes.
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
@@ -78,8 +78,11 @@ fn config(error: &ConfigError) -> Option<&'static str> {
 fn walk(error: &WalkError) -> Option<&'static str> {
     match error {
         WalkError::Sampler { .. } => {
-            Some("without --sampler or --samplers the usual one of the method is taken")
+            Some("without --sampler or --samplers the one that the weights recommend is taken")
         }
+        WalkError::Temperature(_) => Some(
+            "--temperature 0 starts walks from the mean of the noise, --temperature 1 from noise",
+        ),
         WalkError::Steps { .. } => Some("without --steps the model's own T is taken"),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! A training from data to run folder: what `noprop train` and each row of `noprop reproduce` do.
+//! A training from data to run folder, for `noprop train` and for each row of `noprop reproduce`.
 
 use core::fmt;
 use core::str::FromStr;
@@ -22,17 +22,17 @@ use crate::resolved_recipe::ResolvedRecipe;
 use crate::run_folder::{RunFolder, read_state_dict};
 use crate::settings::Setting;
 
-/// A fraction of a training, as in `--budget 10m`.
+/// A part of a training, as in `--budget 10m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// So many epochs.
+    /// A number of epochs.
     Epochs(usize),
-    /// Until so much time has passed, evaluations included.
+    /// A time, which includes that of evaluations.
     Time(Duration),
 }
 
 impl Budget {
-    /// The time, where it is one.
+    /// The time, if this is one.
     pub fn time(self) -> Option<Duration> {
         match self {
             Self::Epochs(_) => None,
@@ -40,7 +40,7 @@ impl Budget {
         }
     }
 
-    /// The setting of the recipe, where it is a number of epochs.
+    /// The setting of the recipe, if this is a number of epochs.
     pub fn setting(self) -> Option<Setting> {
         match self {
             Self::Epochs(epochs) => Some(Setting::count("train.epochs", epochs)),
@@ -78,19 +78,19 @@ impl FromStr for Budget {
     }
 }
 
-/// A training that is ready to begin, or to go on.
+/// A training that is ready to begin or to continue.
 pub struct TrainJob {
     /// The recipe.
     pub recipe: ResolvedRecipe,
-    /// Where the images come from.
+    /// The source of the images.
     pub source: SourceArgs,
-    /// The devices that share each batch; the first one holds the weights. There is one at least.
+    /// The devices that share each batch, at least one; the first one holds the weights.
     pub devices: Vec<DeviceChoice>,
-    /// Threads on the CPU, where the recipe's are not to be taken.
+    /// The number of threads on the CPU, if it is not the recipe's.
     pub threads: Option<usize>,
     /// The run folder.
     pub run: RunPlace,
-    /// The time after which it stops.
+    /// The time after which the training stops.
     pub time: Option<Duration>,
 }
 
@@ -98,33 +98,33 @@ pub struct TrainJob {
 pub enum RunPlace {
     /// A folder to be made.
     New {
-        /// Its path.
+        /// The path of the folder.
         path: PathBuf,
-        /// Whether it may replace an earlier run.
+        /// Whether the folder may replace an earlier run.
         force: bool,
     },
-    /// The folder of a run that goes on from its newest checkpoint.
+    /// The folder of a run that continues from its newest checkpoint.
     Resumed(RunFolder),
 }
 
-/// How a training ended.
+/// The reason why a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// After the last epoch.
+    /// The last epoch is done.
     Complete,
-    /// When its time was spent.
+    /// The time of the budget is spent.
     BudgetSpent,
-    /// By Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
 }
 
 /// A training that has ended.
 pub struct Trained {
-    /// How it ended.
+    /// The reason why the training ended.
     pub end: End,
     /// The run folder.
     pub folder: RunFolder,
-    /// The weights file in it.
+    /// The path of the weights file.
     pub weights: PathBuf,
     /// The recipe, fitted to the dataset.
     pub recipe: Recipe,
@@ -132,7 +132,7 @@ pub struct Trained {
 }
 
 impl TrainJob {
-    /// Trains, and leaves a complete run folder. `report` is told every event.
+    /// Trains, and leaves a complete run folder. `report` is called with every event.
     ///
     /// # Errors
     /// When the recipe, the data and the devices do not fit each other, training diverges, or the run folder
@@ -170,7 +170,7 @@ impl TrainJob {
         })
     }
 
-    /// The device that holds the weights, with the names of all, and the other devices.
+    /// Returns the device that holds the weights, under the names of all devices, and the other devices.
     fn choose_devices(&self) -> Result<(Chosen, Vec<Device>)> {
         let mut chosen = self.devices.iter().map(|&choice| devices::choose(choice));
         let mut first = chosen.next().context("a training needs a device")??;
@@ -202,13 +202,13 @@ impl Trained {
     /// The accuracy on the test images, for each sampler that serves the model and for several T.
     ///
     /// # Errors
-    /// When some of the model's blocks are trained elsewhere.
+    /// When other runs train some of the model's blocks.
     pub fn table(&self) -> Result<Table> {
         let method = &self.recipe.method;
         let plan = Plan {
             samplers: Plan::all_samplers(method),
             steps: Plan::steps_or_own(method, &[1, 2, 5, 10, 20, 40, 60, 100]),
-            seed: self.recipe.eval.seed,
+            base: self.recipe.eval_walk(),
             ..Plan::default()
         };
         let trainer = &self.trainer;
@@ -220,7 +220,7 @@ impl Trained {
     }
 }
 
-/// The backbone to start from, in a file of PyTorch's or of ours.
+/// Reads the weights from which the backbone starts, from a file of PyTorch or of this program.
 fn backbone(file: &Path, recipe: &Recipe) -> Result<Tensors> {
     let state = read_state_dict(file)?;
     noprop_pytorch::backbone_tensors(state, &recipe.model)

@@ -1,6 +1,6 @@
 //! `noprop`: train, evaluate and use NoProp classifiers.
 
-// First, as its macros are for all modules below.
+// This module is the first, since all modules below use its macros.
 #[macro_use]
 mod pipe;
 
@@ -38,7 +38,7 @@ use commands::reproduce::ReproduceArgs;
 use commands::train::TrainArgs;
 use commands::weights::{ExportArgs, ImportArgs, MergeArgs};
 
-/// A training step allocates hundreds of megabytes, as many every time.
+/// The allocator of the program. A training step allocates hundreds of megabytes, the same amounts in every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

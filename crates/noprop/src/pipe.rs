@@ -1,22 +1,22 @@
-//! What the program prints, and who may have stopped reading: `noprop … | head`.
+//! Printing to a pipe whose reader may be gone, as in `noprop … | head`.
 //!
-//! The macros here take the place of the standard library's in every module of the program. Those panic where
-//! they cannot write; these end the program as other programs of a pipeline end, or, once [`go_on_unread`] was
-//! called, drop the text: a training does not die with the pipe that its log went to. (A signal that ends the
-//! process, SIGPIPE, could not tell the two apart, and would come for closed sockets and children, too.)
+//! The macros here replace those of the standard library in every module of the program. The standard macros panic if
+//! they cannot write. These end the program as other programs of a pipeline end; or, once [`go_on_unread`] was called,
+//! they drop the text, so that a training does not end with the pipe of its log. (The signal SIGPIPE, which ends a
+//! process, cannot tell the two cases apart, and would also come for closed sockets and child processes.)
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What a shell reports for a program that the signal SIGPIPE (13) has ended: 128 + 13.
+/// The exit status of the program if its reader is gone: 128 + 13, which a shell reports for the signal SIGPIPE (13).
 const BROKEN_PIPE: i32 = 141;
 
-/// Whether the program goes on when nobody reads what it prints.
+/// Whether the program continues if nobody reads its output.
 static GOES_ON: AtomicBool = AtomicBool::new(false);
 
-/// From now on the program does its work to the end, whether or not what it prints can be written.
+/// Makes the program continue to the end of its work, whether or not its output can be written.
 pub fn go_on_unread() {
     GOES_ON.store(true, Relaxed);
 }
@@ -31,7 +31,7 @@ pub fn eprint(text: Arguments<'_>) {
     look_at(io::stderr().write_fmt(text), "standard error");
 }
 
-/// Ends the program where nothing more can be written to `stream`, unless it goes on unread.
+/// Ends the program if nothing more can be written to `stream`, unless the program goes on unread.
 fn look_at(written: io::Result<()>, stream: &str) {
     let Err(error) = written else { return };
     if GOES_ON.load(Relaxed) {

@@ -1,4 +1,4 @@
-//! Listeners of a training: what the terminal shows, and what the run folder keeps.
+//! Listeners of a training: one prints on the terminal, the other writes the run folder.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -11,11 +11,11 @@ use noprop_train::{EpochReport, HeldOut, LossValues, StepReport, TrainEvent};
 
 use crate::run_folder::{RunFolder, Summary};
 
-/// Time between two plain lines where standard error is not a terminal.
+/// The time between two lines if standard error is not a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The listener that prints: a progress line on standard error, and a line for each epoch in the form of
-/// yhgon/NoProp's on standard output.
+/// The listener that prints: a progress line on standard error, and on standard output a line for each epoch in the
+/// form of yhgon/NoProp.
 pub struct Console {
     bar: Option<ProgressBar>,
     batch_size: usize,
@@ -30,13 +30,13 @@ pub struct Console {
     loss: Option<LossValues>,
     epoch_loss: LossValues,
     validation: Option<f64>,
-    /// The blocks that this run trains, where others are trained elsewhere.
+    /// The blocks that this run trains, if other runs train the other blocks.
     part: Option<BlockRange>,
 }
 
 impl Console {
-    /// A console for a run with batches of `batch_size` images. `part` are the blocks that it trains, where
-    /// others are trained elsewhere.
+    /// A console for a run with batches of `batch_size` images. `part` are the blocks that it trains, if other runs
+    /// train the other blocks.
     pub fn new(batch_size: usize, part: Option<BlockRange>) -> Self {
         let now = Instant::now();
         Self {
@@ -73,6 +73,10 @@ impl Console {
             }
             TrainEvent::Step(report) => self.step(report),
             TrainEvent::Epoch(report) => self.end_epoch(report),
+            TrainEvent::NotFallen { epoch, loss, first } => self.warn(&format!(
+                "warning: the loss of epoch {epoch} is {loss:.4}, above the {first:.4} of the first steps: it has \
+                 not fallen below where it began; a smaller --lr may help"
+            )),
             TrainEvent::Evaluated {
                 epoch,
                 split,
@@ -98,7 +102,7 @@ impl Console {
         }
     }
 
-    /// Begins after `step` steps.
+    /// Begins to show a training that has done `step` steps.
     fn begin(&mut self, step: usize, steps_per_epoch: usize, epochs: usize) {
         self.steps_per_epoch = steps_per_epoch;
         self.epochs = epochs;
@@ -164,7 +168,7 @@ impl Console {
         }
     }
 
-    /// The line that the reference prints, with the validation accuracy added.
+    /// Prints the line of the reference, with the validation accuracy added.
     fn epoch_line(&self, epoch: usize, accuracy: f64, infer_seconds: f64) {
         let validation = self
             .validation
@@ -177,6 +181,14 @@ impl Console {
         self.line(&line);
     }
 
+    /// A line on standard error.
+    fn warn(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
     fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
@@ -185,22 +197,22 @@ impl Console {
     }
 }
 
-/// The listener that writes the run folder: a line of `metrics.jsonl` for each event, checkpoints, and in the
-/// end the summary.
+/// The listener that writes the run folder: a line of `metrics.jsonl` for each event, the checkpoints, and at the end
+/// the summary.
 pub struct RunLog<'a> {
     folder: &'a RunFolder,
     log: File,
     start: Instant,
-    /// When the last event was.
+    /// The time of the last event in seconds.
     last: f64,
-    /// Seconds of this process and those before it.
+    /// The seconds of training, of this process and of those before it.
     seconds: f64,
     steps: usize,
     steps_per_epoch: usize,
 }
 
 impl<'a> RunLog<'a> {
-    /// The log of a training in `folder`, which goes on where an earlier one ended.
+    /// The log of a training in `folder`. A resumed training appends to the log of the earlier one.
     ///
     /// # Errors
     /// When the log cannot be opened.
@@ -239,7 +251,7 @@ impl<'a> RunLog<'a> {
             self.seconds += now - self.last;
         }
         self.last = now;
-        // Between two reads of the loss a step has nothing to say.
+        // A step without a read of the loss has nothing to log.
         if !matches!(event, TrainEvent::Step(StepReport { loss: None, .. })) {
             let mut line = serde_json::to_value(event)?;
             line["seconds"] = now.into();
@@ -249,7 +261,8 @@ impl<'a> RunLog<'a> {
         Ok(())
     }
 
-    /// Writes the summary, and gives it. `complete` says whether the training went as far as it should.
+    /// Writes the summary and returns it. `complete` says whether the training reached its last epoch or the end of its
+    /// budget.
     ///
     /// # Errors
     /// When the disk is full or not writable.
@@ -267,8 +280,8 @@ impl<'a> RunLog<'a> {
     }
 }
 
-/// The largest resident set so far, in bytes: since the last training began, or since the program did. Linux
-/// alone tells it without further libraries.
+/// The largest resident set in bytes since the last training began, or else since the program began. Only Linux tells
+/// it without further libraries.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let mut lines = status.lines();
@@ -277,8 +290,8 @@ pub fn peak_memory() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Starts to count anew, where the system allows it (proc(5), `clear_refs`).
+/// Resets the largest resident set, if the system allows it (proc(5), `clear_refs`).
 fn reset_peak_memory() {
-    // Where it does not, the peak is that of the whole process, which is a bound.
+    // If the system does not, the largest resident set of the whole process is an upper bound.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -1,4 +1,4 @@
-//! Recipes by name or by file: those in the program, and a user's own.
+//! Recipes by name or by file: those that are built into the program, and a user's own.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use noprop_train::Recipe;
 
 use crate::hints::nearest;
 
-/// Name of the recipe of a bare `noprop train`.
+/// The name of the recipe of `noprop train` without flags.
 pub const DEFAULT: &str = "mnist-small";
 
-/// A recipe in the program.
+/// A recipe that is built into the program.
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltInRecipe {
-    /// What `--recipe` calls it.
+    /// The name that `--recipe` takes.
     pub name: &'static str,
-    /// The file, TOML with comments.
+    /// The content of the file: TOML with comments.
     pub text: &'static str,
 }
 
@@ -28,16 +28,17 @@ macro_rules! built_in {
     };
 }
 
-/// The recipes in the program, in the order of `noprop recipes`. The first one whose name starts with a
-/// dataset's name is the default of that dataset.
-pub const BUILT_IN: [BuiltInRecipe; 15] = built_in![
+/// The recipes that are built into the program, in the order of `noprop recipes`. The first recipe whose name starts
+/// with the name of a dataset is the default of that dataset.
+pub const BUILT_IN: [BuiltInRecipe; 16] = built_in![
     "mnist-small",
     "mnist-resnet18",
     "mnist-cnn",
     "fashion-mnist-small",
+    "cifar10-airbench",
     "cifar10-small",
     "cifar10-resnet18",
-    "cifar10-airbench",
+    "cifar10-dt",
     "cifar100-resnet18",
     "paper-ct",
     "paper-fm",
@@ -59,28 +60,28 @@ impl BuiltInRecipe {
     }
 }
 
-/// Name of the recipe of a bare `noprop train --dataset DATASET`.
+/// The name of the recipe of `noprop train --dataset DATASET`.
 pub fn default_for(dataset: &str) -> &'static str {
     let prefix = format!("{dataset}-");
     let names = BUILT_IN.map(|recipe| recipe.name);
     let own = names.into_iter().find(|name| name.starts_with(&prefix));
-    // Photographs, as a user's own images are.
+    // A user's own images are photographs more often than digits.
     own.unwrap_or("cifar10-small")
 }
 
-/// The recipe called `name`, or in the file `name`.
+/// The recipe that is called `name`, or that is in the file `name`.
 ///
 /// # Errors
-/// When there is none, or it does not parse; an unknown key is answered with the nearest one.
+/// When there is no such recipe, or it does not parse. For an unknown key the error names the nearest known one.
 pub fn find(name: &str) -> Result<Recipe> {
     find_with_text(name).map(|(recipe, _)| recipe)
 }
 
-/// The recipe called `name`, or in the file `name`, and the text of its file, which tells what is stated
-/// from what is a default.
+/// The recipe that is called `name` or is in the file `name`, and the text of its file, which tells the stated settings
+/// from the defaults.
 ///
 /// # Errors
-/// As [`find`].
+/// When there is no such recipe, or it does not parse.
 pub fn find_with_text(name: &str) -> Result<(Recipe, String)> {
     if let Some(built_in) = BUILT_IN.iter().find(|built_in| built_in.name == name) {
         let recipe = parse(built_in.text).with_context(|| format!("the built-in recipe {name}"))?;
@@ -109,7 +110,7 @@ pub fn unknown(name: &str) -> anyhow::Error {
 /// The recipe in a file.
 ///
 /// # Errors
-/// When it cannot be read or does not parse.
+/// When the file cannot be read or does not parse.
 pub fn read(path: &Path) -> Result<Recipe> {
     parse(&read_text(path)?).with_context(|| format!("the recipe {}", path.display()))
 }
@@ -122,7 +123,7 @@ fn read_text(path: &Path) -> Result<String> {
 /// The recipe of a table.
 ///
 /// # Errors
-/// When a key is unknown, which is answered with the nearest one, or has the wrong type.
+/// When a key is unknown or has the wrong type. For an unknown key the error names the nearest known one.
 pub fn from_table(table: toml::Table) -> Result<Recipe> {
     table.try_into().map_err(explained)
 }
@@ -138,7 +139,7 @@ fn explained(error: toml::de::Error) -> anyhow::Error {
     }
 }
 
-/// The known key that is nearest to the unknown one that serde names.
+/// The known key that is nearest to the unknown one that the message of serde names.
 fn suggestion(message: &str) -> Option<String> {
     if !message.starts_with("unknown") {
         return None;

@@ -1,4 +1,4 @@
-//! The recipe of a training: a recipe file with the settings of the command line, made to fit its dataset.
+//! The recipe of a training: a recipe file with the settings of the command line, fitted to the dataset.
 
 use std::path::{Path, PathBuf};
 
@@ -11,22 +11,22 @@ use crate::flags::SourceArgs;
 use crate::recipes;
 use crate::settings::{self, Setting};
 
-/// A recipe, and what of it is left for the dataset to decide.
+/// A recipe, and which of its settings follow the dataset.
 #[derive(Debug)]
 pub struct ResolvedRecipe {
     /// The recipe with all settings applied.
     pub recipe: Recipe,
-    /// Whether `model.input` is stated for this dataset, so that the model does not follow the dataset.
+    /// Whether `model.input` is stated for this dataset; otherwise it follows the dataset.
     states_input: bool,
-    /// Whether `model.classes` is stated for this dataset.
+    /// Whether `model.classes` is stated for this dataset; otherwise it follows the dataset.
     states_classes: bool,
-    /// Name of the run folder where none is given.
+    /// The name of the run folder if the user gives none.
     pub run_name: PathBuf,
 }
 
 impl ResolvedRecipe {
-    /// The recipe of a new run: the one called `name`, else the default of the dataset, with `settings`. A
-    /// folder of images in `source` is the dataset unless a setting names another.
+    /// The recipe of a new run: the recipe called `name`, or else the default of the dataset, with `settings`. If
+    /// `source` holds a folder of images, it is the dataset unless a setting names another.
     ///
     /// # Errors
     /// When there is no such recipe, or a setting does not fit it.
@@ -52,7 +52,7 @@ impl ResolvedRecipe {
         let root = source.data_root.as_deref();
         let mut resolved = Self {
             run_name: run_name(name, dataset, is_own, root),
-            // What a recipe states, it states for its own dataset; what a setting says holds for any.
+            // A recipe states a value for its own dataset only; a setting holds for any dataset.
             states_input: is_own && is_stated("input") || is_set("model.input"),
             states_classes: is_own && is_stated("classes") || is_set("model.classes"),
             recipe,
@@ -64,11 +64,11 @@ impl ResolvedRecipe {
         Ok(resolved)
     }
 
-    /// The recipe of a run that goes on, with `settings`. All that depends on the dataset is decided in it; a
-    /// setting that changes it makes the trainer refuse the checkpoint.
+    /// The recipe of a run that continues, with `settings`. Everything that follows the dataset was decided when the
+    /// run began; the trainer refuses the checkpoint if a setting changes it.
     ///
     /// # Errors
-    /// When a setting does not fit it.
+    /// When a setting does not fit the recipe.
     pub fn resumed(recipe: &Recipe, settings: &[Setting], source: &SourceArgs) -> Result<Self> {
         let mut recipe = settings::apply(settings, recipe)?;
         recipe.data.folder = source.folder(&recipe.data.folder);
@@ -80,7 +80,8 @@ impl ResolvedRecipe {
         })
     }
 
-    /// How to read a folder of images: by flags, by the recipe, else as the model's input asks for.
+    /// The options for reading a folder of images: those of the flags, or else of the recipe, or else those that fit
+    /// the model's input.
     fn folder(&self, source: &SourceArgs) -> FolderOptions {
         let mut folder = source.folder(&self.recipe.data.folder);
         if self.states_input {
@@ -91,8 +92,8 @@ impl ResolvedRecipe {
         folder
     }
 
-    /// Makes the model fit the dataset, as far as the recipe leaves it open. What was decided about
-    /// a folder is written down, so that the run can be resumed when images are added.
+    /// Fits the model to the dataset, as far as the recipe leaves it open. The size and channels of a folder of images
+    /// are written into the recipe, so that the run can be resumed after images were added.
     pub fn fit_to(&mut self, dataset: &Dataset) {
         self.fit(dataset.train.shape, dataset.classes.len());
         if dataset.name == FOLDER {
@@ -105,7 +106,7 @@ impl ResolvedRecipe {
     fn fit(&mut self, [channels, height, width]: [usize; 3], classes: usize) {
         let model = &mut self.recipe.model;
         if !self.states_input {
-            // A model of three channels takes grey images, too: repeated.
+            // A model of three channels takes grey images, too, with their channel repeated.
             model.input = [channels.max(model.input[0]), height, width];
         }
         if !self.states_classes {
@@ -114,7 +115,7 @@ impl ResolvedRecipe {
     }
 }
 
-/// The dataset that the command line names, or implies by a folder of images.
+/// The dataset that the command line names, or implies by a folder of images; `None` if it does neither.
 fn asked_dataset<'a>(settings: &'a [Setting], source: &SourceArgs) -> Option<&'a str> {
     let mut last_first = settings.iter().rev();
     let setting = last_first.find(|setting| setting.states("data.dataset"));
@@ -124,7 +125,7 @@ fn asked_dataset<'a>(settings: &'a [Setting], source: &SourceArgs) -> Option<&'a
         .or_else(|| is_folder().then_some(FOLDER))
 }
 
-/// The name of the run folder: that of the recipe, of the user's images, or of recipe and dataset.
+/// The name of the run folder: the name of the recipe, of the folder of the user's images, or of recipe and dataset.
 fn run_name(recipe: &str, dataset: &str, is_own: bool, root: Option<&Path>) -> PathBuf {
     let stem = Path::new(recipe).file_stem().unwrap_or_default();
     match root.and_then(Path::file_name) {
@@ -162,7 +163,7 @@ mod tests {
     fn the_model_follows_the_dataset() {
         for (flags, input, classes, run) in [
             ("", [1, 28, 28], 10, "mnist-small"),
-            ("--dataset cifar10", [3, 32, 32], 10, "cifar10-small"),
+            ("--dataset cifar10", [3, 32, 32], 10, "cifar10-airbench"),
             ("--dataset cifar100", [3, 32, 32], 100, "cifar100-resnet18"),
             (
                 "--dataset fashion-mnist",

@@ -1,7 +1,7 @@
 //! The run folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, `summary.json`.
 //!
-//! Every file but the log is written beside its place and renamed, so that a stop at any moment leaves the
-//! old state or the new one, never half of either.
+//! Every file but the log is written under a temporary name and renamed, so that after a stop at any moment a file is
+//! the old one or the new one, never half of either.
 
 use std::fs;
 use std::io::Write;
@@ -17,35 +17,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::recipes;
 
-/// Checkpoints that are kept.
+/// The number of checkpoints that are kept.
 const KEEP: usize = 2;
 
-/// The content of `summary.json`: what a training took.
+/// The content of `summary.json`: steps, time and memory of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Steps of the optimiser.
+    /// The number of optimiser steps.
     pub steps: usize,
-    /// Epochs that these steps are.
+    /// The number of epochs that these steps make up.
     pub epochs: f64,
-    /// Seconds of training, without evaluations; those before a stop included.
+    /// The seconds of training without evaluations, with those before a stop.
     pub seconds: f64,
-    /// Largest resident set in bytes, where the system tells it.
+    /// The largest resident set in bytes, if the system tells it.
     pub peak_memory: Option<u64>,
-    /// Whether it went as far as it should: to the last epoch, or to the end of its budget.
+    /// Whether the training reached its last epoch or the end of its budget.
     pub complete: bool,
 }
 
-/// A folder of one run.
+/// The folder of one run.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
 }
 
 impl RunFolder {
-    /// A new, empty folder.
+    /// Creates a new, empty folder.
     ///
     /// # Errors
-    /// When it exists and `force` is off, or cannot be written.
+    /// When the folder exists and `force` is off, or when it cannot be written.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         if path.exists() {
             if !path.is_dir() {
@@ -82,10 +82,10 @@ impl RunFolder {
         })
     }
 
-    /// An existing run.
+    /// Opens the folder of an existing run.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no run in the folder.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.join("config.toml").is_file() {
             bail!("{} is no run folder: it has no config.toml", path.display());
@@ -95,7 +95,7 @@ impl RunFolder {
         })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -108,7 +108,7 @@ impl RunFolder {
         write_atomically(&self.path.join(name), bytes)
     }
 
-    /// The resolved recipe.
+    /// The resolved recipe of the run.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -116,13 +116,13 @@ impl RunFolder {
         recipes::read(&self.path.join("config.toml"))
     }
 
-    /// The summary of the training so far; nothing where none was written.
+    /// The summary of the training so far; `None` if none was written.
     pub fn summary(&self) -> Option<Summary> {
         let bytes = fs::read(self.path.join("summary.json")).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// The log, to append to.
+    /// Opens the log, to append to it.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -135,7 +135,7 @@ impl RunFolder {
             .with_context(|| format!("{} cannot be written", path.display()))
     }
 
-    /// Writes a checkpoint and removes all but the newest.
+    /// Writes a checkpoint, and removes all but the newest [`KEEP`] checkpoints.
     ///
     /// # Errors
     /// When the disk is full or not writable.
@@ -175,10 +175,10 @@ impl RunFolder {
             .context("an old checkpoint cannot be removed")
     }
 
-    /// The newest checkpoint.
+    /// Reads the newest checkpoint.
     ///
     /// # Errors
-    /// When there is none or it cannot be read.
+    /// When there is no checkpoint, or it cannot be read.
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
         let Some(place) = self.checkpoints()?.pop() else {
             bail!(
@@ -208,7 +208,7 @@ impl RunFolder {
         })
     }
 
-    /// Folders of checkpoints, oldest first.
+    /// The folders of checkpoints, oldest first.
     fn checkpoints(&self) -> Result<Vec<PathBuf>> {
         let parent = self.path.join("checkpoints");
         let entries = fs::read_dir(&parent)
@@ -224,7 +224,7 @@ impl RunFolder {
         Ok(found)
     }
 
-    /// Writes `model.safetensors`, and gives its path.
+    /// Writes `model.safetensors`, and returns its path.
     ///
     /// # Errors
     /// When the disk is full or not writable.
@@ -235,10 +235,10 @@ impl RunFolder {
     }
 }
 
-/// The bytes of the weights in a run folder, or of a weights file.
+/// Reads the bytes of the weights in a run folder, or of a weights file.
 ///
 /// # Errors
-/// When there are none, or they cannot be read.
+/// When there are no weights, or they cannot be read.
 pub fn read_weights(path: &Path) -> Result<Vec<u8>> {
     let file = weights_file(path);
     fs::read(&file).with_context(|| {
@@ -249,26 +249,26 @@ pub fn read_weights(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-/// The classifier in a run folder, or in a weights file.
+/// Loads the classifier in a run folder, or in a weights file.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// When there are no weights, or they cannot be read.
 pub fn load_classifier(path: &Path, device: &Device) -> Result<Classifier> {
     Classifier::load(read_weights(path)?, device)
         .with_context(|| format!("{} cannot be used", weights_file(path).display()))
 }
 
-/// The tensors in a .pt or .safetensors file.
+/// Reads the tensors in a .pt or .safetensors file.
 ///
 /// # Errors
-/// When it cannot be read, or holds something else.
+/// When the file cannot be read, or holds something other than tensors.
 pub fn read_state_dict(path: &Path) -> Result<StateDict> {
     let bytes =
         std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     StateDict::read(&bytes).with_context(|| format!("{} cannot be used", path.display()))
 }
 
-/// The weights file in a run folder, or that file itself.
+/// The path of the weights file in a run folder, or `path` itself if it is no folder.
 pub fn weights_file(path: &Path) -> PathBuf {
     if path.is_dir() {
         path.join("model.safetensors")
@@ -277,10 +277,10 @@ pub fn weights_file(path: &Path) -> PathBuf {
     }
 }
 
-/// Writes a file that the user named with `--out`, and makes the folders above it.
+/// Writes a file that the user named with `--out`, and creates the folders above it.
 ///
 /// # Errors
-/// When it is a folder, or the disk is full or not writable.
+/// When `path` is a folder, or the disk is full or not writable.
 pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if path.is_dir() {
         bail!(
@@ -295,7 +295,7 @@ pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, bytes)
 }
 
-/// Writes a file beside its place and renames it.
+/// Writes a file under a temporary name and renames it.
 ///
 /// # Errors
 /// When the disk is full or not writable.
@@ -314,7 +314,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("{} cannot be written; is the disk full?", path.display()))
 }
 
-/// A temporary file that others may read as far as the umask allows, as any new file.
+/// A temporary file in `parent` with the permissions of any new file, which the umask sets.
 fn scratch_file(parent: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

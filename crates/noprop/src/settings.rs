@@ -1,4 +1,4 @@
-//! Settings: keys of a recipe and their values, as the command line gives them.
+//! Settings: keys of a recipe and their values, given on the command line.
 //!
 //! `--set KEY=VALUE` sets any key. [`SHORTCUTS`] is the table of the keys that have a flag of their own;
 //! such a flag is a [`Setting`], too, and is applied by the same code.
@@ -15,15 +15,15 @@ use crate::embedding::Embedding;
 use crate::recipes;
 use crate::shortcuts::{BACKBONES, SHORTCUTS, Shortcut};
 
-/// A key of a recipe, such as `method.max_weight`, and its value.
+/// A key of a recipe, such as `method.max_snr`, and its value.
 ///
-/// Two tables of the recipe take a name as an abbreviation: `model.backbone` one of [`BACKBONES`], where a
-/// ResNet keeps the stem and the width of the recipe's, and `model.class_embedding` an [`Embedding`].
+/// Two tables of the recipe can be set by a name alone: `model.backbone` by one of [`BACKBONES`], where a ResNet keeps
+/// the stem and the width of the recipe, and `model.class_embedding` by an [`Embedding`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     key: String,
     value: Value,
-    /// The flag that it was given by, where it was not `--set`.
+    /// The flag that gave the setting, if it was not `--set`.
     flag: Option<&'static str>,
 }
 
@@ -42,7 +42,7 @@ impl Setting {
         Self::new(key, i64::try_from(value).unwrap_or(i64::MAX))
     }
 
-    /// The setting that a shortcut makes with the text of its value, which its parser has accepted.
+    /// The setting that a shortcut makes of the text of its value. The parser of the shortcut has accepted the text.
     fn of_shortcut(shortcut: &Shortcut, text: &str) -> Self {
         Self {
             flag: Some(shortcut.flag),
@@ -56,7 +56,7 @@ impl Setting {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
-    /// The value, where it is text.
+    /// The value, if it is text.
     pub fn text(&self) -> Option<&str> {
         self.value.as_str()
     }
@@ -70,23 +70,30 @@ impl Setting {
         }
     }
 
-    /// Puts it into the table of a recipe, abbreviations spelled out.
+    /// Puts the setting into the table of a recipe, with a name alone spelled out as a table.
     fn insert(&self, recipe: &mut Table) -> Result<()> {
         match (self.key.as_str(), &self.value) {
             ("model.backbone", Value::String(name)) => insert_backbone(name, recipe),
             ("model.class_embedding", Value::String(name)) => {
                 insert_embedding(name.parse().map_err(anyhow::Error::msg)?, recipe)
             }
-            // A single block looks like a number.
+            // The number of a single block is parsed as an integer.
             ("train.blocks", Value::Integer(block)) => put(recipe, &self.key, block.to_string()),
             _ => put(recipe, &self.key, self.value.clone()),
         }
     }
 }
 
-/// Puts `value` under the dotted `key`. Another `kind` of a table forgets what the table held.
+/// Puts `value` under the dotted `key`. A `kind` that differs from that of its table removes all other keys of the
+/// table, and another method also the walk of the evaluation, which was that of the old method.
 fn put(recipe: &mut Table, key: &str, value: impl Into<Value>) -> Result<()> {
     let value = value.into();
+    let is_other_method = key == "method.kind"
+        && recipe.get("method").and_then(|method| method.get("kind")) != Some(&value);
+    if is_other_method && let Some(Value::Table(eval)) = recipe.get_mut("eval") {
+        eval.remove("sampler");
+        eval.remove("steps");
+    }
     let mut parents: Vec<&str> = key.split('.').collect();
     let last = parents.pop().context("a key has a name")?;
     let mut table = recipe;
@@ -99,7 +106,7 @@ fn put(recipe: &mut Table, key: &str, value: impl Into<Value>) -> Result<()> {
             .ok_or_else(|| anyhow!("{parent} is a value of the recipe, so there is no {key}"))?;
     }
     if last == "kind" && table.get(last) != Some(&value) {
-        // Settings of one kind mean nothing to another.
+        // The keys of one kind mean nothing to another kind.
         table.clear();
     }
     table.insert(last.to_owned(), value);
@@ -123,7 +130,7 @@ fn insert_backbone(name: &str, recipe: &mut Table) -> Result<()> {
 fn insert_embedding(embedding: Embedding, recipe: &mut Table) -> Result<()> {
     let config = Table::try_from(embedding.config())?;
     put(recipe, "model.class_embedding", config)?;
-    // Latents that are images have a convolutional encoder of their own (figure 6), and no others have it.
+    // Latents of image size have a convolutional encoder of their own (figure 6); no other latents have it.
     let model = recipe
         .get("model")
         .and_then(|model| model.get("label_encoder"));
@@ -135,10 +142,11 @@ fn insert_embedding(embedding: Embedding, recipe: &mut Table) -> Result<()> {
     }
 }
 
-/// The recipe with all of `settings`, in their order.
+/// Applies all of `settings` to a recipe, in their order.
 ///
 /// # Errors
-/// When a recipe has no such key (answered with the nearest one), or the key another type.
+/// When the recipe has no such key, or the key has another type. For an unknown key the error names the nearest known
+/// one.
 pub fn apply(settings: &[Setting], recipe: &Recipe) -> Result<Recipe> {
     let mut table = Table::try_from(recipe)?;
     for setting in settings {
@@ -155,7 +163,7 @@ impl FromStr for Setting {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
-            || format!("{text:?} is not KEY=VALUE as in method.max_weight=1 or eval.sampler=ddim");
+            || format!("{text:?} is not KEY=VALUE as in method.max_snr=1 or eval.sampler=ddim");
         let (key, value) = text.split_once('=').ok_or_else(wrong)?;
         let (key, value) = (key.trim(), value.trim());
         if value.is_empty() || key.split('.').any(str::is_empty) {
@@ -171,7 +179,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The TOML value that `text` is, or the text itself: a word needs no quotes.
+/// The value that `text` is in TOML, or else the text itself, so that a word needs no quotes.
 fn value_of(text: &str) -> Value {
     let parsed = || {
         let mut table: Table = format!("value = {text}").parse().ok()?;
@@ -197,7 +205,7 @@ impl Args for SettingArgs {
             .action(ArgAction::Append)
             .value_parser(|text: &str| text.parse::<Setting>())
             .help(
-                "Set any key of the recipe, as in method.max_weight=1 or train.lr_schedule=one-cycle; can be \
+                "Set any key of the recipe, as in method.max_snr=1 or train.lr_schedule=one-cycle; can be \
                  repeated",
             );
         let shortcuts = SHORTCUTS.iter().map(|shortcut| {
@@ -260,7 +268,7 @@ mod tests {
     #[test]
     fn any_key_can_be_set() {
         let recipe = set(&[
-            "method.max_weight=1",
+            "method.max_snr=1",
             "train.lr = 3e-3",
             "eval.sampler=ddim",
             "model.head.hidden=[64, 32]",
@@ -269,7 +277,7 @@ mod tests {
         ])
         .unwrap();
         let bound = |method: &Method| match method {
-            Method::Ct(Ct { max_weight, .. }) => *max_weight,
+            Method::Ct(Ct { max_snr, .. }) => *max_snr,
             _ => None,
         };
         assert_eq!(bound(&recipe.method), Some(1.0));
@@ -284,6 +292,12 @@ mod tests {
     fn another_kind_forgets_the_settings_of_the_old_one() {
         let recipe = set(&["method.kind=fm"]).unwrap();
         assert!(matches!(recipe.method, Method::Fm(_)));
+        // The sampler and T of NoProp-CT's recipe serve no other method.
+        let control = set(&["method.kind=classifier"]).unwrap();
+        assert_eq!(control.eval_walk().sampler.name, "direct");
+        control.validate().unwrap();
+        let asked = set(&["method.kind=fm", "eval.sampler=euler"]).unwrap();
+        assert_eq!(asked.eval.sampler.unwrap().name, "euler");
     }
 
     #[test]
@@ -293,7 +307,7 @@ mod tests {
         assert_eq!(recipe.model.time_dim, 32);
         let table = Table::try_from(flags("").unwrap()).unwrap();
         for shortcut in SHORTCUTS {
-            // Optional keys are missing where they are not set, but their table is there.
+            // A key without a value is missing in the table, but its parent table is there.
             let (parent, _) = shortcut.key.rsplit_once('.').unwrap();
             assert!(table.contains_key(parent), "{}", shortcut.key);
         }

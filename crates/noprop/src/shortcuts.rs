@@ -7,19 +7,19 @@ use noprop_train::BlockOrder;
 
 use crate::catalogue::any_dataset;
 use crate::embedding::Embedding;
-use crate::flags::positive;
+use crate::flags::{positive, temperature, views};
 
 /// A flag that sets one key of the recipe.
 pub struct Shortcut {
-    /// Name of the flag, without the dashes.
+    /// The name of the flag, without the dashes.
     pub flag: &'static str,
     /// The key of the recipe, such as `train.lr`.
     pub key: &'static str,
-    /// Placeholder for the value in help texts.
+    /// The placeholder for the value in help texts.
     pub value: &'static str,
-    /// Sentence of the help text.
+    /// The sentence of the help text.
     pub help: &'static str,
-    /// Whether the help of `train` lists the flag among those that people need first.
+    /// Whether the help of `train` lists the flag among those that a user needs first.
     pub first: bool,
     /// Reads and checks the value.
     pub parser: fn() -> ValueParser,
@@ -117,6 +117,33 @@ pub const SHORTCUTS: &[Shortcut] = &[
         parser: || (|text: &str| text.parse::<Embedding>()).into(),
     },
     Shortcut {
+        flag: "temperature",
+        key: "eval.temperature",
+        value: "X",
+        help: "Start the walks of evaluations from noise times X, 0 … 4: 1 is noise, 0 the mean of the noise; the \
+               weights file recommends it",
+        first: false,
+        parser: || temperature.into(),
+    },
+    Shortcut {
+        flag: "votes",
+        key: "eval.votes",
+        value: "N",
+        help: "Evaluate by the mean class probabilities of N walks of each image, which cost N times as much; the \
+               weights file recommends it",
+        first: false,
+        parser: || positive.into(),
+    },
+    Shortcut {
+        flag: "views",
+        key: "eval.views",
+        value: "VIEWS",
+        help: "Evaluate by the mean class probabilities of several views of each image; features and walks are \
+               computed for each; the weights file recommends it",
+        first: false,
+        parser: || views().into(),
+    },
+    Shortcut {
         flag: "blocks",
         key: "train.blocks",
         value: "A-B",
@@ -135,5 +162,12 @@ pub const SHORTCUTS: &[Shortcut] = &[
     },
 ];
 
-/// Names of backbones, as values of `model.backbone`.
-pub const BACKBONES: [&str; 5] = ["resnet10", "resnet18", "resnet50", "resnet152", "cnn"];
+/// The names of backbones that `model.backbone` can be set to.
+pub const BACKBONES: [&str; 6] = [
+    "resnet10",
+    "resnet18",
+    "resnet50",
+    "resnet152",
+    "cnn",
+    "airbench",
+];

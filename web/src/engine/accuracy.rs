@@ -1,9 +1,10 @@
 //! The accuracy over labelled images, computed in pieces so that the worker can handle messages in between.
 
-use noprop_core::{Accuracy, predicted_class};
+use burn::tensor::activation::softmax;
+use noprop_core::{Accuracy, Walks, predicted_class};
 
 use super::walk::WalkInput;
-use super::{Engine, Failure, JoinedRead};
+use super::{Engine, Failure, JoinedRead, requested};
 use noprop_protocol::{AccuracyProgress, Walk};
 
 /// The number of images of a piece.
@@ -32,7 +33,7 @@ impl AccuracyRun {
     }
 
     /// Evaluates the next piece of `images` `[n, c, h, w]` with `labels` `[n]`. Image i starts from the noise of
-    /// image i, as in `noprop eval`.
+    /// image i, and votes and views are those that the weights recommend, as in `noprop eval`.
     ///
     /// # Errors
     /// When the device fails.
@@ -48,20 +49,8 @@ impl AccuracyRun {
         if count > 0 {
             let size = engine.image_size();
             let pixels = &images[first * size..(first + count) * size];
-            let features = engine.features(pixels)?;
-            let start = WalkInput {
-                features: &features,
-                walk: &self.walk,
-                first,
-                seeds: 1,
-                record: false,
-            };
-            let walked = engine.walk(start).await?;
-            let z_1 = walked.latents.flatten::<2>(0, 1);
-            let mut joined = JoinedRead::default();
-            joined.add(walked.model.readout(&walked.features, z_1));
-            let [logits] = joined.read().await?;
-            for (row, &label) in logits.chunks(classes).zip(&labels[first..]) {
+            let probabilities = self.probabilities(engine, pixels).await?;
+            for (row, &label) in probabilities.chunks(classes).zip(&labels[first..]) {
                 let (predicted, label) = (predicted_class(row), usize::from(label));
                 self.correct += usize::from(predicted == label);
                 if label < classes {
@@ -84,5 +73,39 @@ impl AccuracyRun {
             ms: 0.0,
             finished: self.done == labels.len(),
         })
+    }
+
+    /// The class probabilities `[n, m]` of the next images, of these pixels: the weighted mean over their views
+    /// and votes. They are computed walk by walk, since the fused solver makes the walks where it was opened.
+    async fn probabilities(&self, engine: &mut Engine, pixels: &[u8]) -> Result<Vec<f32>, Failure> {
+        let votes = Walks::new(requested(&self.walk), engine.classifier.votes()).different_votes();
+        let views = engine.view_features(pixels)?;
+        let mut mean = Vec::new();
+        for (weight, features) in views.with_weights() {
+            for vote in 0..votes as u64 {
+                let walk = Walk {
+                    seed: self.walk.seed.wrapping_add(vote),
+                    ..self.walk
+                };
+                let start = WalkInput {
+                    features,
+                    walk: &walk,
+                    first: self.done,
+                    seeds: 1,
+                    record: false,
+                };
+                let walked = engine.walk(start).await?;
+                let z_1 = walked.latents.flatten::<2>(0, 1);
+                let mut joined = JoinedRead::default();
+                joined.add(softmax(walked.model.readout(&walked.features, z_1), 1));
+                let [probabilities] = joined.read().await?;
+                let share = weight as f32 / votes as f32;
+                mean.resize(probabilities.len(), 0.0);
+                for (sum, probability) in mean.iter_mut().zip(probabilities) {
+                    *sum += share * probability;
+                }
+            }
+        }
+        Ok(mean)
     }
 }

@@ -6,7 +6,7 @@ use noprop_core::predicted_class;
 use super::{Engine, Failure, JoinedRead};
 use noprop_protocol::Field;
 
-/// The most points of one request.
+/// The largest number of points of one request.
 const MOST: usize = 4096;
 
 /// Points in a plane of latent space.
@@ -71,8 +71,8 @@ impl Engine {
     }
 
     /// The velocity `[n, d]` and the class scores `[n, m]` (logits or probabilities) for one image at latents
-    /// `z` `[n, d]` and time `t`. The fused solver computes them in one dispatch where it was opened, the
-    /// model's tensor operations otherwise.
+    /// `z` `[n, d]` and time `t`. The fused solver, if it was opened, computes both in one dispatch; otherwise the
+    /// tensor operations of the model do.
     async fn estimate(
         &mut self,
         pixels: &[u8],

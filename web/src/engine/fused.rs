@@ -1,14 +1,12 @@
-//! The fused solver of `noprop-gpu` behind the engine. It has a device of its own, so the features go to it
-//! through the host, a few hundred bytes an image, and its walks are read out by a copy of the model on the
-//! CPU.
+//! The fused solver of `noprop-gpu` behind the engine. The fused solver has a device of its own. So the features go to
+//! it through the host, a few hundred bytes an image, and a copy of the model on the CPU reads classes off its walks.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use noprop_core::noise::initial_latents;
 use noprop_core::{Features, NoProp, Sampler, weights};
 use noprop_gpu::{AdapterChoice, FusedSolver, Gpu, SolverInput, SolverWeights, StepTables};
 
 use super::walk::{DeviceWalk, WalkInput};
-use super::{Failure, JoinedRead};
+use super::{Failure, JoinedRead, requested};
 
 /// The fused solver of a model.
 pub struct Fused {
@@ -42,7 +40,7 @@ impl Fused {
         })
     }
 
-    /// Does what [`super::Engine::walk`] does, in one dispatch.
+    /// Walks each image of `start` from noise to a label in one dispatch, for [`super::Engine::walk`].
     ///
     /// # Errors
     /// When the device fails.
@@ -62,8 +60,9 @@ impl Fused {
 
         let d = self.model.config().latent_dim();
         let samples = images * seeds;
-        let mut z_0 = initial_latents(walk.seed, first, samples, d);
-        z_0.iter_mut().for_each(|z| *z *= walk.temperature);
+        // The same function as on every other path.
+        let z_0 = requested(walk).initial_latents(first, samples, d, &Device::flex());
+        let z_0: Vec<f32> = z_0.into_data().iter::<f32>().collect();
         let steps = walk.steps.max(1) as usize;
         let tables = match self.tables.take() {
             Some((kind, t, tables)) if (kind, t) == (walk.sampler, steps) => tables,

@@ -17,7 +17,7 @@ impl JoinedRead {
         self.flat.push(Some(tensor.reshape([n])));
     }
 
-    /// Adds a tensor, or an empty place for `None`, which comes back as an empty list.
+    /// Adds a tensor. `None` keeps a place, at which [`Self::read`] returns an empty list.
     pub fn add_if_any<const D: usize>(&mut self, tensor: Option<Tensor<D>>) {
         match tensor {
             Some(tensor) => self.add(tensor),
@@ -36,7 +36,7 @@ impl JoinedRead {
             .into_data_async()
             .await
             .map_err(|e| {
-                // Burn repeats its causes and a backtrace below.
+                // Only the first line is used: below it, burn repeats the causes and prints a backtrace.
                 let why = e.to_string();
                 let why = why.lines().next().unwrap_or_default();
                 format!("the device failed while computing ({why})")

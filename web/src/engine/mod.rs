@@ -16,14 +16,14 @@ mod walk;
 
 use burn::tensor::Device;
 use noprop_core::schedule::even_times;
-use noprop_core::{Classifier, Features, NoProp, ProcessKind, Sampler, Walk};
+use noprop_core::{Classifier, Features, NoProp, ProcessKind, Sampler, ViewFeatures, Walk};
 
 pub use accuracy::AccuracyRun;
 pub use field::Plane;
 pub use self_test::self_test;
 
 use joined_read::JoinedRead;
-use noprop_protocol::{self as protocol, Backend};
+use noprop_protocol::{self as protocol, Backend, Recommended};
 
 /// A failure as a sentence for the user.
 pub type Failure = String;
@@ -56,8 +56,10 @@ pub struct Description {
     pub is_flow: bool,
     /// The samplers that serve the model.
     pub samplers: Vec<Sampler>,
-    /// The number of steps T, if the model walks in that number only: one step for each block.
+    /// The only number of steps T in which the model walks, one step for each block; `None` if the model walks in any.
     pub steps: Option<u32>,
+    /// How the weights recommend to ask the model, if they do.
+    pub recommended: Option<Recommended>,
 }
 
 impl Engine {
@@ -137,12 +139,32 @@ impl Engine {
             is_flow: model.method().process() == ProcessKind::Flow,
             samplers: Sampler::serving(model.method().process()).collect(),
             steps: model.method().blocks().map(|steps| steps as u32),
+            recommended: self
+                .classifier
+                .card()
+                .inference
+                .map(|inference| Recommended {
+                    walk: protocol::Walk {
+                        sampler: inference.walk.sampler,
+                        steps: inference.walk.steps as u32,
+                        seed: inference.walk.seed,
+                        temperature: inference.walk.temperature,
+                    },
+                    votes: inference.votes as u32,
+                    views: inference.views,
+                }),
         })
     }
 
     /// The features of `pixels`, one image or several `[n, c, h, w]`.
     fn features(&self, pixels: &[u8]) -> Result<Features, Failure> {
         self.classifier.features(pixels).map_err(|e| e.to_string())
+    }
+
+    /// The features of the recommended views of several images `[n, c, h, w]`.
+    fn view_features(&self, pixels: &[u8]) -> Result<ViewFeatures, Failure> {
+        let images = self.classifier.images(pixels).map_err(|e| e.to_string())?;
+        Ok(self.classifier.view_features(images))
     }
 
     /// The features of one image `[c, h, w]`. They are remembered for the next call with the same pixels.

@@ -1,5 +1,5 @@
-//! Walks: of the model by tensor operations on any device, or by the fused solver in one dispatch where it was
-//! opened; and the walks of one image from S noise seeds that the page shows.
+//! Walks of images from noise to labels, by tensor operations on any device or, if it was opened, by the fused solver
+//! in one dispatch; and the walks of one image from S noise seeds, which the page shows.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
@@ -18,7 +18,7 @@ pub struct DeviceWalk {
     pub latents: Tensor<3>,
 }
 
-/// The images to walk, and how.
+/// The images to walk, and the settings of their walks.
 #[derive(Clone, Copy)]
 pub struct WalkInput<'a> {
     /// The features, one row for each image.
@@ -147,7 +147,8 @@ impl Engine {
         })
     }
 
-    /// Runs the backbone on the image `pixels` and waits for it, so that a later walk finds the features.
+    /// Runs the backbone on the image `pixels` and waits for the features, so that a later walk of this image need not
+    /// compute them.
     ///
     /// # Errors
     /// When `pixels` are not one image of the model, or the device fails.

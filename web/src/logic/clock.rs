@@ -3,14 +3,14 @@
 /// Seconds that a walk takes at speed 1, whatever its T.
 const SECONDS: f64 = 3.2;
 
-/// The position in a walk, from step 0 to T, between steps too, and how it moves.
+/// The position in a walk, a number of steps from 0 to T with fractions, and the way in which time moves it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
     /// Position in steps, 0 … T.
     pub position: f64,
     /// Whether the position moves with time.
     pub playing: bool,
-    /// Factor on the speed of a walk in 3.2 seconds.
+    /// The factor on the speed; at 1 a walk takes 3.2 seconds.
     pub speed: f64,
     /// Whether the walk starts over at its end.
     pub repeat: bool,
@@ -29,7 +29,7 @@ impl Clock {
         }
     }
 
-    /// T.
+    /// The number of steps T of the walk.
     pub fn steps(&self) -> usize {
         self.steps
     }
@@ -39,20 +39,20 @@ impl Clock {
         (self.position + 1e-9) as usize
     }
 
-    /// Shows another walk, of `steps` steps, from its start.
+    /// Puts the clock at the start of another walk, of `steps` steps.
     pub fn restart(&mut self, steps: usize, playing: bool) {
         self.steps = steps;
         self.position = 0.0;
         self.playing = playing;
     }
 
-    /// Moves to `position`, and stops.
+    /// Moves to `position`, and stops playing.
     pub fn seek(&mut self, position: f64) {
         self.position = position.clamp(0.0, self.steps as f64);
         self.playing = false;
     }
 
-    /// Moves `by` whole steps forward or back, and stops.
+    /// Moves `by` whole steps forward or back, and stops playing.
     pub fn nudge(&mut self, by: i32) {
         let from = if by < 0 {
             self.position.ceil()
@@ -70,7 +70,7 @@ impl Clock {
         self.playing = !self.playing;
     }
 
-    /// Lets `seconds` pass. Returns whether the position moved.
+    /// Lets `seconds` pass. Returns whether the position has moved.
     pub fn tick(&mut self, seconds: f64) -> bool {
         if !self.playing {
             return false;

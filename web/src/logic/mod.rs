@@ -1,4 +1,4 @@
-//! The part of the page that needs no browser; natively tested.
+//! The part of the page that needs no browser; native tests cover it.
 
 pub mod clock;
 pub mod pixels;

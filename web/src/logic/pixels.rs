@@ -1,5 +1,5 @@
-//! Pixels of a picture of the user's own: from a drawing to an image as MNIST has them, and into the text of a
-//! link and back.
+//! The pixels of a user's own picture: a drawing becomes an image like those of MNIST, and pixels become the text of a
+//! link and are read from it.
 
 /// Edge of an image of MNIST.
 pub const SIDE: usize = 28;
@@ -12,10 +12,10 @@ const LEVEL: u8 = 17;
 /// The letters of base64url, six bits each.
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The image `[28, 28]` of a drawing `[side, side]`, ink 255; nothing when there is no ink.
+/// Turns a `drawing` `[side, side]`, ink 255, into an image `[28, 28]`; returns `None` if there is no ink.
 ///
-/// The digit is fitted into 20 × 20 pixels, and its centre of mass comes into the middle of 28 × 28 (LeCun et al.,
-/// "The MNIST database").
+/// The digit is fitted into 20 × 20 pixels, and its centre of mass is placed in the middle of the 28 × 28 pixels (LeCun
+/// et al., "The MNIST database").
 pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
     let at = |x: usize, y: usize| drawing[y * side + x];
     let inked = || (0..side * side).filter(|&i| drawing[i] > FAINT);
@@ -64,7 +64,7 @@ pub fn centre(drawing: &[u8], side: usize) -> Option<Vec<u8>> {
     Some((0..SIDE * SIDE).map(|i| mean(i % SIDE, i / SIDE)).collect())
 }
 
-/// A drawing in 16 grey levels.
+/// Rounds `pixels` to 16 grey levels.
 pub fn quantise(pixels: &[u8]) -> Vec<u8> {
     pixels
         .iter()
@@ -72,7 +72,7 @@ pub fn quantise(pixels: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// The text of `pixels` that [`quantise`] gave, four bits each.
+/// Writes pixels that [`quantise`] has rounded as text, four bits a pixel.
 pub fn write_drawing(pixels: &[u8]) -> String {
     let nibbles: Vec<u8> = pixels.iter().map(|v| v / LEVEL).collect();
     let pairs = nibbles.chunks(2);
@@ -82,7 +82,7 @@ pub fn write_drawing(pixels: &[u8]) -> String {
     write_bytes(&packed)
 }
 
-/// The `count` pixels that [`write_drawing`] wrote; nothing for another text.
+/// Reads `count` pixels from a text of [`write_drawing`]; returns `None` for any other text.
 pub fn read_drawing(text: &str, count: usize) -> Option<Vec<u8>> {
     let packed = read_bytes(text)?;
     let nibbles = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -92,7 +92,7 @@ pub fn read_drawing(text: &str, count: usize) -> Option<Vec<u8>> {
     complete.then_some(pixels)
 }
 
-/// The text of any bytes, in base64url.
+/// Writes bytes as text in base64url.
 pub fn write_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity((bytes.len() * 4).div_ceil(3));
     for three in bytes.chunks(3) {
@@ -105,7 +105,7 @@ pub fn write_bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that [`write_bytes`] wrote; nothing for another text.
+/// Reads bytes from a text of [`write_bytes`]; returns `None` for any other text.
 pub fn read_bytes(text: &str) -> Option<Vec<u8>> {
     let value = |byte: u8| DIGITS.iter().position(|&digit| digit == byte);
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4 + 3);
@@ -115,7 +115,7 @@ pub fn read_bytes(text: &str) -> Option<Vec<u8>> {
             bits = bits << 6 | four.get(k).map_or(Some(0), |&byte| value(byte))?;
         }
         let three = [16, 8, 0].map(|shift| (bits >> shift & 255) as u8);
-        // One letter alone is six bits: no byte.
+        // A single letter holds six bits, too few for a byte.
         let whole = four.len().checked_sub(1).filter(|&whole| whole > 0)?;
         bytes.extend(&three[..whole]);
     }
@@ -189,7 +189,7 @@ mod tests {
             .collect();
         assert_eq!((rows[0], rows.len()), (4, 20));
         let columns: Vec<usize> = (0..28).filter(|&c| image[14 * 28 + c] > 127).collect();
-        // 20 of 280 pixels wide at 5 per pixel: 4, around the middle.
+        // The stroke is 20 pixels wide, at 5 pixels of the drawing per pixel of the image: 4 columns in the middle.
         assert_eq!(columns, [12, 13, 14, 15]);
     }
 
@@ -202,13 +202,13 @@ mod tests {
             drawing.iter().map(|&v| f64::from(v)).sum::<f64>(),
             image.iter().map(|&v| f64::from(v)).sum::<f64>() * 25.0,
         );
-        // Rounding to whole grey levels.
+        // The tolerance covers the rounding to whole grey levels.
         assert!((after / before - 1.0).abs() < 0.01, "{before}, {after}");
     }
 
     #[test]
     fn the_centre_of_mass_and_not_of_the_box_is_in_the_middle() {
-        // An L: heavy at the bottom.
+        // The shape is an L, which has most of its ink at the bottom.
         let mut drawing = rectangle(100, (20, 30), (20, 80));
         for (pixel, more) in drawing.iter_mut().zip(rectangle(100, (20, 70), (70, 80))) {
             *pixel = (*pixel).max(more);
@@ -221,7 +221,7 @@ mod tests {
                 .sum();
             sum / mass
         };
-        // Sub-pixel placement, so that only rounding of grey levels remains.
+        // The digit is placed to a fraction of a pixel, so only the rounding of grey levels remains.
         assert!((mean(|i| i % 28) - 14.0).abs() < 0.05);
         assert!((mean(|i| i / 28) - 14.0).abs() < 0.05);
     }

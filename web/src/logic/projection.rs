@@ -1,20 +1,20 @@
-//! From latent space to the stage: a plane, and a disc that all of it fits into.
+//! The projection from latent space to the stage: onto a plane, and from the plane onto a disc that holds all of it.
 //!
-//! One-hot embeddings become the corners of a regular polygon; learned ones are projected on
-//! their two principal components. Distances from the centre are then compressed, r ↦ r/(r + c):
-//! noise is several times farther out than any label, and both should be seen.
+//! One-hot embeddings become the corners of a regular polygon; learned ones are projected on their two principal
+//! components. Distances from the centre are then compressed, r ↦ r/(r + c), since noise is several times farther out
+//! than any label, and both should be seen.
 
-/// Sweeps of the power iteration; embeddings are few.
+/// The number of iterations of the power method; there are few embeddings.
 const SWEEPS: usize = 200;
 
 /// A plane of latent space and the disc that shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Projection {
-    /// `[d, 2]`, orthonormal columns.
+    /// The axes of the plane, orthonormal columns of `[d, 2]`.
     axes: Vec<f32>,
-    /// `[d]`, what is shown in the middle.
+    /// The point of latent space that is shown in the middle, `[d]`.
     centre: Vec<f32>,
-    /// c of the compression.
+    /// The constant c of the compression r ↦ r/(r + c).
     half: f32,
 }
 
@@ -45,22 +45,22 @@ impl Projection {
         projection
     }
 
-    /// `[d, 2]`, orthonormal columns.
+    /// The axes of the plane, orthonormal columns of `[d, 2]`.
     pub fn axes(&self) -> &[f32] {
         &self.axes
     }
 
-    /// `[d]`, what is shown in the middle.
+    /// The point of latent space that is shown in the middle, `[d]`.
     pub fn centre(&self) -> &[f32] {
         &self.centre
     }
 
-    /// Distance in the plane that lands half-way to the rim.
+    /// The distance from the centre that is shown half-way to the rim: the constant c of the compression.
     pub fn half(&self) -> f32 {
         self.half
     }
 
-    /// Coordinates of `z` `[d]` in the plane.
+    /// The coordinates of `z` `[d]` in the plane.
     pub fn plane(&self, z: &[f32]) -> [f32; 2] {
         let mut point = [0.0; 2];
         for ((z, centre), axes) in z.iter().zip(&self.centre).zip(self.axes.chunks(2)) {
@@ -70,26 +70,25 @@ impl Projection {
         point
     }
 
-    /// Where `z` `[d]` is on the unit disc.
+    /// The place of `z` `[d]` on the unit disc.
     pub fn disc(&self, z: &[f32]) -> [f32; 2] {
         self.compress(self.plane(z))
     }
 
-    /// From the plane to the unit disc.
+    /// Maps a point of the plane to the unit disc.
     pub fn compress(&self, [x, y]: [f32; 2]) -> [f32; 2] {
         let factor = 1.0 / (x.hypot(y) + self.half);
         [x * factor, y * factor]
     }
 
-    /// From the unit disc back to the plane; the rim is at infinity.
+    /// Maps a point of the unit disc to the plane; the rim is at infinity.
     pub fn expand(&self, [x, y]: [f32; 2]) -> [f32; 2] {
         let radius = x.hypot(y).min(0.999);
         let factor = self.half / (1.0 - radius);
         [x * factor, y * factor]
     }
 
-    /// The point of latent space at the plane's origin that shares with `z` `[d]` all that the
-    /// plane does not show.
+    /// The origin `[d]` of the plane that is parallel to the plane shown and goes through `z` `[d]`.
     pub fn origin_through(&self, z: &[f32]) -> Vec<f32> {
         let [x, y] = self.plane(z);
         z.iter()
@@ -119,7 +118,7 @@ fn principal(embeddings: &[f32], mean: &[f32], d: usize) -> Vec<f32> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let mut found: Vec<Vec<f32>> = Vec::new();
     for component in 0..2 {
-        // Any start that is not orthogonal to the answer; irrational steps make that unlikely.
+        // Any start will do that is not orthogonal to the component. Irrational steps make an orthogonal one unlikely.
         let mut v: Vec<f32> = (0..d)
             .map(|j| ((j + 1) as f32 * (1.618 + component as f32)).sin())
             .collect();

@@ -2,7 +2,7 @@
 
 use noprop_core::Sampler;
 use noprop_core::sampler::{
-    ANCESTRAL, DDIM, EULER, HEUN, LONGEST_STEP, REFERENCE_EULER, REFERENCE_HEUN,
+    ANCESTRAL, DDIM, EULER, HEUN, LONGEST_STEP, REFERENCE_EULER, REFERENCE_HEUN, StepsEvenIn,
 };
 use noprop_protocol::Walked;
 
@@ -27,7 +27,8 @@ pub fn step_formula(sampler: Sampler, walked: &Walked, k: usize, is_flow: bool) 
         return format!("a step of {}", sampler.label);
     };
     let h = to - from;
-    if [EULER, HEUN].contains(&sampler) && h > LONGEST_STEP as f32 {
+    // The samplers with explicit steps on the probability-flow ODE.
+    if sampler.steps == StepsEvenIn::Equation && h > LONGEST_STEP as f32 {
         return format!(
             "Δλ = {h:.2} is too long for an explicit step ({LONGEST_STEP} at most), so this one is DDIM's"
         );

@@ -1,11 +1,15 @@
-//! Everything that a link to the page carries: the picture, and how it is walked.
+//! The settings that a link to the page carries: the dataset, the picture and its walk.
 
 use noprop_core::Sampler;
+use noprop_core::inference::MOST_TEMPERATURE;
 use noprop_core::sampler::DDIM;
 use noprop_protocol::{Backend, Walk};
 
 use super::pixels::{self, SIDE};
 use crate::bundled::Bundled;
+
+/// The most steps T of a walk on the page.
+const MOST_STEPS: u32 = 200;
 
 /// The picture that is classified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +48,34 @@ pub enum Compare {
 pub enum Setting {
     /// The sampler.
     Sampler(Sampler),
-    /// T.
+    /// The number of steps T.
     Steps(u32),
-    /// Seed of z_0.
+    /// The seed of z_0.
     Seed(u64),
-    /// Factor on z_0.
+    /// The factor on z_0.
     Temperature(f32),
     /// The comparison with a second walk, or none.
     Compare(Option<Compare>),
 }
+
+/// The settings of the walk that the user chose, by a control or by a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chosen {
+    /// Whether the user chose the sampler.
+    pub sampler: bool,
+    /// Whether the user chose T.
+    pub steps: bool,
+    /// Whether the user chose the temperature.
+    pub temperature: bool,
+}
+
+/// The walk where neither the user nor the weights say otherwise.
+const USUAL: Walk = Walk {
+    sampler: DDIM,
+    steps: 20,
+    seed: 0,
+    temperature: 1.0,
+};
 
 /// All settings that a link carries.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,11 +84,13 @@ pub struct Settings {
     pub dataset: Bundled,
     /// The picture that is classified.
     pub picture: Picture,
-    /// How the picture is walked.
+    /// The walk of the picture.
     pub walk: Walk,
+    /// Which settings of the walk the user chose. The others are as the weights recommend.
+    pub chosen: Chosen,
     /// The comparison with a second walk, where there is one.
     pub compare: Option<Compare>,
-    /// The backend that the user insists on.
+    /// The backend that the user chose, if any.
     pub backend: Option<Backend>,
 }
 
@@ -74,12 +99,8 @@ impl Default for Settings {
         Self {
             dataset: Bundled::default(),
             picture: Picture::Test(0),
-            walk: Walk {
-                sampler: DDIM,
-                steps: 20,
-                seed: 0,
-                temperature: 1.0,
-            },
+            walk: USUAL,
+            chosen: Chosen::default(),
             compare: None,
             backend: None,
         }
@@ -87,16 +108,38 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Changes one setting of the walk; numbers are brought into their range.
+    /// Changes one setting of the walk; a number outside of its range is set to the nearest end of it.
     pub fn set(&mut self, setting: Setting) {
         match setting {
-            Setting::Sampler(sampler) => self.walk.sampler = sampler,
-            Setting::Steps(steps) => self.walk.steps = steps.clamp(1, 200),
+            Setting::Sampler(sampler) => {
+                self.walk.sampler = sampler;
+                self.chosen.sampler = true;
+            }
+            Setting::Steps(steps) => {
+                self.walk.steps = steps.clamp(1, MOST_STEPS);
+                self.chosen.steps = true;
+            }
             Setting::Seed(seed) => self.walk.seed = seed,
             Setting::Temperature(temperature) => {
-                self.walk.temperature = temperature.clamp(0.0, 1.5);
+                self.walk.temperature = temperature.clamp(0.0, MOST_TEMPERATURE);
+                self.chosen.temperature = true;
             }
             Setting::Compare(compare) => self.compare = compare,
+        }
+    }
+
+    /// Takes what the user did not choose from the walk that the weights recommend, or from the usual walk where
+    /// they recommend none.
+    pub fn recommend(&mut self, recommended: Option<Walk>) {
+        let walk = recommended.unwrap_or(USUAL);
+        if !self.chosen.sampler {
+            self.walk.sampler = walk.sampler;
+        }
+        if !self.chosen.steps {
+            self.walk.steps = walk.steps.clamp(1, MOST_STEPS);
+        }
+        if !self.chosen.temperature {
+            self.walk.temperature = walk.temperature;
         }
     }
 
@@ -114,8 +157,8 @@ impl Settings {
         })
     }
 
-    /// Makes the settings fit a model that only `samplers` walk, and in no other number of steps than `steps`
-    /// where that is given.
+    /// Makes the settings fit a model that is served by `samplers` only and, if `steps` is given, walks in that number
+    /// of steps only.
     pub fn fit(&mut self, samplers: &[Sampler], steps: Option<u32>) {
         let walks = |kind| samplers.contains(&kind);
         if let Some(&first) = samplers.first()
@@ -131,7 +174,7 @@ impl Settings {
         }
     }
 
-    /// The settings as the part of a link after `#`.
+    /// The settings as the part of a link after `#`, without those of the walk that the user did not choose.
     pub fn to_hash(&self) -> String {
         let picture = match &self.picture {
             Picture::Test(index) => format!("image={index}"),
@@ -148,9 +191,16 @@ impl Settings {
             seed,
             temperature,
         } = self.walk;
-        let mut hash = format!(
-            "{dataset}{picture}&sampler={sampler}&steps={steps}&seed={seed}&temperature={temperature}"
-        );
+        let mut hash = format!("{dataset}{picture}&seed={seed}");
+        if self.chosen.sampler {
+            hash += &format!("&sampler={sampler}");
+        }
+        if self.chosen.steps {
+            hash += &format!("&steps={steps}");
+        }
+        if self.chosen.temperature {
+            hash += &format!("&temperature={temperature}");
+        }
         match self.compare {
             Some(Compare::Seed) => hash += "&compare=seed",
             Some(Compare::Sampler(sampler)) => hash += &format!("&compare={sampler}"),
@@ -164,10 +214,11 @@ impl Settings {
         hash
     }
 
-    /// Reads what [`Self::to_hash`] wrote. A setting that is missing or makes no sense has its default.
+    /// Reads the settings from the part of a link after `#` that [`Self::to_hash`] wrote. A setting that is missing or
+    /// makes no sense has its default.
     pub fn from_hash(hash: &str) -> Self {
         let mut settings = Self::default();
-        let walk = &mut settings.walk;
+        let (walk, chosen) = (&mut settings.walk, &mut settings.chosen);
         for (key, value) in hash
             .trim_start_matches('#')
             .split('&')
@@ -192,17 +243,22 @@ impl Settings {
                         settings.picture = Picture::Photo(pixels);
                     }
                 }
-                "sampler" => walk.sampler = value.parse().unwrap_or(walk.sampler),
+                "sampler" => {
+                    if let Ok(sampler) = value.parse() {
+                        (walk.sampler, chosen.sampler) = (sampler, true);
+                    }
+                }
                 "steps" => {
-                    let steps = value.parse().unwrap_or(walk.steps);
-                    walk.steps = steps.clamp(1, 200);
+                    if let Ok(steps) = value.parse::<u32>() {
+                        (walk.steps, chosen.steps) = (steps.clamp(1, MOST_STEPS), true);
+                    }
                 }
                 "seed" => walk.seed = value.parse().unwrap_or(walk.seed),
                 "temperature" => {
                     if let Ok(temperature) = value.parse::<f32>()
-                        && (0.0..=1.5).contains(&temperature)
+                        && (0.0..=MOST_TEMPERATURE).contains(&temperature)
                     {
-                        walk.temperature = temperature;
+                        (walk.temperature, chosen.temperature) = (temperature, true);
                     }
                 }
                 "compare" => {
@@ -229,97 +285,4 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use noprop_core::SAMPLERS;
-    use noprop_core::sampler::{ANCESTRAL, HEUN};
-
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_link_is_read_as_it_was_written(
-            dataset in 0_usize..Bundled::ALL.len(),
-            index in 0_usize..1000,
-            own in proptest::option::of(proptest::collection::vec(0_u8..=255, 3 * 32 * 32)),
-            sampler in 0..SAMPLERS.len(),
-            steps in 1_u32..=200,
-            seed in any::<u64>(),
-            temperature in 0_u32..=30,
-            compare in 0..SAMPLERS.len() + 2,
-            backend in 0_usize..3,
-        ) {
-            let dataset = Bundled::ALL[dataset];
-            let size: usize = dataset.shape().iter().product();
-            let settings = Settings {
-                dataset,
-                picture: match own {
-                    Some(pixels) if dataset.is_drawn() => Picture::Drawn(pixels::quantise(&pixels[..size])),
-                    Some(pixels) => Picture::Photo(pixels[..size].to_vec()),
-                    None => Picture::Test(index),
-                },
-                walk: Walk {
-                    sampler: SAMPLERS[sampler],
-                    steps,
-                    seed,
-                    temperature: temperature as f32 * 0.05,
-                },
-                compare: match compare {
-                    0 => Some(Compare::Seed),
-                    1 => None,
-                    k => Some(Compare::Sampler(SAMPLERS[k - 2])),
-                },
-                backend: [None, Some(Backend::Cpu), Some(Backend::WebGpu)][backend],
-            };
-            prop_assert_eq!(Settings::from_hash(&format!("#{}", settings.to_hash())), settings);
-        }
-
-        #[test]
-        fn no_link_is_too_strange(text in ".{0,200}") {
-            let settings = Settings::from_hash(&text);
-            prop_assert!((1..=200).contains(&settings.walk.steps));
-        }
-    }
-
-    #[test]
-    fn a_control_keeps_numbers_in_their_range() {
-        let mut settings = Settings::default();
-        for (given, kept) in [(0, 1), (40, 40), (999, 200)] {
-            settings.set(Setting::Steps(given));
-            assert_eq!(settings.walk.steps, kept);
-        }
-        for (given, kept) in [(-1.0, 0.0), (0.5, 0.5), (9.0, 1.5)] {
-            settings.set(Setting::Temperature(given));
-            assert_eq!(settings.walk.temperature, kept);
-        }
-    }
-
-    #[test]
-    fn a_picture_that_is_none_of_the_dataset_is_left_out() {
-        let drawing = format!("drawing={}", pixels::write_drawing(&[0; 28 * 28]));
-        let drawn = |hash: &str| Settings::from_hash(hash).picture != Picture::Test(0);
-        assert!(drawn(&drawing));
-        assert!(!drawn(&format!("dataset=cifar10&{drawing}")));
-        // In whatever order.
-        assert!(!drawn(&format!("{drawing}&dataset=cifar10")));
-        let own = format!("picture={}", pixels::write_bytes(&[7; 3 * 32 * 32]));
-        assert!(drawn(&format!("dataset=cifar10&{own}")));
-        assert!(!drawn(&own));
-        let short = format!("dataset=cifar10&picture={}", pixels::write_bytes(&[7; 12]));
-        assert!(!drawn(&short));
-    }
-
-    #[test]
-    fn a_model_has_its_samplers_and_perhaps_its_steps() {
-        let mut settings = Settings::from_hash("sampler=heun&steps=40&compare=euler");
-        settings.fit(SAMPLERS, None);
-        assert_eq!((settings.walk.sampler, settings.walk.steps), (HEUN, 40));
-        assert!(settings.compare.is_some());
-        settings.fit(&[DDIM, ANCESTRAL], Some(10));
-        assert_eq!((settings.walk.sampler, settings.walk.steps), (DDIM, 10));
-        assert_eq!(settings.compare, None);
-        settings.compare = Some(Compare::Seed);
-        settings.fit(&[DDIM], None);
-        assert_eq!(settings.compare, Some(Compare::Seed));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The page's state: what it knows and what it shows, without the document.
+//! The state of the page without the document: settings, model, images, walks, and what is shown of them.
 
 use noprop_protocol::{Field, Ready, Request, Walked};
 
@@ -7,9 +7,9 @@ use super::projection::Projection;
 use super::settings::{Picture, Settings};
 use super::test_images::TestImages;
 
-/// Walks of a cloud: the main one, and those from other noise.
+/// The number of walks of a cloud: the main walk, and the walks from other noise.
 pub const CLOUD: u32 = 64;
-/// Points of the velocity field along the disc's diameter.
+/// The number of points of the velocity field along the diameter of the disc.
 pub const GRID: usize = 25;
 
 /// Everything that the views show.
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// The picture's right label and its name, where they are known.
+    /// The right label of the picture and the name of this class, if they are known.
     pub fn truth(&self) -> Option<(usize, &str)> {
         match self.settings.picture {
             Picture::Test(index) => self.test_images.as_ref()?.truth(index),
@@ -87,7 +87,8 @@ impl State {
         self.test_images.as_ref()?.neighbour(here, by)
     }
 
-    /// Takes `model` into use. The walks of the one before do not fit its classes.
+    /// Takes `model` into use. The walks of the previous model are forgotten, since they do not fit the classes of
+    /// `model`.
     pub fn use_model(&mut self, mut model: Ready) {
         if !model.images.is_empty() {
             let images = TestImages::new(
@@ -110,14 +111,16 @@ impl State {
         self.fit_model();
     }
 
-    /// Makes the settings fit the model in use; a link may ask for others.
+    /// Makes the settings fit the model in use; a link may ask for settings that the model does not have.
     pub fn fit_model(&mut self) {
         if let Some(model) = &self.model {
+            let recommended = model.recommended.map(|recommended| recommended.walk);
+            self.settings.recommend(recommended);
             self.settings.fit(&model.samplers, model.steps);
         }
     }
 
-    /// Forgets what belongs to the dataset before the present one: model, test images and walks.
+    /// Forgets the model, the test images and the walks of the previous dataset.
     pub fn forget_dataset(&mut self) {
         self.model = None;
         self.projection = None;
@@ -132,13 +135,13 @@ impl State {
         self.field = None;
     }
 
-    /// Whether a walk is there, but without the cloud that is to be shown.
+    /// Whether there is a walk without the cloud that is to be shown.
     pub fn lacks_cloud(&self) -> bool {
         let walks = self.walked.as_ref();
         self.shows_cloud && walks.map_or(0, |walked| walked.predictions.len()) < CLOUD as usize
     }
 
-    /// The id of the field around the walk's present state: one for each state.
+    /// The id of the field around the present state of the walk; every state has an id of its own.
     pub fn field_id(&self) -> Option<u32> {
         let walked = self.walked.as_ref()?;
         Some(walked.id.wrapping_mul(1000) + self.clock.step() as u32 + 1)
@@ -194,6 +197,7 @@ mod tests {
             is_flow: false,
             samplers: vec![DDIM],
             steps: None,
+            recommended: None,
             self_test: None,
             images: (0..images).map(|i| i as u8).collect(),
             labels: vec![1; images],
@@ -219,13 +223,13 @@ mod tests {
         state.walked = Some(walked(1, 1));
         state.use_model(model(3));
         assert!(state.walked.is_none() && state.projection.is_some());
-        // The settings follow what there is.
+        // The settings follow the model: it has three images, and only DDIM serves it.
         assert_eq!(state.settings.picture, Picture::Test(2));
         assert_eq!(state.settings.walk.sampler, DDIM);
         assert_eq!(state.pixels(), Some(&[2][..]));
         assert_eq!(state.truth(), Some((1, "yes")));
         assert_eq!(state.neighbour(1), Some(0));
-        // Weights of the user's own come without images: the dataset's stay.
+        // Weights of the user's own come without images, so the images of the dataset stay.
         state.use_model(model(0));
         assert_eq!(state.pixels(), Some(&[2][..]));
     }

@@ -1,8 +1,8 @@
 //! The bundled test images, the strip that shows some of them, and the names of their classes.
 
-/// Images of each class in the strip.
+/// The number of images of each class in the strip.
 const PER_CLASS: usize = 3;
-/// Images in the strip that the bundled weights get wrong.
+/// The number of images in the strip that the bundled weights get wrong.
 const HARD: usize = 10;
 
 /// The test images of a dataset with their labels.
@@ -66,7 +66,7 @@ impl TestImages {
         &self.pixels[index * size..(index + 1) * size]
     }
 
-    /// Label of image `index`, and its name.
+    /// The label of image `index`, and the name of this class.
     pub fn truth(&self, index: usize) -> Option<(usize, &str)> {
         let label = usize::from(*self.labels.get(index)?);
         Some((label, self.name(label)))
@@ -82,8 +82,8 @@ impl TestImages {
         &self.strip
     }
 
-    /// The test image `by` places after image `index` in the strip, around its ends; counted from the first where
-    /// the strip does not show `index`.
+    /// The test image that lies `by` places after image `index` in the strip. The strip wraps around at its ends. If it
+    /// does not show `index`, places are counted from its first image.
     pub fn neighbour(&self, index: Option<usize>, by: i32) -> Option<usize> {
         let here = self
             .strip
@@ -96,8 +96,8 @@ impl TestImages {
     }
 }
 
-/// The strip over test images of these `labels`, of which `mistakes` are got wrong: the first of
-/// each class in turn, then the first mistakes.
+/// The strip over test images with `labels`, of which `mistakes` are the indices that the bundled weights get wrong:
+/// the first images of each class in turn, then the first mistakes.
 fn strip(labels: &[u8], mistakes: &[usize]) -> Vec<StripImage> {
     let shown = |index: usize, hard| StripImage {
         index,
@@ -158,12 +158,12 @@ mod tests {
         let of = |labels: Vec<u8>| {
             TestImages::new(vec![0; labels.len()], labels, Vec::new(), [1, 1, 1], &[])
         };
-        // In the strip: images 1, 0, 2.
+        // The strip shows the images 1, 0, 2.
         let images = of(vec![1, 0, 1]);
         assert_eq!(images.neighbour(Some(1), 1), Some(0));
         assert_eq!(images.neighbour(Some(1), -1), Some(2));
         assert_eq!(images.neighbour(Some(2), 1), Some(1));
-        // A drawing is counted as the first.
+        // For a drawing, places are counted from the first image of the strip.
         assert_eq!(images.neighbour(None, 1), Some(0));
         assert_eq!(of(Vec::new()).neighbour(None, 1), None);
     }

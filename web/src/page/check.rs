@@ -14,7 +14,7 @@ use super::dom;
 use super::view::status;
 use super::workers::{self, Adapter, EngineWorker};
 
-/// Runs the task, and says how it ended.
+/// Runs the task, and shows how it ended.
 pub async fn run() {
     let done = "The check is complete; its numbers are with the command line.".to_owned();
     status::banner(&check().await.map_or_else(|why| why, |()| done));
@@ -50,7 +50,7 @@ async fn measure(task: &CheckTask, backend: Backend) -> Result<CheckNumbers, Str
     status::backend_starts(backend);
     let (sender, mut responses) = mpsc::unbounded();
     let worker = EngineWorker::open(backend, "noprop check".into(), move |response| {
-        // Nobody listens any more once the numbers are there.
+        // Nobody listens any more once all numbers have arrived.
         let _ = sender.unbounded_send(response);
     })?;
     while let Ok(response) = responses.recv().await {
@@ -83,7 +83,7 @@ async fn report(
     post(encode(&result).map_err(|e| e.to_string())?).await
 }
 
-/// Posts to the command line.
+/// Posts a result to the command line.
 async fn post(bytes: Vec<u8>) -> Result<(), String> {
     let init = RequestInit::new();
     init.set_method("POST");

@@ -12,7 +12,7 @@ pub fn window() -> Window {
     web_sys::window().expect("the page runs in a window")
 }
 
-/// The part of the address from `#` on; empty where there is none.
+/// The part of the address from `#` on; empty if there is none.
 pub fn hash() -> String {
     window().location().hash().unwrap_or_default()
 }
@@ -75,7 +75,7 @@ pub fn set(element: &Element, name: &str, value: &str) {
     let _ = element.set_attribute(name, value);
 }
 
-/// Calls `act` on each event, for as long as the page lives.
+/// Calls `act` on each event of this name, for as long as the page lives.
 pub fn on<E: JsCast + 'static>(
     target: &EventTarget,
     event: &str,
@@ -118,8 +118,8 @@ pub fn fit(canvas: &HtmlCanvasElement) -> (f64, f64, f64) {
     (width, height, ratio)
 }
 
-/// Paints an image of shape `[c, h, w]`. Grey is ink, white on black, or black on white where
-/// `light`; RGB is as it is.
+/// Paints an image of shape `[c, h, w]`. A grey image is painted white on black, or black on white if `light`; an RGB
+/// image is painted as it is.
 pub fn paint(
     canvas: &HtmlCanvasElement,
     pixels: &[u8],

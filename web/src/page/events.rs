@@ -1,4 +1,4 @@
-//! From events of the document to messages: buttons, sliders, keys, the drawing pad and files.
+//! Turns events of the document into messages: buttons, sliders, keys, the drawing pad and files.
 
 use noprop_core::Sampler;
 use wasm_bindgen::JsCast;
@@ -33,7 +33,7 @@ pub fn connect(emit: Emit) {
     });
 }
 
-/// Emits a message on each `event` of the element `id`; `message` may find that there is none.
+/// Emits the message that `message` makes of each `event` of the element `id`, if it makes one.
 fn on<M: Into<Option<Message>>>(
     emit: Emit,
     id: &str,
@@ -104,7 +104,7 @@ fn drawing_pad(emit: Emit) {
     }
 }
 
-/// The event's place on the pad, however large the pad is shown.
+/// The place of the event in pixels of the pad, whatever size the pad is shown at.
 fn point(canvas: &HtmlCanvasElement, event: &PointerEvent) -> [f64; 2] {
     let shown = canvas.get_bounding_client_rect();
     let scale = pad::SIDE as f64 / shown.width().max(1.0);
@@ -148,7 +148,7 @@ fn settings(emit: Emit) {
     on(emit, "theme", "click", || Message::Theme);
 }
 
-/// The comparison that the controls ask for.
+/// The comparison that the controls are set to.
 fn comparison() -> Option<Compare> {
     if !dom::input("compare").checked() {
         return None;
@@ -182,7 +182,7 @@ fn buttons(emit: Emit) {
     on(emit, "share", "click", || Message::Share);
 }
 
-/// Space plays, arrows step; within the strip of test images, arrows choose.
+/// Connects the keys: space plays and pauses, arrows move by a step or, within the strip, to the next test image.
 fn keys(emit: Emit) {
     dom::on(&dom::document(), "keydown", move |event: KeyboardEvent| {
         let within = |selector: &str| closest(event.target(), selector).is_some();
@@ -212,7 +212,7 @@ fn closest(target: Option<EventTarget>, selector: &str) -> Option<Element> {
     target.closest(selector).ok().flatten()
 }
 
-/// A weights file that is dropped on the page is used, and an image file is classified.
+/// Uses a weights file that is dropped on the page, and classifies an image file.
 fn dropped_files(emit: Emit) {
     dom::on(&dom::document(), "dragover", |event: DragEvent| {
         event.prevent_default();

@@ -1,4 +1,4 @@
-//! Everything that can happen to the page.
+//! The messages to the application: everything that can happen to the page.
 
 use noprop_protocol::Response;
 use web_sys::File;
@@ -17,7 +17,7 @@ pub enum Message {
     Dataset(Bundled),
     /// A picture was chosen.
     Picture(Picture),
-    /// The test image that many places after the present one in the strip was chosen.
+    /// The test image that lies this number of places after the present one in the strip was chosen.
     Neighbour(i32),
     /// The drawing pad was touched.
     Pad(PadEvent),
@@ -27,7 +27,7 @@ pub enum Message {
     Photo {
         /// The dataset.
         dataset: Bundled,
-        /// `[3, h, w]`.
+        /// The pixels of the image, `[3, h, w]`.
         pixels: Vec<u8>,
     },
     /// A weights file was read.
@@ -74,7 +74,7 @@ pub enum Message {
     Cancel,
     /// The other backend was asked for.
     SwitchBackend,
-    /// The engine was asked to start once more.
+    /// The engine was asked to start again.
     Retry,
     /// The browser was asked for a WebGPU adapter.
     Adapter(Adapter),
@@ -82,7 +82,7 @@ pub enum Message {
     Engine(Response),
     /// The worker that draws the stage sent a message.
     Painter(Painted),
-    /// There is a sentence for the user.
+    /// A sentence is to be shown to the user.
     Notice(String),
 }
 

@@ -46,7 +46,7 @@ impl WorkerHandle {
         })
     }
 
-    /// Sends a message; its buffer moves.
+    /// Sends a message, whose buffer is transferred and not copied.
     pub fn send(&self, message: &impl Serialize) {
         if let Ok(bytes) = encode(message) {
             let buffer = Uint8Array::from(bytes.as_slice()).buffer();
@@ -81,7 +81,7 @@ pub struct EngineWorker {
     handle: WorkerHandle,
     /// The backend on which it computes.
     pub backend: Backend,
-    /// Why this backend was chosen.
+    /// The reason for this backend.
     pub reason: String,
 }
 
@@ -132,7 +132,7 @@ pub enum Adapter {
     Gpu(String),
     /// An adapter that computes on the CPU, by name: correct, and slower than our own CPU engine.
     Software(String),
-    /// No adapter that the engine can use, and why.
+    /// No adapter that the engine can use, with the reason.
     None(String),
 }
 
@@ -155,7 +155,7 @@ async fn request_adapter() -> Result<Adapter, String> {
     if !adapter.is_truthy() {
         return Err("this browser has WebGPU but no adapter for it".into());
     }
-    // Without this feature the engine's stream cannot start in a page.
+    // Without this feature burn's stream cannot start in a page.
     let feature = "timestamp-query";
     let has = property(&adapter, "features").and_then(|features| {
         let has: Function = property(&features, "has")?.unchecked_into();
@@ -173,7 +173,7 @@ async fn request_adapter() -> Result<Adapter, String> {
         .flatten()
         .collect::<Vec<_>>()
         .join(" ");
-    // The flag has moved from the adapter to its description.
+    // Browsers have moved the flag from the adapter to the adapter's description.
     let software = property(&info, "isFallbackAdapter")
         .or_else(|| property(&adapter, "isFallbackAdapter"))
         .is_some();
@@ -184,7 +184,7 @@ async fn request_adapter() -> Result<Adapter, String> {
     })
 }
 
-/// The property `name` of `object`, where it is there and not false.
+/// The property `name` of `object`; `None` if it does not exist or is false.
 fn property(object: &JsValue, name: &str) -> Option<JsValue> {
     Reflect::get(object, &dom::js(name))
         .ok()

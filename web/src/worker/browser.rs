@@ -1,4 +1,4 @@
-//! The browser's side of a worker: messages, clock, turns of the event loop.
+//! The worker's access to the browser: messages, clock, turns of the event loop.
 
 use js_sys::{Array, Promise, Uint8Array};
 use noprop_protocol::{Response, encode};
@@ -11,17 +11,17 @@ pub fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-/// Sends a response; its buffer moves and is not copied.
+/// Sends a response, whose buffer is transferred and not copied.
 pub fn post(response: &Response) {
     let Ok(bytes) = encode(response) else {
         return;
     };
     let buffer = Uint8Array::from(bytes.as_slice()).buffer();
-    // Fails only for what cannot be cloned or moved, and a buffer can.
+    // Posting fails only for a value that can be neither cloned nor transferred, and a buffer can be.
     let _ = scope().post_message_with_transfer(&buffer, &Array::of1(&buffer));
 }
 
-/// Milliseconds since some fixed moment.
+/// Milliseconds since a fixed moment.
 pub fn now() -> f64 {
     scope().performance().map_or(0.0, |clock| clock.now())
 }
@@ -29,7 +29,7 @@ pub fn now() -> f64 {
 /// Lets the event loop turn once.
 pub async fn breathe() {
     let turn = Promise::new(&mut |resolve, _| {
-        // Where a timer cannot be set, waiting for it would never end.
+        // If no timer can be set, waiting for it would never end.
         if scope()
             .set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, 0)
             .is_err()

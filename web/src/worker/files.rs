@@ -14,10 +14,10 @@ use super::browser;
 use crate::bundled::{Bundled, TestFiles};
 use crate::engine::Failure;
 
-/// Name of the browser's cache; a new one when the files in it change their meaning.
+/// The name of the browser's cache. It changes when the meaning of the files in it changes.
 const CACHE: &str = "noprop-1";
 
-/// The weights at `url`, and where they came from: "cache" or "network".
+/// Returns the weights at `url` and their source: "cache" or "network".
 ///
 /// # Errors
 /// When the weights cannot be fetched, or have another checksum than `sha256`.
@@ -77,7 +77,7 @@ pub async fn test_images(dataset: Bundled) -> Result<(Vec<u8>, Vec<u8>), Failure
     Ok((images, labels))
 }
 
-/// The contents of a file that may be gzipped: some servers unpack .gz files on the way.
+/// Decompresses a file if it is gzipped: some servers unpack .gz files on the way.
 fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
@@ -97,7 +97,7 @@ fn digest(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The body at `url`. With `report`, each piece is reported to the page.
+/// Fetches the body at `url`. With `report`, each piece that arrives is reported to the page.
 async fn fetch(url: &str, report: bool) -> Result<Vec<u8>, Failure> {
     let offline = |_: JsValue| {
         format!(
@@ -143,7 +143,7 @@ async fn fetch(url: &str, report: bool) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The cache, where the browser has one (it needs HTTPS or localhost).
+/// The cache, if the browser has one (it needs HTTPS or localhost).
 async fn open_cache() -> Option<Cache> {
     let caches = browser::scope().caches().ok()?;
     // Without HTTPS or localhost the property is missing, and a call on it would end the worker.
@@ -162,7 +162,7 @@ async fn cached(cache: &Cache, url: &str) -> Option<Vec<u8>> {
     Some(Uint8Array::new(&buffer).to_vec())
 }
 
-/// Keeps a verified file in the cache. Where that fails, the next visit is slower, nothing else.
+/// Keeps a verified file in the cache. If that fails, only the next visit is slower.
 async fn keep(cache: &Cache, url: &str, bytes: &[u8]) {
     let body = Uint8Array::from(bytes);
     if let Ok(response) = HttpResponse::new_with_opt_buffer_source(Some(&body)) {

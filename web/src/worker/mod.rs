@@ -1,8 +1,7 @@
 //! The worker: it listens to the page and answers one request after the other.
 //!
-//! Requests queue while the engine computes. A newer walk or field replaces one that waits, so
-//! that dragging a slider never builds a backlog. An evaluation runs in pieces, and between two
-//! pieces the queue is served.
+//! Requests queue while the engine computes. A newer walk or field replaces one that waits, so that dragging a slider
+//! builds no backlog. An evaluation runs in pieces, and the queue is served between two pieces.
 
 mod browser;
 mod files;
@@ -38,7 +37,7 @@ impl Queue {
     }
 }
 
-/// Starts to listen. `backend` is the one that this worker was compiled for.
+/// Starts to listen. `backend` is the backend that this worker was compiled for.
 pub fn listen(backend: Backend) {
     std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
@@ -69,9 +68,9 @@ pub fn listen(backend: Backend) {
     browser::post(&Response::Listening);
 }
 
-/// Serves the queue until nothing is left to do.
+/// Serves the queue until it is empty and no evaluation is under way.
 async fn work(queue: Rc<RefCell<Queue>>, session: Rc<RefCell<Option<Session>>>) {
-    // Taken out while it works: no borrow is held across an await.
+    // The session is taken out while it works, so that no borrow is held across an await.
     let Some(mut current) = session.borrow_mut().take() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! One worker's state: the engine, the test images, an evaluation under way.
+//! The state of one worker: the engine, the test images, an evaluation under way.
 
 use burn::tensor::Device;
 use noprop_protocol::{Backend, Ready, Request, Response, SelfTest, Walk};
@@ -44,7 +44,7 @@ impl Session {
         self.evaluation.is_some()
     }
 
-    /// Does what `request` asks and responds; a failure is a response, too.
+    /// Does the work of `request` and responds; a failure is a response, too.
     pub async fn serve(&mut self, request: Request) {
         // A file that cannot be used is not the device's fault, and the model in use stays.
         let replaces = matches!(request, Request::Load { .. });
@@ -167,7 +167,7 @@ impl Session {
         }
     }
 
-    /// Checks that the test images have the shape that the model takes.
+    /// Checks that the test images have the shape of the model's input.
     fn fits(&self, engine: &Engine) -> Result<(), Failure> {
         let Some(dataset) = self.dataset else {
             return Ok(());
@@ -247,6 +247,7 @@ impl Session {
             log_snr: description.log_snr,
             samplers: description.samplers,
             steps: description.steps,
+            recommended: description.recommended,
             self_test: test,
             images,
             labels,
@@ -284,7 +285,7 @@ async fn open_device(backend: Backend) -> Result<Device, Failure> {
     }
 }
 
-/// Shape of an image, in words.
+/// The shape of an image in words.
 fn described([channels, height, width]: [usize; 3]) -> String {
     let kind = match channels {
         1 => "grey".to_owned(),

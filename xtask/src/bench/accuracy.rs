@@ -1,4 +1,4 @@
-//! Seconds of training until so many percent of MNIST's test images are right.
+//! The seconds of training until 97, 98 and 99 % of MNIST's test images are classified rightly.
 
 use std::fs;
 use std::path::Path;
@@ -11,27 +11,27 @@ use super::side::pinned;
 use crate::process;
 
 const PERCENT: [f64; 3] = [97.0, 98.0, 99.0];
-/// What a bare `noprop train` trains.
+/// The recipe of `noprop train` without flags.
 const RECIPE: &str = "mnist-small";
 
-/// One training.
+/// The times of one training.
 pub struct Seconds {
     pub name: String,
-    /// To each of 97, 98 and 99 %, where it was reached.
+    /// The seconds until 97, 98 and 99 % are right, if they were reached.
     pub to_percent: [Option<f64>; 3],
-    /// When it ended.
+    /// The seconds of the whole training.
     pub trained: f64,
 }
 
-/// An evaluation: seconds of training before it, and percent right.
+/// An evaluation: the seconds of training before it, and the percentage of images that are right.
 #[derive(Deserialize)]
 struct Point {
     seconds: f64,
     percent: f64,
 }
 
-/// Our default recipe and the reference as it is, with as many `seeds` each, in turns. The reference is given
-/// up after `give_up` seconds of training.
+/// Trains our default recipe and the unchanged reference, in turns, each with `seeds` seeds. A training of the
+/// reference ends after `give_up` seconds.
 ///
 /// # Errors
 /// When a training fails.
@@ -86,7 +86,7 @@ fn ours(noprop: &Path, data: &Path, seed: &str, threads: usize) -> Result<Vec<Po
     points_of_log(&fs::read_to_string(&log).with_context(|| log.display().to_string())?)
 }
 
-/// The evaluations in our log. Its clock runs on while it evaluates, which is taken off.
+/// The evaluations in our log. The clock of the log goes on during an evaluation; that time is subtracted.
 fn points_of_log(log: &str) -> Result<Vec<Point>> {
     let (mut points, mut evaluating, mut before) = (Vec::new(), 0.0, 0.0);
     for line in log.lines() {

@@ -1,24 +1,24 @@
-//! What is compared. The model is the reference's ResNet-18 (recipe `reference-mnist`).
+//! The cases that are compared. The model is the reference's ResNet-18 (recipe `reference-mnist`).
 
-/// One comparison.
+/// A case: one comparison.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub title: String,
-    /// `step`, `forward` or `solve`, as `noprop bench` and `measure.py` know them.
+    /// The part of the work: `step`, `forward` or `solve`, the names of `noprop bench` and `measure.py`.
     pub measure: &'static str,
     /// Height and width of the images.
     pub size: usize,
     pub batch: usize,
-    /// Images that walk from noise to label.
+    /// The number of images that walk from noise to label.
     pub images: usize,
-    /// T.
+    /// The number of steps T of a walk.
     pub steps: usize,
     pub threads: usize,
     pub repeats: usize,
     pub warm_up: usize,
 }
 
-/// Images on which the reference walks as it is: it runs the backbone 81 times on each.
+/// The number of images that the unchanged reference walks: it runs the backbone 81 times on each.
 pub const REFERENCE_IMAGES: usize = 128;
 
 impl Case {
@@ -36,7 +36,7 @@ impl Case {
         }
     }
 
-    /// The main table, and how many sides take part in each row.
+    /// The cases of the main table, each with the number of sides that take part in it.
     pub fn main(threads: usize, quick: bool) -> Vec<(Self, usize)> {
         let images = if quick { 1000 } else { 10_000 };
         let mut cases = Vec::new();
@@ -63,7 +63,7 @@ impl Case {
         cases
     }
 
-    /// A process that trains one step and ends.
+    /// A case whose process trains one step and ends.
     pub fn start_up(threads: usize) -> Self {
         Self {
             repeats: 1,
@@ -72,7 +72,7 @@ impl Case {
         }
     }
 
-    /// How the times grow with one number.
+    /// The cases that show how the time grows with batch, T and threads: a title and its cases.
     pub fn growth(threads: usize) -> Vec<(&'static str, Vec<Self>)> {
         let step = |batch: usize| Self {
             batch,

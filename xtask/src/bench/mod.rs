@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: our training against PyTorch's on this machine, side by side.
 //!
-//! Both sides get the same threads and cores. Their processes take turns, so that what disturbs
-//! the machine disturbs both, and medians over all turns are compared.
+//! Both sides get the same threads and cores. Their processes take turns, so that a disturbance of the machine affects
+//! both, and medians over all turns are compared.
 
 mod accuracy;
 mod case;
@@ -23,26 +23,26 @@ use side::{Form, Side};
 
 #[derive(Args)]
 pub struct BenchArgs {
-    /// The main table alone, with fewer turns: about 3 minutes
+    /// Measure the main table alone, with fewer turns: about 3 minutes
     #[arg(long)]
     quick: bool,
-    /// Seconds until 97, 98 and 99 % of MNIST's test images are right, too: an hour and more
+    /// Measure the seconds until 97, 98 and 99 % of MNIST's test images are right, too: an hour and more
     #[arg(long)]
     long: bool,
-    /// A training of the peer ends after so many seconds, for --long
+    /// Seconds after which a training of the peer ends, for --long
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     give_up: u32,
     /// Trainings of each side, with seeds from 0, for --long
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
-    /// Only that, without the other tables
+    /// Measure only what --long adds, without the other tables
     #[arg(long, requires = "long", conflicts_with = "quick")]
     only_long: bool,
-    /// Only compare numbers: features, estimates and walks at full ResNet-18 size, from the same weights
+    /// Compare only numbers: features, estimates and walks at full ResNet-18 size, from the same weights
     #[arg(long, conflicts_with_all = ["quick", "long"])]
     parity: bool,
-    /// A Python that has the packages of benchmarks/peer/requirements.txt [default: a virtual
-    /// environment in the target folder, made where there is none]
+    /// Python with the packages of benchmarks/peer/requirements.txt [default: a virtual environment in the target
+    /// folder, made if there is none]
     #[arg(long, value_name = "PROGRAM")]
     python: Option<PathBuf>,
     /// Threads of each side [default: one per core]
@@ -122,7 +122,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     Ok(())
 }
 
-/// What each side needed for a case, in the order of the sides.
+/// The results of a case, in the order of the sides.
 pub struct Row {
     pub case: Case,
     pub results: Vec<side::Result>,
@@ -145,7 +145,7 @@ fn measure(case: &Case, sides: &[Side], turns: usize) -> Result<Row> {
     Ok(Row { case, results })
 }
 
-/// Builds `noprop` and says where it is.
+/// Builds `noprop`, and returns its path.
 fn build() -> Result<PathBuf> {
     let mut command: Command =
         process::cargo(["build", "--release", "--workspace", "--bin", "noprop"]);

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// Its Python, after making the environment where there is none.
+/// The path of the Python of the virtual environment, which is made first if there is none.
 ///
 /// # Errors
 /// When Python is missing or the packages cannot be installed.

@@ -12,28 +12,28 @@ use super::accuracy::Seconds;
 use super::case::REFERENCE_IMAGES;
 use crate::process;
 
-/// What is between these lines is written by `cargo xtask bench`; the rest by people.
+/// The lines in `docs/performance.md` between which `cargo xtask bench` writes the times; people write the rest.
 const TIMES: [&str; 2] = [
     "<!-- written by cargo xtask bench: begin -->",
     "<!-- written by cargo xtask bench: end -->",
 ];
-/// The same for the comparison of numbers.
+/// The lines between which the comparison of numbers is written.
 const NUMBERS: [&str; 2] = [
     "<!-- numbers, written by cargo xtask bench: begin -->",
     "<!-- numbers, written by cargo xtask bench: end -->",
 ];
-/// The same for the seconds to an accuracy.
+/// The lines between which the seconds to an accuracy are written.
 const ACCURACY: [&str; 2] = [
     "<!-- accuracy, written by cargo xtask bench: begin -->",
     "<!-- accuracy, written by cargo xtask bench: end -->",
 ];
 
-/// Markdown in the making.
+/// The text of a report, in Markdown.
 pub struct Report(String);
 
 impl Report {
     pub fn new(threads: usize, turns: usize) -> Self {
-        // Paths say nothing to others.
+        // Paths of this machine mean nothing to a reader.
         let flags = std::env::args()
             .skip(1)
             .filter(|argument| matches!(argument.as_str(), "bench" | "--quick" | "--dry-run"));
@@ -53,7 +53,7 @@ impl Report {
         Self(text)
     }
 
-    /// The table of all sides.
+    /// Adds the table of all sides.
     pub fn main(&mut self, rows: &[Row]) {
         self.head(
             "Against PyTorch",
@@ -96,7 +96,7 @@ impl Report {
         }
     }
 
-    /// From the start of a process to its end.
+    /// Adds the time from the start of a process to its end.
     pub fn start_up(&mut self, row: &Row) {
         self.head("Start-up", &["", "ours", "PyTorch", "ratio"]);
         let [ours, peer] = [0, 1].map(|i| row.results[i].wall());
@@ -104,7 +104,7 @@ impl Report {
         self.row(vec![title, time(ours), time(peer), ratio(peer, ours)], 4);
     }
 
-    /// Times over a growing number.
+    /// Adds a table of times over a growing number.
     pub fn growth(&mut self, title: &str, rows: &[Row]) {
         self.head(
             title,
@@ -132,10 +132,10 @@ impl Report {
         &self.0
     }
 
-    /// Puts the tables between their two marks in `path`.
+    /// Writes the tables between their two lines in `path`.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or has no marks.
+    /// When the file cannot be read or written, or lacks the two lines.
     pub fn write(&self, path: &Path) -> Result<()> {
         put(path, TIMES, &self.0)
     }
@@ -152,7 +152,7 @@ impl Report {
     }
 }
 
-/// Seconds of training until so many percent are right.
+/// The table of the seconds of training until 97, 98 and 99 % are right, in Markdown.
 pub fn accuracy(rows: &[Seconds], threads: usize, give_up: u32) -> String {
     let mut table = Report(format!(
         "Command: `cargo xtask bench --long --give-up {give_up}`, {}, {threads} thread(s) on as many cores for each side\n",
@@ -173,18 +173,18 @@ pub fn accuracy(rows: &[Seconds], threads: usize, give_up: u32) -> String {
     table.0
 }
 
-/// Puts the table of [`accuracy`] between its two marks in `path`.
+/// Writes the table of [`accuracy`] between its two lines in `path`.
 ///
 /// # Errors
-/// As [`Report::write`].
+/// When the file cannot be read or written, or lacks the two lines.
 pub fn write_accuracy(path: &Path, table: &str) -> Result<()> {
     put(path, ACCURACY, table)
 }
 
-/// Puts the comparison of numbers between its two marks in `path`.
+/// Writes the comparison of numbers between its two lines in `path`.
 ///
 /// # Errors
-/// As [`Report::write`].
+/// When the file cannot be read or written, or lacks the two lines.
 pub fn write_numbers(path: &Path, table: &str) -> Result<()> {
     let text = format!("Command: `cargo xtask bench --parity`, {}\n{table}", date());
     put(path, NUMBERS, &text)

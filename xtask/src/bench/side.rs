@@ -10,28 +10,28 @@ use serde::Deserialize;
 use super::case::{Case, REFERENCE_IMAGES};
 use crate::process;
 
-/// How PyTorch does it.
+/// The form of the computation in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Features once per image.
+    /// The features are computed once per image.
     Smart,
-    /// As the reference does: the backbone twice in a training step and in every step of the ODE.
+    /// The backbone runs twice in a training step and in every step of the ODE, as in the reference.
     Reference,
 }
 
-/// Who computes.
+/// A side of the comparison: the program that computes.
 pub enum Side {
-    /// `noprop`.
+    /// The program `noprop`, by its path.
     Ours(PathBuf),
-    /// Python and the form of the peer.
+    /// The PyTorch peer: the path of Python, and the form of the computation.
     Peer(PathBuf, Form),
 }
 
-/// What one process printed, and the seconds from its start to its end.
+/// The output of one process, and the seconds from its start to its end.
 pub struct Run {
     output: Output,
     wall: f64,
-    /// Factor from what was computed to what was asked for.
+    /// The factor from the amount of work that was done to the amount that was asked for.
     scale: f64,
 }
 
@@ -55,7 +55,7 @@ pub struct Result {
 }
 
 impl Result {
-    /// Counts another run.
+    /// Adds the result of another run.
     pub fn add(&mut self, run: Run) {
         let first = run.output.timings.into_iter().next();
         let seconds = first.map(|timing| timing.seconds).unwrap_or_default();
@@ -64,23 +64,23 @@ impl Result {
         self.peak_memory = self.peak_memory.max(run.output.peak_memory);
     }
 
-    /// Seconds of the repetition in the middle.
+    /// The median of the seconds of all repetitions.
     pub fn median(&self) -> f64 {
         median(&self.seconds)
     }
 
-    /// Seconds of the fastest and of the slowest repetition.
+    /// The seconds of the fastest and of the slowest repetition.
     pub fn range(&self) -> (f64, f64) {
         let fold = |f: fn(f64, f64) -> f64, start| self.seconds.iter().copied().fold(start, f);
         (fold(f64::min, f64::INFINITY), fold(f64::max, 0.0))
     }
 
-    /// Seconds of the process in the middle, from start to end.
+    /// The median of the seconds from start to end of a process.
     pub fn wall(&self) -> f64 {
         median(&self.walls)
     }
 
-    /// Bytes of the process that needed most.
+    /// The peak memory in bytes, of the process that needed most.
     pub fn peak_memory(&self) -> Option<u64> {
         self.peak_memory
     }
@@ -93,7 +93,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 impl Side {
-    /// For people.
+    /// The name of the side in tables.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Ours(_) => "ours",
@@ -174,8 +174,8 @@ impl Side {
     }
 }
 
-/// `program` on the first `threads` cores, where the system can pin, and with that many threads
-/// in whatever library it uses.
+/// A command that runs `program` on the first `threads` cores, if the system can pin processes, and with that many
+/// threads in every library that it uses.
 pub fn pinned(program: &Path, threads: usize) -> Command {
     let mut command = match process::which("taskset") {
         Some(taskset) => {

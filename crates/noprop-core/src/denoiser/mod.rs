@@ -30,6 +30,7 @@ pub struct Denoiser {
     label_encoder: LabelEncoder,
     time_encoder: TimeEncoder,
     head: Head,
+    latent_dim: usize,
 }
 
 impl Denoiser {
@@ -39,12 +40,18 @@ impl Denoiser {
             label_encoder: LabelEncoder::new(config, device),
             time_encoder: TimeEncoder::new(config, device),
             head: Head::new(config, ENCODINGS, outputs, device),
+            latent_dim: config.latent_dim(),
         }
     }
 
     /// The features' share `[b, hidden]` of the first layer of the head, from `features` `[b, embed_dim]`.
     pub fn fuse_features(&self, features: Tensor<2>) -> Tensor<2> {
         self.head.fuse_features(features)
+    }
+
+    /// The dimension d of the latents z.
+    pub fn latent_dim(&self) -> usize {
+        self.latent_dim
     }
 
     /// The class logits `[b, m]`, or the velocity `[b, d]` of full rank, from the features' share `fused`

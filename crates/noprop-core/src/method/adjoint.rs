@@ -94,7 +94,7 @@ impl AdjointParts {
         initialised(device, seed, || Self {
             network: Shared::new(config, outputs, device),
             path: FlowPath { sigma: 0.0 },
-            output_head: inner_product_head(embeddings, config.classes, device),
+            output_head: inner_product_head(embeddings, config.classes, 1.0, device),
             settings: settings.clone(),
         })
     }

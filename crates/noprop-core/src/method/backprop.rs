@@ -64,7 +64,7 @@ impl BackpropParts {
         Self {
             blocks: new_blocks(settings.steps, start),
             schedule: Gates::new(settings.steps, start.device),
-            output_head: inner_product_head(start.embeddings, classes, start.device),
+            output_head: inner_product_head(start.embeddings, classes, 1.0, start.device),
             settings: settings.clone(),
         }
     }

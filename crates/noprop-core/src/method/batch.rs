@@ -4,6 +4,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::Method;
 use crate::dropout::Dropout;
 use crate::noise::NoiseSource;
 
@@ -26,10 +27,12 @@ pub struct Batch {
 /// The random numbers of a batch. They are drawn on the host, so they do not depend on the device.
 #[derive(Debug, Clone)]
 pub struct Draws {
-    /// The times t in [0, 1], `[b, 1]`. With [`TimeSampling::Importance`] they are instead the fractions of
-    /// the way from λ(0) to λ(1).
+    /// The times t in [0, 1], `[b·K, 1]`, where each image has K rows in succession ([`Method::draws`]). With
+    /// [`TimeSampling::Importance`] they are instead the fractions of the way from λ(0) to λ(1).
+    ///
+    /// [`Method::draws`]: super::Method::draws
     pub t: Tensor<2>,
-    /// The noise ε of z_t (of z_{t−1} in NoProp-DT), `[b, d]`. For flows and the baselines it is z_0.
+    /// The noise ε of z_t (of z_{t−1} in NoProp-DT), `[b·K, d]`. For flows and the baselines it is z_0.
     pub noise: Tensor<2>,
     /// The noise ε′ of z_1 (of z_T in NoProp-DT), `[b, d]`. For flow matching it is the noise on the path.
     pub noise_1: Tensor<2>,
@@ -42,34 +45,39 @@ pub struct HostDraws {
     noise: Vec<f32>,
     noise_1: Vec<f32>,
     dim: usize,
+    /// The number K of rows of `t` and `noise` for each image.
+    draws: usize,
 }
 
 impl HostDraws {
-    /// Draws the random numbers of a batch of `count` images with latents of dimension `dim`; `times` is the
-    /// distribution of the times.
-    pub fn new(source: &mut NoiseSource, count: usize, dim: usize, times: TimeSampling) -> Self {
+    /// Draws the random numbers of a batch of `count` images for `method`, with latents of dimension `dim`.
+    pub fn new(source: &mut NoiseSource, count: usize, dim: usize, method: &Method) -> Self {
+        let draws = method.draws();
+        let rows = count * draws;
         Self {
-            t: times.spread(source.uniform(count)),
-            noise: source.normal(count * dim),
+            t: method.time_sampling().draw(source, rows),
+            noise: source.normal(rows * dim),
             noise_1: source.normal(count * dim),
             dim,
+            draws,
         }
     }
 
-    /// Uploads the rows `rows` to `device`.
+    /// Uploads the random numbers of the images `rows` of the batch to `device`.
     pub fn upload(&self, rows: core::ops::Range<usize>, device: &Device) -> Draws {
-        let (n, d) = (rows.len(), self.dim);
-        let latents = |values: &[f32]| {
-            let values = values[rows.start * d..rows.end * d].to_vec();
-            Tensor::from_data(TensorData::new(values, [n, d]), device)
+        // `repeats` rows of `width` numbers for each image.
+        let matrix = |values: &[f32], repeats: usize, width: usize| {
+            let size = repeats * width;
+            let values = values[rows.start * size..rows.end * size].to_vec();
+            Tensor::from_data(
+                TensorData::new(values, [rows.len() * repeats, width]),
+                device,
+            )
         };
         Draws {
-            t: Tensor::from_data(
-                TensorData::new(self.t[rows.clone()].to_vec(), [n, 1]),
-                device,
-            ),
-            noise: latents(&self.noise),
-            noise_1: latents(&self.noise_1),
+            t: matrix(&self.t, self.draws, 1),
+            noise: matrix(&self.noise, self.draws, self.dim),
+            noise_1: matrix(&self.noise_1, 1, self.dim),
         }
     }
 }
@@ -83,8 +91,8 @@ pub struct Loss {
     pub ce: Tensor<1>,
     /// The divergence KL(q(z_0|y) ‖ N(0, I)); zero in flow matching and the baselines.
     pub kl: Tensor<1>,
-    /// The denoising term: ½ η SNR′(t) ‖û − u_y‖² in continuous time, ½ η T (SNR(t) − SNR(t−1)) ‖û − u_y‖² in
-    /// NoProp-DT, ‖v − (u_y − z_0)‖² in flow matching, zero in the baselines.
+    /// The denoising term: η w(t) ℓ in continuous time, η T (SNR(t) − SNR(t−1)) ℓ in NoProp-DT (with
+    /// ℓ = ½ ‖û − u_y‖² in the paper), ‖v − (u_y − z_0)‖² in flow matching, zero in the baselines.
     pub denoise: Tensor<1>,
 }
 
@@ -114,6 +122,23 @@ pub(super) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor
         .neg()
 }
 
+/// The cross-entropy `[b, 1]` of each row with label smoothing: (1 − s) times −`log_p`[label], plus s times the
+/// mean of −log softmax(`own`) over the classes. `log_p` and `own` are `[b, m]`, `labels` is `[b]`. Plain label
+/// smoothing has `log_p` = log softmax(`own`).
+pub(super) fn smoothed_cross_entropy(
+    log_p: Tensor<2>,
+    own: Tensor<2>,
+    labels: Tensor<1, Int>,
+    smoothing: f64,
+) -> Tensor<2> {
+    let of_label = log_p.gather(1, labels.unsqueeze_dim::<2>(1)).neg();
+    if smoothing == 0.0 {
+        return of_label;
+    }
+    let uniform = log_softmax(own, 1).mean_dim(1).neg();
+    of_label.mul_scalar(1.0 - smoothing) + uniform.mul_scalar(smoothing)
+}
+
 /// The distribution of the times t of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -121,9 +146,9 @@ pub enum TimeSampling {
     /// Times are independent and uniform in [0, 1], as in the paper.
     #[default]
     Uniform,
-    /// One of b times is uniform in each of b equal parts of [0, 1].
+    /// One of n times is uniform in each of n equal parts of [0, 1]. Which row has which part is random.
     Stratified,
-    /// Times come in pairs t and 1 − t.
+    /// Rows 2i and 2i + 1 have the times t and 1 − t.
     Antithetic,
     /// Times are such that λ(t) = log SNR(t) is uniform. The denoising term of each image is divided by the
     /// probability density of its t.
@@ -136,15 +161,15 @@ impl TimeSampling {
         *self == Self::Uniform
     }
 
-    /// The times of a batch made from independent `uniform` numbers in [0, 1). Images are in random order in
-    /// a batch, so the time of each image is still uniform.
-    pub(super) fn spread(self, uniform: Vec<f32>) -> Vec<f32> {
-        let n = uniform.len();
+    /// The times of `n` rows. The time of each row is uniform in [0, 1), whatever its place in the batch.
+    pub(super) fn draw(self, source: &mut NoiseSource, n: usize) -> Vec<f32> {
+        let uniform = source.uniform(n);
         match self {
             Self::Uniform | Self::Importance => uniform,
             Self::Stratified => {
-                let within = |(i, u): (usize, f32)| (i as f32 + u) / n as f32;
-                uniform.into_iter().enumerate().map(within).collect()
+                let parts = source.permutation(n);
+                let within = |(part, u): (usize, f32)| (part as f32 + u) / n as f32;
+                parts.into_iter().zip(uniform).map(within).collect()
             }
             Self::Antithetic => (0..n)
                 .map(|i| match i % 2 {
@@ -207,7 +232,7 @@ mod tests {
             let losses: Vec<f64> = (0..BATCHES)
                 .map(|i| {
                     let mut source = NoiseSource::new(7, Purpose::Training, i as u64);
-                    loss(sampling.spread(source.uniform(ROWS)), sampling)
+                    loss(sampling.draw(&mut source, ROWS), sampling)
                 })
                 .collect();
             let mean = losses.iter().sum::<f64>() / BATCHES as f64;

@@ -22,6 +22,7 @@ fn every_method() -> Vec<Method> {
         Method::Dt(Dt::default()),
         Method::Backprop(Backprop::default()),
         Method::Adjoint(Adjoint::default()),
+        Method::Classifier(PlainClassifier::default()),
         Method::ReferenceMnist(reference()),
         Method::ReferenceSimple(reference()),
     ]

@@ -93,7 +93,8 @@ impl FmParts {
             path: FlowPath {
                 sigma: settings.sigma,
             },
-            output_head: is_learned.then(|| inner_product_head(embeddings, config.classes, device)),
+            output_head: is_learned
+                .then(|| inner_product_head(embeddings, config.classes, 1.0, device)),
             settings: settings.clone(),
         })
     }

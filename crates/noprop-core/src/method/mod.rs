@@ -9,11 +9,13 @@
 //! | NoProp-DT, a block for each step | `dt.rs` | eq. 8 |
 //! | back-propagation through the blocks, a baseline | `backprop.rs` | §4 |
 //! | a neural ODE by the adjoint equation, a baseline | `adjoint.rs` | §4 |
+//! | a plain classifier by cross-entropy, the control | `classifier.rs` | – |
 //! | the two scripts of yhgon/NoProp | `reference.rs` | – |
 
 mod adjoint;
 mod backprop;
 mod batch;
+mod classifier;
 mod ct;
 mod dt;
 mod fm;
@@ -29,7 +31,8 @@ use serde::{Deserialize, Serialize};
 pub use adjoint::{Adjoint, AdjointParts};
 pub use backprop::{Backprop, BackpropParts};
 pub use batch::{Batch, Draws, HostDraws, Loss, TimeSampling};
-pub use ct::{Ct, CtParts};
+pub use classifier::{PlainClassifier, PlainClassifierParts};
+pub use ct::{Ct, CtParts, DenoisingLoss, Weighting};
 pub use dt::{BlockReadout, Dt, DtParts};
 pub use fm::{Fm, FmParts};
 pub use reference::{Reference, ReferenceParts};
@@ -39,9 +42,9 @@ use crate::block::Block;
 use crate::config::{LabelEncoderConfig, ModelConfig};
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig, PrototypeSource};
 use crate::error::{ConfigError, WalkError};
-use crate::network::{Features, Process, ProcessKind};
+use crate::network::{Features, Process, ProcessKind, inner_product_head};
 use crate::noise::initialised;
-use crate::sampler::{ANCESTRAL, EULER, GATED, HEUN, REFERENCE_HEUN, Walk};
+use crate::sampler::{ANCESTRAL, DIRECT, EULER, GATED, HEUN, REFERENCE_HEUN, Walk};
 
 /// The method by which a network is trained and walks: the section `[method]` of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,8 @@ pub enum Method {
     Backprop(Backprop),
     /// A baseline of the paper: a neural ODE trained by the adjoint equation (§4).
     Adjoint(Adjoint),
+    /// The control: a plain classifier, trained by cross-entropy alone.
+    Classifier(PlainClassifier),
     /// The formulas of `nopropct_mnist.py` of yhgon/NoProp, the reference.
     ReferenceMnist(Reference),
     /// The formulas of `noprop_simple.py` of yhgon/NoProp, the reference.
@@ -76,6 +81,14 @@ fn one() -> f64 {
     1.0
 }
 
+fn one_draw() -> usize {
+    1
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 fn default_steps() -> usize {
     10
 }
@@ -89,6 +102,7 @@ impl Method {
             Self::Dt(_) => "dt",
             Self::Backprop(_) => "backprop",
             Self::Adjoint(_) => "adjoint",
+            Self::Classifier(_) => "classifier",
             Self::ReferenceMnist(_) => "reference-mnist",
             Self::ReferenceSimple(_) => "reference-simple",
         }
@@ -103,6 +117,7 @@ impl Method {
             Self::Dt(_) => ProcessKind::Discrete,
             Self::Fm(_) | Self::Adjoint(_) => ProcessKind::Flow,
             Self::Backprop(_) => ProcessKind::Gated,
+            Self::Classifier(_) => ProcessKind::Direct,
         }
     }
 
@@ -133,6 +148,7 @@ impl Method {
             Self::Dt(dt) => (ANCESTRAL, dt.steps),
             Self::Backprop(backprop) => (GATED, backprop.steps),
             Self::Adjoint(adjoint) => (EULER, adjoint.steps),
+            Self::Classifier(_) => (DIRECT, 1),
             Self::ReferenceMnist(_) | Self::ReferenceSimple(_) => (REFERENCE_HEUN, 40),
         };
         Walk::new(sampler, steps)
@@ -155,6 +171,14 @@ impl Method {
         }
     }
 
+    /// The number K of pairs of a time t and noise ε for each image of a batch.
+    pub fn draws(&self) -> usize {
+        match self {
+            Self::Ct(ct) => ct.draws,
+            _ => 1,
+        }
+    }
+
     /// Checks every value, and that the architecture suits the method.
     ///
     /// # Errors
@@ -166,6 +190,7 @@ impl Method {
             Self::Dt(dt) => dt.validate(model),
             Self::Backprop(backprop) => backprop.validate(model),
             Self::Adjoint(adjoint) => adjoint.validate(model),
+            Self::Classifier(classifier) => classifier.validate(),
             Self::ReferenceMnist(reference) => reference.validate_mnist(model),
             Self::ReferenceSimple(reference) => reference.validate(),
         }
@@ -195,6 +220,8 @@ pub enum Parts {
     Backprop(BackpropParts),
     /// The parts for method "adjoint".
     Adjoint(AdjointParts),
+    /// The parts for method "classifier".
+    Classifier(PlainClassifierParts),
     /// The parts for the methods of the reference.
     Reference(ReferenceParts),
 }
@@ -221,6 +248,9 @@ impl Parts {
             Method::Dt(dt) => Self::Dt(DtParts::new(dt, start)),
             Method::Backprop(backprop) => Self::Backprop(BackpropParts::new(backprop, start)),
             Method::Adjoint(adjoint) => Self::Adjoint(AdjointParts::new(adjoint, start)),
+            Method::Classifier(settings) => {
+                Self::Classifier(PlainClassifierParts::new(settings, start))
+            }
             Method::ReferenceMnist(reference) => {
                 Self::Reference(ReferenceParts::mnist(reference, start))
             }
@@ -233,14 +263,13 @@ impl Parts {
     /// The process that the parts are trained to undo.
     pub(crate) fn process<'a>(&'a self, class_embedding: &'a ClassEmbedding) -> Process<'a> {
         match self {
-            Self::Ct(ct) => Process::Diffusion(&ct.network, &ct.schedule),
-            Self::Reference(reference) => {
-                Process::Diffusion(&reference.network, &reference.schedule)
-            }
-            Self::Dt(dt) => Process::Discrete(&dt.blocks, &dt.schedule),
+            Self::Ct(ct) => Process::Diffusion(ct.model()),
+            Self::Reference(reference) => Process::Diffusion(reference.model()),
+            Self::Dt(dt) => Process::Discrete(dt.model()),
             Self::Fm(fm) => Process::Flow(fm.field(class_embedding), &fm.path),
             Self::Adjoint(adjoint) => Process::Flow(adjoint.field(class_embedding), &adjoint.path),
             Self::Backprop(backprop) => Process::Gated(&backprop.blocks, &backprop.schedule),
+            Self::Classifier(classifier) => Process::Direct(&classifier.network),
         }
     }
 
@@ -252,6 +281,7 @@ impl Parts {
             Self::Dt(dt) => dt.loss(class_embedding, batch),
             Self::Backprop(backprop) => backprop.loss(class_embedding, batch),
             Self::Adjoint(adjoint) => adjoint.loss(class_embedding, batch),
+            Self::Classifier(classifier) => classifier.loss(batch),
             Self::Reference(reference) => reference.loss(class_embedding, batch),
         }
     }
@@ -286,6 +316,7 @@ impl Parts {
             Self::Dt(dt) => dt.readout(class_embedding, z_1),
             Self::Backprop(backprop) => backprop.readout(class_embedding, z_1),
             Self::Adjoint(adjoint) => adjoint.output_head.forward(z_1),
+            Self::Classifier(classifier) => classifier.readout(features),
             Self::Reference(reference) => reference.readout(features, z_1),
         }
     }
@@ -298,7 +329,7 @@ impl Parts {
             Self::Dt(dt) => Some(&dt.output_head),
             Self::Backprop(backprop) => Some(&backprop.output_head),
             Self::Adjoint(adjoint) => Some(&adjoint.output_head),
-            Self::Reference(_) => None,
+            Self::Classifier(_) | Self::Reference(_) => None,
         }
     }
 
@@ -308,6 +339,7 @@ impl Parts {
             Self::Ct(ct) => Some(&mut ct.network.backbone),
             Self::Fm(fm) => Some(&mut fm.network.backbone),
             Self::Adjoint(adjoint) => Some(&mut adjoint.network.backbone),
+            Self::Classifier(classifier) => Some(&mut classifier.network.backbone),
             Self::Reference(reference) => Some(&mut reference.network.backbone),
             Self::Dt(_) | Self::Backprop(_) => None,
         }
@@ -321,7 +353,7 @@ impl Parts {
             Self::Dt(dt) => Some(&mut dt.output_head),
             Self::Backprop(backprop) => Some(&mut backprop.output_head),
             Self::Adjoint(adjoint) => Some(&mut adjoint.output_head),
-            Self::Reference(_) => None,
+            Self::Classifier(_) | Self::Reference(_) => None,
         }
     }
 }
@@ -334,6 +366,21 @@ struct Initialisation<'a> {
     embeddings: &'a [f32],
     seed: u64,
     device: &'a Device,
+}
+
+impl Initialisation<'_> {
+    /// The initial output head for latents z_1 ~ N(√ᾱ u_y, (1 − ᾱ) I) with the signal-to-noise ratio `snr` =
+    /// ᾱ/(1−ᾱ). For one-hot embeddings it is Bayes' rule for equally likely classes, with logits
+    /// √ᾱ/(1−ᾱ) z·u_y. Learned embeddings move, and a head of that scale would hold them where they began; for
+    /// them the logits are z·u_y.
+    fn output_head(&self, snr: f64) -> Linear {
+        let scale = match self.config.class_embedding {
+            // √ᾱ/(1−ᾱ) = √(SNR (1 + SNR)).
+            ClassEmbeddingConfig::OneHot => libm::sqrt(snr * (1.0 + snr)),
+            _ => 1.0,
+        };
+        inner_product_head(self.embeddings, self.config.classes, scale, self.device)
+    }
 }
 
 /// The blocks of a network of T = `steps` steps. The weights of a block depend on the seed and on its index only.

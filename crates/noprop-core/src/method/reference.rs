@@ -18,7 +18,7 @@ use super::{Initialisation, one};
 use crate::config::ModelConfig;
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
-use crate::network::{Features, Shared};
+use crate::network::{DiffusionModel, Features, Shared};
 use crate::noise::initialised;
 use crate::schedule::{
     NoiseSchedule, ReferenceSchedule, SchedulePoint, check_ends, default_hidden,
@@ -82,6 +82,15 @@ enum ReferenceReadout {
 }
 
 impl ReferenceParts {
+    /// The denoising network.
+    pub(super) fn model(&self) -> DiffusionModel<'_> {
+        DiffusionModel {
+            shared: &self.network,
+            schedule: &self.schedule,
+            skip: false,
+        }
+    }
+
     /// The parts of `nopropct_mnist.py`: ᾱ = σ(−γ), clamped to [10⁻⁵, 1 − 10⁻⁵].
     pub(super) fn mnist(settings: &Reference, start: Initialisation<'_>) -> Self {
         Self::new(settings, start, 1.0, 1e-5, ReferenceReadout::ArgmaxZ)

@@ -50,12 +50,8 @@ pub(super) fn batch(config: &ModelConfig, device: &Device) -> Batch {
     let mut source = NoiseSource::new(1, Purpose::Training, 0);
     let [c, h, w] = config.input;
     let pixels = source.normal(BATCH * c * h * w);
-    let draws = HostDraws::new(
-        &mut source,
-        BATCH,
-        config.latent_dim(),
-        TimeSampling::Uniform,
-    );
+    let method = Method::default();
+    let draws = HostDraws::new(&mut source, BATCH, config.latent_dim(), &method);
     Batch {
         images: Tensor::from_data(TensorData::new(pixels, [BATCH, c, h, w]), device),
         labels: Tensor::from_data(

@@ -3,7 +3,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Walk;
-use super::ode::{FlowOde, Ode, ProbabilityFlow};
 use crate::embedding::ClassEmbedding;
 use crate::error::WalkError;
 use crate::network::{Features, Process};
@@ -40,6 +39,18 @@ impl StepNoise {
     }
 }
 
+/// The latents that the denoiser sees in every step of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SeenLatents {
+    /// The latents of the walk.
+    #[default]
+    Own,
+    /// For each image the latent of the previous image of the batch; for the first image that of the last.
+    OfAnotherImage,
+    /// Zeros.
+    Zero,
+}
+
 /// The context of a walk of a batch: the network with its process, the features, the times t_0 … t_T and the
 /// noise.
 pub struct WalkContext<'a> {
@@ -50,8 +61,8 @@ pub struct WalkContext<'a> {
     /// The times t_0 … t_T, `[T + 1, 1]`.
     times: Tensor<2>,
     noise: StepNoise,
-    /// Whether the denoiser sees the latents of other images.
-    is_swapped: bool,
+    /// The latents that the denoiser sees.
+    seen: SeenLatents,
 }
 
 impl<'a> WalkContext<'a> {
@@ -70,16 +81,13 @@ impl<'a> WalkContext<'a> {
             features,
             times: walk.times(process, &features.fused.device()),
             noise,
-            is_swapped: false,
+            seen: SeenLatents::Own,
         }
     }
 
-    /// This context with a denoiser that sees the latent of the previous image of the batch in place of its own.
-    pub(crate) fn with_swapped_latents(self) -> Self {
-        Self {
-            is_swapped: true,
-            ..self
-        }
+    /// This context with a denoiser that sees these latents.
+    pub(crate) fn seeing(self, seen: SeenLatents) -> Self {
+        Self { seen, ..self }
     }
 
     /// Walks from `z` = z_0 `[b, d]`, and calls `observe(k, z)` after each step k = 1 … T.
@@ -104,6 +112,11 @@ impl<'a> WalkContext<'a> {
         self.walk.steps
     }
 
+    /// The times t_0 … t_T, `[T + 1, 1]`.
+    pub fn times(&self) -> Tensor<2> {
+        self.times.clone()
+    }
+
     /// The device that computes.
     pub fn device(&self) -> Device {
         self.features.fused.device()
@@ -112,6 +125,16 @@ impl<'a> WalkContext<'a> {
     /// The process of the network.
     pub fn process(&self) -> Process<'a> {
         self.process
+    }
+
+    /// The features of the images.
+    pub fn features(&self) -> &'a Features {
+        self.features
+    }
+
+    /// The class embeddings W_Embed.
+    pub fn class_embedding(&self) -> &'a ClassEmbedding {
+        self.class_embedding
     }
 
     /// The noise of the images of the walk.
@@ -135,40 +158,26 @@ impl<'a> WalkContext<'a> {
         estimate.u_hat
     }
 
-    /// The noise process at t_0 … t_T, with every field `[T + 1, 1]`; `None` for flows and gated blocks.
+    /// The noise process at t_0 … t_T, with every field `[T + 1, 1]`; `None` for processes without diffusion.
     pub fn diffusion(&self) -> Option<SchedulePoint> {
         match self.process {
-            Process::Diffusion(_, schedule) => Some(schedule.at(self.times.clone())),
-            Process::Discrete(_, table) => Some(table.at(self.times.clone())),
-            Process::Flow(..) | Process::Gated(..) => None,
+            Process::Diffusion(model) => Some(model.schedule.at(self.times.clone())),
+            Process::Discrete(model) => Some(model.schedule.at(self.times.clone())),
+            Process::Flow(..) | Process::Gated(..) | Process::Direct(_) => None,
         }
     }
 
-    /// The process at t_0 … t_T, with every field `[T + 1, 1]`, and the ordinary differential equation that
-    /// leads from z_0 to z_1; `None` for processes with blocks.
-    pub fn ode(&'a self) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
-        let times = self.times.clone();
-        match self.process {
-            Process::Diffusion(_, schedule) => {
-                let ode = ProbabilityFlow::new(self, schedule);
-                Some((schedule.at(times), Box::new(ode)))
-            }
-            Process::Flow(field, path) => {
-                let ode = FlowOde::new(self, self.features, field, path);
-                Some((path.at(times), Box::new(ode)))
-            }
-            Process::Discrete(..) | Process::Gated(..) => None,
-        }
-    }
-
-    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless the walk
-    /// swaps them.
+    /// The latents `[b, d]` that the denoiser sees for the latents `z` `[b, d]`: `z` itself, unless
+    /// [`SeenLatents`] says otherwise.
     pub fn seen(&self, z: Tensor<2>) -> Tensor<2> {
         let count = z.dims()[0];
-        if !self.is_swapped || count < 2 {
-            return z;
+        match self.seen {
+            SeenLatents::OfAnotherImage if count > 1 => {
+                let last = z.clone().narrow(0, count - 1, 1);
+                Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
+            }
+            SeenLatents::Own | SeenLatents::OfAnotherImage => z,
+            SeenLatents::Zero => z.zeros_like(),
         }
-        let last = z.clone().narrow(0, count - 1, 1);
-        Tensor::cat(vec![last, z.narrow(0, 0, count - 1)], 0)
     }
 }

@@ -10,7 +10,7 @@ use crate::config::ModelConfig;
 use crate::method::{Dt, Method};
 use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};
-use crate::schedule::CosineSchedule;
+use crate::schedule::DiscreteSchedule;
 
 /// a_t, b_t and c_t of the shifted cosine schedule at T = 10, t = 1 … 10, computed apart from this crate.
 const SHIFTED_COSINE: [[f64; 3]; 10] = [
@@ -46,7 +46,7 @@ fn discrete(steps: usize) -> NoProp {
 
 #[test]
 fn the_posterior_of_the_cosine_schedule_is_its_table() {
-    let schedule = CosineSchedule::new(10, Default::default());
+    let schedule = DiscreteSchedule::new(10, Default::default());
     let point = schedule.at(even_times(10, &Device::flex()));
     for (k, expected) in SHIFTED_COSINE.into_iter().enumerate() {
         let Posterior { a, b, c } = Posterior::new(&point.row(k), &point.row(k + 1));
@@ -148,7 +148,9 @@ fn swapped_latents_change_a_walk_only_where_the_denoiser_looks_at_them() {
         let features = model.prepare(Tensor::from_data(values, &Device::flex()));
         let walk = Walk::new(DDIM, steps).with_seed(5);
         let usual = model.walk(&features, &walk, 0).unwrap();
-        let swapped = model.walk_on_swapped_latents(&features, &walk, 0).unwrap();
+        let swapped = model
+            .walk_seeing(&features, &walk, 0, SeenLatents::OfAnotherImage)
+            .unwrap();
         (usual - swapped).abs().max().into_scalar::<f32>()
     };
     assert_eq!(difference(&constant_model(), 8, 5), 0.0);

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Ode, Sampler, Stepper, StepsEvenIn};
+use super::{Ode, Sampler, Stepper, StepsEvenIn, ode};
 use crate::network::ProcessKind;
 use crate::schedule::SchedulePoint;
 
@@ -15,7 +15,7 @@ pub const EULER: Sampler = Sampler {
     processes: &[ProcessKind::Diffusion, ProcessKind::Flow],
     steps: StepsEvenIn::Equation,
     start: |context| {
-        let (grid, ode) = context.ode()?;
+        let (grid, ode) = ode(context)?;
         Some(Box::new(Euler { grid, ode }))
     },
 };

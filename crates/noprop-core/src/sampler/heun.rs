@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Ode, Sampler, Stepper, StepsEvenIn};
+use super::{Ode, Sampler, Stepper, StepsEvenIn, ode};
 use crate::network::ProcessKind;
 use crate::schedule::SchedulePoint;
 
@@ -14,7 +14,7 @@ pub const HEUN: Sampler = Sampler {
     processes: &[ProcessKind::Diffusion, ProcessKind::Flow],
     steps: StepsEvenIn::Equation,
     start: |context| {
-        let (grid, ode) = context.ode()?;
+        let (grid, ode) = ode(context)?;
         Some(Box::new(Heun { grid, ode }))
     },
 };

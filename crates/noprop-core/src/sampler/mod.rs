@@ -2,12 +2,15 @@
 //!
 //! A [`Walk`] is a sampler, a number of steps and a seed; [`NoProp::walk`](crate::NoProp::walk) makes it. A
 //! [`Sampler`] is the rule of one step. To add a sampler, write one file with a `pub const` of type
-//! [`Sampler`] and a [`Stepper`], and one line in [`SAMPLERS`]: the command line, the help texts, the
-//! protocol and the page read that table.
+//! [`Sampler`] and a [`Stepper`], its `mod` and `use` lines here, and one line in [`SAMPLERS`]: the command
+//! line, the help texts, the protocol and the page read that table. The page explains a step of it by its label
+//! until `web/src/logic/samplers.rs` knows its formula.
 
 mod ancestral;
 mod context;
 mod ddim;
+mod direct;
+mod ensemble;
 mod euler;
 mod gated;
 mod heun;
@@ -21,12 +24,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use ancestral::ANCESTRAL;
-pub use context::{StepNoise, WalkContext};
+pub use context::{SeenLatents, StepNoise, WalkContext};
 pub use ddim::DDIM;
+pub use direct::DIRECT;
+pub use ensemble::ENSEMBLE;
 pub use euler::EULER;
 pub use gated::GATED;
 pub use heun::HEUN;
-pub use ode::{LONGEST_STEP, Ode, Slope, probability_flow_velocity};
+pub use ode::{LONGEST_STEP, Ode, Slope, ode, probability_flow_velocity};
 pub use reference::{REFERENCE_EULER, REFERENCE_HEUN};
 
 use crate::error::WalkError;
@@ -40,7 +45,9 @@ pub const SAMPLERS: &[Sampler] = &[
     EULER,
     HEUN,
     ANCESTRAL,
+    ENSEMBLE,
     GATED,
+    DIRECT,
     REFERENCE_EULER,
     REFERENCE_HEUN,
 ];
@@ -222,8 +229,8 @@ impl Walk {
     /// The times t_0 = 0, …, t_T = 1 of this walk of `process`, `[T + 1, 1]`.
     pub(crate) fn times(&self, process: Process<'_>, device: &Device) -> Tensor<2> {
         match (self.sampler.steps, process) {
-            (StepsEvenIn::Equation, Process::Diffusion(_, schedule)) => {
-                schedule.times_even_in_log_snr(self.steps, device)
+            (StepsEvenIn::Equation, Process::Diffusion(model)) => {
+                model.schedule.times_even_in_log_snr(self.steps, device)
             }
             _ => even_times(self.steps, device),
         }

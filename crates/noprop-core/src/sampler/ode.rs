@@ -5,18 +5,19 @@
 //! t) (paper eq. 13). On its straight paths the velocity is of order 1 at all times, so the flow is solved in
 //! t itself.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::WalkContext;
 use super::ddim::with_constant;
-use crate::network::{Features, FlowField};
+use crate::network::{FlowField, Process};
 use crate::schedule::{FlowPath, NoiseSchedule, SchedulePoint};
 
 /// An ordinary differential equation dz/ds = f(z, t) in a variable s that grows with t.
 pub trait Ode {
-    /// The process at the fraction `share` in [0, 1] of the way in s from t = 0 to t = 1, with every field
-    /// `[1, 1]`.
-    fn at(&self, share: f64) -> SchedulePoint;
+    /// The process at the fractions `shares` (n of them, each in [0, 1]) of the way in s from t = 0 to t = 1,
+    /// with every field `[n, 1]`. A sampler asks for the points inside of all its steps at once, when a walk
+    /// begins: a learned schedule has to be inverted for them, which costs more than a step.
+    fn at(&self, shares: &[f64]) -> SchedulePoint;
 
     /// The derivative dz/ds at latents `z` `[b, d]` and the time of `now`.
     fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope;
@@ -39,9 +40,25 @@ pub trait Ode {
     }
 }
 
+/// The process at t_0 … t_T of the walk `context`, with every field `[T + 1, 1]`, and the ordinary differential
+/// equation that leads from z_0 to z_1; `None` for processes with blocks and for a plain classifier.
+pub fn ode<'a>(context: &'a WalkContext<'a>) -> Option<(SchedulePoint, Box<dyn Ode + 'a>)> {
+    match context.process() {
+        Process::Diffusion(model) => {
+            let ode = ProbabilityFlow::new(context, model.schedule);
+            Some((model.schedule.at(context.times()), Box::new(ode)))
+        }
+        Process::Flow(field, path) => {
+            let ode = FlowOde::new(context, field, path);
+            Some((path.at(context.times()), Box::new(ode)))
+        }
+        Process::Discrete(_) | Process::Gated(..) | Process::Direct(_) => None,
+    }
+}
+
 impl<O: Ode + ?Sized> Ode for Box<O> {
-    fn at(&self, share: f64) -> SchedulePoint {
-        (**self).at(share)
+    fn at(&self, shares: &[f64]) -> SchedulePoint {
+        (**self).at(shares)
     }
 
     fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
@@ -62,6 +79,13 @@ impl<O: Ode + ?Sized> Ode for Box<O> {
     ) -> Tensor<2> {
         (**self).guard(z, first, from, to, z_next)
     }
+}
+
+/// The numbers `values` as a column `[n, 1]`.
+pub(super) fn column(values: &[f64], device: &Device) -> Tensor<2> {
+    let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    let rows = values.len();
+    Tensor::from_data(TensorData::new(values, [rows, 1]), device)
 }
 
 /// The right-hand side of an [`Ode`] at one place.
@@ -105,9 +129,9 @@ impl<'a> ProbabilityFlow<'a> {
 }
 
 impl Ode for ProbabilityFlow<'_> {
-    fn at(&self, share: f64) -> SchedulePoint {
-        let share = Tensor::full([1, 1], share, &self.context.device());
-        self.schedule.at(self.schedule.times_at_log_snr(share).0)
+    fn at(&self, shares: &[f64]) -> SchedulePoint {
+        let shares = column(shares, &self.context.device());
+        self.schedule.at(self.schedule.times_at_log_snr(shares).0)
     }
 
     fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
@@ -142,7 +166,6 @@ impl Ode for ProbabilityFlow<'_> {
 /// The velocity field of a flow in t.
 pub(super) struct FlowOde<'a> {
     context: &'a WalkContext<'a>,
-    features: &'a Features,
     field: FlowField<'a>,
     path: &'a FlowPath,
 }
@@ -150,13 +173,11 @@ pub(super) struct FlowOde<'a> {
 impl<'a> FlowOde<'a> {
     pub(super) fn new(
         context: &'a WalkContext<'a>,
-        features: &'a Features,
         field: FlowField<'a>,
         path: &'a FlowPath,
     ) -> Self {
         Self {
             context,
-            features,
             field,
             path,
         }
@@ -164,14 +185,15 @@ impl<'a> FlowOde<'a> {
 }
 
 impl Ode for FlowOde<'_> {
-    fn at(&self, share: f64) -> SchedulePoint {
-        self.path
-            .at(Tensor::full([1, 1], share, &self.context.device()))
+    fn at(&self, shares: &[f64]) -> SchedulePoint {
+        self.path.at(column(shares, &self.context.device()))
     }
 
     fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {
         let seen = self.context.seen(z.clone());
-        let value = self.field.velocity(self.features, seen, now.t.clone());
+        let value = self
+            .field
+            .velocity(self.context.features(), seen, now.t.clone());
         Slope {
             u_hat: z + now.t.clone().neg().add_scalar(1.0) * value.clone(),
             value,

@@ -8,8 +8,9 @@ use burn::tensor::Tensor;
 
 use super::euler::Euler;
 use super::heun::Heun;
+use super::ode::column;
 use super::{Ode, Sampler, Slope, StepsEvenIn, WalkContext};
-use crate::network::{Process, ProcessKind};
+use crate::network::{DiffusionModel, Process, ProcessKind};
 use crate::schedule::{NoiseSchedule, SchedulePoint};
 
 /// Euler's method on the reference's ODE.
@@ -51,7 +52,7 @@ struct ReferenceOde<'a> {
 
 impl<'a> ReferenceOde<'a> {
     fn start(context: &'a WalkContext<'a>) -> Option<(SchedulePoint, Self)> {
-        let Process::Diffusion(_, schedule) = context.process() else {
+        let Process::Diffusion(DiffusionModel { schedule, .. }) = context.process() else {
             return None;
         };
         Some((context.diffusion()?, Self { context, schedule }))
@@ -59,9 +60,8 @@ impl<'a> ReferenceOde<'a> {
 }
 
 impl Ode for ReferenceOde<'_> {
-    fn at(&self, share: f64) -> SchedulePoint {
-        self.schedule
-            .at(Tensor::full([1, 1], share, &self.context.device()))
+    fn at(&self, shares: &[f64]) -> SchedulePoint {
+        self.schedule.at(column(shares, &self.context.device()))
     }
 
     fn slope(&self, z: Tensor<2>, now: &SchedulePoint) -> Slope {

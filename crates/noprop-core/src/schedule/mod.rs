@@ -10,23 +10,23 @@
 //! ```
 //!
 //! NoProp-CT and the reference have a [`NoiseSchedule`] in continuous time, NoProp-DT has a fixed table of T
-//! steps ([`CosineSchedule`]), and flow matching has a straight path ([`FlowPath`]).
+//! steps ([`DiscreteSchedule`]), and flow matching has a straight path ([`FlowPath`]).
 //!
 //! The function γ̃ is a two-layer network with positive weights, hence increasing. Its derivative is written
 //! out, so training needs first derivatives only.
 
-mod cosine;
+mod discrete;
 mod flow;
 mod gates;
 mod learned;
 mod reference;
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::{log_sigmoid, sigmoid};
+use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-pub use cosine::{CosineForm, CosineSchedule};
+pub use discrete::{DiscreteForm, DiscreteSchedule};
 pub use flow::FlowPath;
 pub use gates::Gates;
 pub use learned::LearnedSchedule;
@@ -85,6 +85,13 @@ impl Default for ScheduleConfig {
 }
 
 impl ScheduleConfig {
+    /// The value γ₀ of γ at t = 1, before training.
+    pub(crate) fn gamma_0(&self) -> f64 {
+        match *self {
+            Self::Learned { gamma_0, .. } | Self::Linear { gamma_0, .. } => gamma_0,
+        }
+    }
+
     /// The number of hidden units of γ̃; 0 if γ̃ is not learned.
     pub(crate) fn hidden(&self) -> usize {
         match *self {
@@ -124,10 +131,12 @@ impl ScheduleConfig {
     }
 }
 
+/// The largest |λ|. Beyond it the smaller one of ᾱ and 1 − ᾱ is below the resolution of f32.
+const MOST_LOG_SNR: f64 = 30.0;
+
 /// Checks the two ends γ₀ and γ₁ of γ.
 pub(crate) fn check_ends(gamma_0: f64, gamma_1: f64) -> Result<(), ConfigError> {
-    // Beyond ±30 the smaller one of ᾱ and 1 − ᾱ is below the resolution of f32.
-    let in_range = |g: f64| (-30.0..=30.0).contains(&g);
+    let in_range = |g: f64| (-MOST_LOG_SNR..=MOST_LOG_SNR).contains(&g);
     if in_range(gamma_0) && in_range(gamma_1) && gamma_1 > gamma_0 {
         return Ok(());
     }
@@ -149,6 +158,8 @@ pub struct SchedulePoint {
     pub sigma_squared: Tensor<2>,
     /// The log signal-to-noise ratio λ(t) = log SNR(t) = −γ(t).
     pub log_snr: Tensor<2>,
+    /// The derivative λ′(t) = −γ′(t).
+    pub log_snr_prime: Tensor<2>,
     /// The derivative SNR′(t).
     pub snr_prime: Tensor<2>,
 }
@@ -168,18 +179,23 @@ impl SchedulePoint {
             alpha_bar: row(&self.alpha_bar),
             sigma_squared: row(&self.sigma_squared),
             log_snr: row(&self.log_snr),
+            log_snr_prime: row(&self.log_snr_prime),
             snr_prime: row(&self.snr_prime),
         }
     }
 
-    /// The process at times `t` from γ and γ′, `[n, 1]` each.
+    /// The process at times `t` from γ and γ′, `[n, 1]` each. Beyond ±[`MOST_LOG_SNR`] a learned γ is
+    /// clamped, so that no exponential overflows.
     fn from_gamma(t: Tensor<2>, gamma: Tensor<2>, gamma_prime: Tensor<2>) -> Self {
+        let gamma = gamma.clamp(-MOST_LOG_SNR, MOST_LOG_SNR);
+        let log_snr_prime = gamma_prime.neg();
         Self {
             t,
             alpha_bar: sigmoid(gamma.clone().neg()),
             sigma_squared: sigmoid(gamma.clone()),
-            snr_prime: gamma_prime.neg() * gamma.clone().neg().exp(),
+            snr_prime: log_snr_prime.clone() * gamma.clone().neg().exp(),
             log_snr: gamma.neg(),
+            log_snr_prime,
         }
     }
 }
@@ -270,7 +286,8 @@ pub fn even_times(steps: usize, device: &Device) -> Tensor<2> {
 pub fn kl_to_standard_normal(u: Tensor<2>, log_snr_0: Tensor<2>) -> Tensor<2> {
     let d = u.dims()[1] as f64;
     let alpha_bar_0 = sigmoid(log_snr_0.clone());
-    let log_sigma_squared_0 = log_sigmoid(log_snr_0.neg());
+    // ln(1 − ᾱ₀) = −softplus(λ(0)). Burn's log_sigmoid loses digits where ᾱ₀ is small.
+    let log_sigma_squared_0 = softplus(log_snr_0, 1.0).neg();
     let norm = u.square().sum_dim(1);
     (alpha_bar_0 * norm.sub_scalar(d) - log_sigma_squared_0.mul_scalar(d)).mul_scalar(0.5)
 }

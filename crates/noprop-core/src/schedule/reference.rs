@@ -75,6 +75,7 @@ impl ReferenceSchedule {
         SchedulePoint {
             t,
             log_snr: alpha_bar.clone().log() - sigma_squared.clone().log(),
+            log_snr_prime: alpha_bar_prime.clone() / (alpha_bar.clone() * sigma_squared.clone()),
             snr_prime: alpha_bar_prime / sigma_squared.clone().square(),
             alpha_bar,
             sigma_squared,

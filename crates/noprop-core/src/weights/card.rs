@@ -39,7 +39,10 @@ pub fn check(card: &ModelCard, file: usize) -> Result<(), WeightsError> {
     card.normalization
         .check(card.model.input[0])
         .or_else(metadata)?;
-    Ok(())
+    match &card.inference {
+        Some(inference) => inference.check_recommended(&card.method).or_else(metadata),
+        None => Ok(()),
+    }
 }
 
 /// A lower bound of the number of parameters of the model of this card, in f64, since its numbers may be

@@ -46,8 +46,10 @@ pub fn merge(parts: Vec<Part>) -> Result<(NoProp, ModelCard), WeightsError> {
     let shared = OutsideBlocks::of(first);
     let mut owners: Vec<Option<usize>> = vec![None; count];
     for (index, (name, model, card)) in parts.iter().enumerate() {
+        // The evaluation may differ: the merged card has that of the first part.
         let comparable = ModelCard {
             blocks: None,
+            inference: complete.inference,
             ..card.clone()
         };
         if comparable != complete {
@@ -144,6 +146,7 @@ mod tests {
             classes: (0..10).map(|i| i.to_string()).collect(),
             dataset: "mnist".into(),
             blocks: Some(blocks.parse().unwrap()),
+            inference: None,
         };
         let model = NoProp::new(&method, &model, 0, &Device::flex()).unwrap();
         (name.into(), model, card)

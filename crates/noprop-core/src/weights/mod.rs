@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::block_range::BlockRange;
 use crate::config::ModelConfig;
 use crate::error::WeightsError;
+use crate::inference::Inference;
 use crate::method::Method;
 use crate::model::NoProp;
 use crate::normalization::Normalization;
@@ -51,9 +52,19 @@ pub struct ModelCard {
     /// model of such files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockRange>,
+    /// How the model is to be asked; absent where nobody recommends a way, which means one default walk of the
+    /// method. [`Self::inference_or_usual`] gives either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
 }
 
 impl ModelCard {
+    /// The recommended way to ask the model, or one default walk of its method where the card recommends none.
+    pub fn inference_or_usual(&self) -> Inference {
+        self.inference
+            .unwrap_or_else(|| Inference::usual(&self.method))
+    }
+
     /// Checks that all blocks are trained, so that the model can be used.
     ///
     /// # Errors
@@ -220,6 +231,7 @@ mod tests {
             classes: (0..10).map(|i| i.to_string()).collect(),
             dataset: "mnist".into(),
             blocks: None,
+            inference: None,
         };
         let model = NoProp::new(&card.method, &model, 3, &Device::flex()).unwrap();
         (model, card)
@@ -247,6 +259,33 @@ mod tests {
                 assert!((a - b).abs() <= tolerance, "{precision:?}: {a} became {b}");
             }
         }
+    }
+
+    #[test]
+    fn a_card_keeps_how_the_model_is_asked() {
+        let (model, card) = small();
+        let bytes = to_bytes(&model, &card, Precision::Full).unwrap();
+        assert_eq!(read_card(&bytes).unwrap().inference, None);
+        let walk = crate::sampler::Walk {
+            temperature: 0.35,
+            ..card.method.default_walk()
+        };
+        let inference = Inference {
+            walk,
+            votes: 16,
+            views: crate::inference::Views::FlipShift,
+        };
+        let with = |inference| ModelCard {
+            inference: Some(inference),
+            ..card.clone()
+        };
+        let bytes = to_bytes(&model, &with(inference), Precision::Full).unwrap();
+        assert_eq!(read_card(&bytes).unwrap().inference, Some(inference));
+        let votes = usize::MAX;
+        let wrong = with(Inference { votes, ..inference });
+        let bytes = to_bytes(&model, &wrong, Precision::Full).unwrap();
+        let error = read_card(&bytes).unwrap_err().to_string();
+        assert!(error.contains("votes"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Groups of output pixels: the pixels of a group share a matrix product.
+//! Groups of output pixels: all pixels of a group share one matrix product.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Axis {
     }
 }
 
-/// Output pixels with the kernel taps through which each of them sees the image.
+/// A group of output pixels, with the kernel taps through which each of them sees the image.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub taps: Vec<Tap>,
@@ -61,7 +61,7 @@ pub(super) struct Group {
     pub run: usize,
 }
 
-/// One place of the kernel.
+/// One tap (place) of the kernel.
 #[derive(Debug, Clone)]
 pub(super) struct Tap {
     /// The index of the tap in the kernel.
@@ -138,7 +138,7 @@ pub(super) fn groups_of(vertical: &Axis, horizontal: &Axis) -> Option<Vec<Group>
     let parts: Vec<Group> = by_taps
         .into_iter()
         .map(|([top, bottom, left, right], pixels)| group([top..bottom, left..right], pixels))
-        // A pixel that sees only padding is zero.
+        // The output at a pixel that sees only padding is zero.
         .filter(|part| !part.taps.is_empty())
         .collect();
 
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn small_images_have_a_group_for_each_set_of_taps() {
-        // Each of the four pixels sees all four, with other taps.
+        // Each of the four output pixels sees all four input pixels, through other taps.
         assert_eq!(groups(2, 3, 1, 1), [(4, 1); 4]);
         assert_eq!(groups(1, 3, 1, 1), [(1, 1)]);
     }

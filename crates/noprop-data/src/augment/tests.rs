@@ -45,7 +45,7 @@ fn frame(picture: Picture<'_>) -> Picture<'_> {
     })
 }
 
-/// What `draw` makes of image (b, c).
+/// Image (b, c) after the changes of `draw`.
 fn expected<'a>(config: &AugmentConfig, draw: &'a Draw, b: usize, c: usize) -> Picture<'a> {
     let mut picture: Picture<'a> = frame(Box::new(move |y, x| pixel(b, c, y as usize, x as usize)));
     if config.crop_padding > 0 {
@@ -77,7 +77,7 @@ fn expected<'a>(config: &AugmentConfig, draw: &'a Draw, b: usize, c: usize) -> P
     picture
 }
 
-/// Where the rotation finds a pixel of its result, exactly.
+/// The exact place in the image of the pixel that the rotation moves to (y, x).
 fn origin(draw: &Draw, y: i64, x: i64) -> (f64, f64) {
     let (sin, cos) = f64::from(draw.angle).sin_cos();
     let (cy, cx) = ((H - 1) as f64 / 2.0, (W - 1) as f64 / 2.0);
@@ -106,7 +106,7 @@ fn check(config: AugmentConfig) {
                 continue;
             }
             let wanted = expected(&config, &list[b], b, c)(y as i64, x as i64);
-            // Exact: pixels are looked up and not computed.
+            // The comparison is exact, since pixels are looked up and not computed.
             assert_eq!(
                 found, wanted,
                 "{config:?} image {b}, channel {c}, row {y}, column {x}"
@@ -152,7 +152,7 @@ fn each_move_is_its_re_implementation() {
         translation: 2,
         ..off
     });
-    // Farther than the image is wide.
+    // The images are moved farther than they are wide.
     check(AugmentConfig {
         crop_padding: 20,
         ..off

@@ -8,7 +8,7 @@ use crate::load::Progress;
 use crate::load::checked_files::{self, CheckedFile, verify_all};
 use crate::load::published_dataset::Download;
 
-/// Environment variable with a cache folder to use instead of the platform's.
+/// The environment variable that names a cache folder to use instead of the platform's.
 const CACHE_DIR_VARIABLE: &str = "NOPROP_CACHE_DIR";
 
 /// The folder of one dataset in the cache. It may not exist and need not be writable.
@@ -36,7 +36,8 @@ impl Cache {
         &self.folder
     }
 
-    /// The files of a download if it is there and verified; a bad one is reported and removed.
+    /// Reads the files of a download; `None` if the cache does not have them all. A file that fails its checksum is
+    /// reported and removed.
     pub(crate) fn read(
         &self,
         download: &Download,
@@ -51,14 +52,14 @@ impl Cache {
                     what: path.display().to_string(),
                     why: error.problem().to_string(),
                 });
-                // Best effort: a file that stays is found bad again next time.
+                // Removal may fail: a file that stays fails its checksum again next time.
                 let _ = fs::remove_file(&path);
                 None
             }
         }
     }
 
-    /// Path of a download that is there, not verified; `None` if it is not there.
+    /// The path of a download if the cache has it; its checksum is not compared.
     pub(crate) fn path_of(&self, download: &Download) -> Option<PathBuf> {
         match download.files {
             [file] if !download.is_archive() => checked_files::find(&self.folder, file.name),

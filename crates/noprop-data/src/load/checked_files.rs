@@ -1,5 +1,5 @@
-//! Files of a dataset, found under their spellings, decompressed, and compared with their published
-//! checksums; and files written so that they are never half there.
+//! Files of a dataset: found under any of their spellings, decompressed, and compared with their published checksums;
+//! and a way of writing files whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::DataError;
 use crate::formats::tar_gz;
 use crate::load::published_dataset::{Download, PublishedFile};
 
-/// Largest file that is read, in bytes. No file of a dataset comes near it; a decompression bomb does.
+/// Largest file that is read, in bytes. No file of a dataset is nearly as large; a decompression bomb is.
 pub(crate) const MAX_BYTES: u64 = 512 << 20;
 
 /// A file in memory, decompressed.
@@ -53,7 +53,7 @@ impl Checksum {
         }
     }
 
-    /// An error when the file is not the published one.
+    /// Checks that the file is the published one.
     pub(crate) fn check(&self) -> Result<(), DataError> {
         match self.clone() {
             Self::Mismatch { expected, found } => Err(DataError::Checksum { expected, found }),
@@ -62,12 +62,12 @@ impl Checksum {
     }
 }
 
-/// An error unless the bytes have this MD5, in lower-case hexadecimal.
+/// Checks that the bytes have this MD5, in lower-case hexadecimal.
 pub(crate) fn verify(bytes: &[u8], md5: &str) -> Result<(), DataError> {
     Checksum::of(bytes, Some(md5)).check()
 }
 
-/// Hands the files on unless one of them is not the published one.
+/// Returns the files, or an error if one of them is not the published one.
 pub(crate) fn verify_all(files: Vec<CheckedFile>) -> Result<Vec<CheckedFile>, DataError> {
     files.iter().try_for_each(|file| file.checksum.check())?;
     Ok(files)
@@ -82,8 +82,8 @@ pub(crate) fn md5_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Reads the files of `download` from `folder`: each raw or `.gz`, or all in their `.tar.gz`. `None` if
-/// they are not there.
+/// Reads the files of `download` from `folder`: each raw or `.gz`, or all in their `.tar.gz`. `None` if `folder` lacks
+/// one of them.
 pub(crate) fn read_download(
     folder: &Path,
     download: &Download,
@@ -108,8 +108,8 @@ pub(crate) fn read_download(
     files.map(|files| files.into_iter().collect())
 }
 
-/// Reads one file from `folder`, raw or `.gz`; `None` if it is not there. `md5_gz` is the published
-/// checksum of the `.gz`; where it is the only one, a raw file cannot be checked.
+/// Reads one file from `folder`, raw or `.gz`; `None` if `folder` does not have it. `md5_gz` is the published checksum
+/// of the `.gz`. If no checksum is published for the raw file, a raw file cannot be checked.
 pub(crate) fn read_file(
     folder: &Path,
     file: &PublishedFile,
@@ -137,7 +137,7 @@ pub(crate) fn read_file(
     Some(read())
 }
 
-/// The files in the bytes of a compressed `download`, which came from `place`.
+/// Unpacks the files in the bytes of a compressed `download`, which came from `place`.
 pub(crate) fn unpack(
     download: &Download,
     bytes: Vec<u8>,
@@ -184,7 +184,7 @@ pub(crate) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
 /// Reads a file without decompressing it.
 ///
 /// # Errors
-/// Each names `path`: missing, not a file, no permission, too large.
+/// When the file is missing, is no file, must not be read, or is too large; each error names `path`.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let reading = |error| DataError::from_io(error, "read");
     let read = || {
@@ -194,8 +194,8 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     read().map_err(|error| error.at(path.display()))
 }
 
-/// An error unless `path` is a regular file. Asked before a file is opened, since Windows reports a
-/// directory as "no permission" and opening a pipe blocks.
+/// Checks that `path` is a regular file. Callers check before they open a file, since Windows reports a directory as
+/// "no permission" and opening a pipe blocks.
 pub(crate) fn check_regular(path: &Path) -> Result<(), DataError> {
     let kind = fs::metadata(path)
         .map_err(|error| DataError::from_io(error, "read"))?
@@ -211,12 +211,12 @@ pub(crate) fn check_regular(path: &Path) -> Result<(), DataError> {
     Err(DataError::NotAFile { found })
 }
 
-/// Whether bytes are a gzip stream; the first two of them tell, not the name of the file.
+/// Whether bytes are a gzip stream, by their first two bytes and not by the name of the file.
 fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Decompresses bytes that are gzip, and hands on others.
+/// Decompresses bytes that are gzip, and returns other bytes unchanged.
 pub(crate) fn gunzip(bytes: Vec<u8>) -> Result<Vec<u8>, DataError> {
     if !is_gzip(&bytes) {
         return Ok(bytes);
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_flipped_byte_in_gzip_is_damage() {
         let good = gzip(&[7; 1000]);
-        // From the compressed data to the checksum and length at the end.
+        // The change may be anywhere from the compressed data to the checksum and length at the end.
         for position in 10..good.len() {
             let mut bad = good.clone();
             bad[position] ^= 0x10;

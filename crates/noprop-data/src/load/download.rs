@@ -1,5 +1,5 @@
-//! Download of one file over HTTP: resumed where an earlier attempt stopped, verified, and renamed when
-//! complete.
+//! Download of one file over HTTP: it resumes where an earlier attempt stopped, is verified, and gets its name when it
+//! is complete.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -23,10 +23,10 @@ pub(crate) fn agent() -> Agent {
         .timeout_resolve(Some(Duration::from_secs(5)))
         .timeout_connect(Some(Duration::from_secs(5)))
         .timeout_recv_response(Some(Duration::from_secs(15)))
-        // No limit on the whole transfer, which may be slow, but on silence.
+        // The limit is on silence, not on the whole transfer, which may be slow.
         .timeout_per_read(Some(Duration::from_secs(20)))
         .http_status_as_error(false)
-        // The checksum and the range are those of the stored file.
+        // The checksum and the range are those of the file as it is stored, so it must not be compressed on the way.
         .accept_encoding("identity")
         .user_agent(concat!("noprop/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -58,7 +58,8 @@ pub(crate) fn fetch(
                     break;
                 }
                 partial.clear();
-                // What an earlier attempt left may be the bad part: once more from the start.
+                // The bytes of an earlier attempt may be the damaged part, so the transfer starts once more from
+                // nothing.
                 if held == 0 {
                     break;
                 }
@@ -81,7 +82,7 @@ pub(crate) fn fetch(
     }
 }
 
-/// Requests the missing rest of the file and appends it.
+/// Requests the missing rest of the file and appends it to `partial`.
 fn receive(
     agent: &Agent,
     url: &str,
@@ -100,7 +101,7 @@ fn receive(
     let resumed_from = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT => header(CONTENT_RANGE).and_then(range_start).unwrap_or(0),
-        // Nothing follows what is held: complete, or not this file; the checksum tells.
+        // The server has no bytes after those held: the file is complete, or is another file; the checksum tells.
         StatusCode::RANGE_NOT_SATISFIABLE if held > 0 => return Ok(()),
         status => {
             return Err(DataError::Http {
@@ -179,8 +180,8 @@ struct PartFile {
 }
 
 impl Partial {
-    /// Takes up `<target>.part`. Without a target, or when that file cannot be used, the bytes are kept
-    /// in memory only.
+    /// Opens `<target>.part` to continue it. Without a target, or if that file cannot be used, the bytes are kept in
+    /// memory only.
     fn open(target: Option<&Path>) -> Self {
         let file = target.and_then(PartFile::open);
         let bytes = match &file {
@@ -212,7 +213,7 @@ impl Partial {
         }
     }
 
-    /// Starts again with nothing.
+    /// Discards all bytes.
     fn clear(&mut self) {
         self.bytes.clear();
         if self
@@ -232,7 +233,7 @@ impl Partial {
         }
     }
 
-    /// The bytes are complete: gives the file its name.
+    /// Gives the complete file its name, and returns its bytes.
     fn keep(self, progress: &mut dyn FnMut(Progress)) -> Vec<u8> {
         if let Some(PartFile {
             handle,
@@ -252,7 +253,7 @@ impl Partial {
         self.bytes
     }
 
-    /// The bytes are incomplete: the part stays for another run, unless it is empty.
+    /// Leaves the part of an incomplete file for another run, unless the part is empty.
     fn leave(mut self) {
         if self.bytes.is_empty() {
             self.bytes_only();
@@ -271,10 +272,10 @@ impl PartFile {
             .create(true)
             .open(&part)
             .ok()?;
-        // Another process that downloads the same file keeps its part to itself.
+        // Another process that downloads the same file has locked its part.
         match handle.try_lock() {
             Err(fs::TryLockError::WouldBlock) => None,
-            // A file system without locks is no reason to do without the file.
+            // On a file system without locks the file is used without a lock.
             Ok(()) | Err(fs::TryLockError::Error(_)) => Some(Self {
                 handle,
                 part,

@@ -18,8 +18,8 @@ const MAX_DECODED: u64 = 256 << 20;
 /// and resized to `h`×`w` (triangle filter; the aspect ratio is not kept).
 ///
 /// # Errors
-/// Each names `path`: missing, not a file, no permission, no such image, damaged, more than 16,384 pixels
-/// a side or 256 MiB decoded; or a `shape` of other than 1 or 3 channels.
+/// When the file is missing, is no file, must not be read, is no such image, is damaged, or has more than 16,384 pixels
+/// a side or 256 MiB decoded; or when `shape` has other than 1 or 3 channels. Each error names `path`.
 pub fn decode_image(path: &Path, shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
     decode(path)
         .and_then(|image| to_pixels(flatten(image), shape))
@@ -79,7 +79,7 @@ fn flatten(image: DynamicImage) -> DynamicImage {
     image.into()
 }
 
-/// An error unless images can be decoded to this shape.
+/// Checks that images can be decoded to this shape.
 pub(crate) fn check_shape(shape: [usize; 3]) -> Result<(), DataError> {
     let [channels, height, width] = shape;
     let is_side = |side: &usize| (1..=MAX_SIDE as usize).contains(side);

@@ -1,5 +1,4 @@
-//! A dataset of the user's own images, in one folder for each class, as torchvision's `ImageFolder` reads
-//! them.
+//! A dataset of a user's own images in one folder for each class, in the layout of torchvision's `ImageFolder`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use crate::{DataError, Dataset, FolderError, FolderOptions, Split};
 const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 /// Names of the folder of test images.
 const TEST_NAMES: [&str; 2] = ["test", "val"];
-/// Labels are `u16`.
+/// The largest number of classes, since labels are `u16`.
 const MAX_CLASSES: usize = 1 << 16;
 /// Seed of the order and of the held-out images, fixed so that all runs on a folder agree.
 const SEED: u64 = 0;
@@ -34,9 +33,9 @@ type Labelled = (PathBuf, u16);
 /// is reported as [`Progress::Failed`] and left out, unless `options.strict`.
 ///
 /// # Errors
-/// [`FolderError`] for fewer than two classes, a class without images, and the like;
-/// [`DataError::Channels`] or [`DataError::EmptyShape`] for a shape that no image has; with
-/// `options.strict` also an image that cannot be read. Each names the file or folder.
+/// [`FolderError`] for fewer than two classes, a class without images, and the like; [`DataError::Channels`] or
+/// [`DataError::EmptyShape`] for a shape that no image has; with `options.strict` also an error for an image that
+/// cannot be read. Each error names the file or folder.
 pub fn load_image_folder(
     root: &Path,
     options: &FolderOptions,
@@ -145,7 +144,7 @@ fn labelled(folders: &[(String, PathBuf)], classes: &[String]) -> Result<Vec<Lab
         };
         files.extend(images(folder)?.into_iter().map(|path| (path, label as u16)));
     }
-    // So that the first images of a split, which a limit takes, are of all classes.
+    // The files are shuffled, so that the first images of a split, which a limit takes, are of all classes.
     shuffle(&mut files, &mut ChaCha8Rng::seed_from_u64(SEED));
     Ok(files)
 }

@@ -46,7 +46,7 @@ impl Root {
         fs::write(path, bytes).unwrap();
     }
 
-    /// The dataset and what was left out.
+    /// Loads the dataset, and returns it with a message for each image that was left out.
     fn load_with(&self, folder: FolderOptions) -> Result<(Dataset, Vec<String>), DataError> {
         let mut left_out = Vec::new();
         let mut report = |event| match event {
@@ -61,7 +61,7 @@ impl Root {
         self.load_with(FolderOptions::default())
     }
 
-    /// The message, which must start with the path `name`.
+    /// The error message without the path `name`, with which it must start.
     fn problem(&self, name: &str) -> String {
         let message = self.load().unwrap_err().to_string();
         let path = format!("{}: ", self.path(name).display());
@@ -84,7 +84,7 @@ fn classes_sizes_and_colour_are_those_of_the_folder() {
         ([3, 32, 32], 6, 6)
     );
     for i in 0..6 {
-        // Each image is one colour: red tells its class.
+        // Each image has one colour, whose red tells the class.
         let image = data.train.image(i);
         let label = data.train.labels[i];
         assert_eq!(
@@ -123,7 +123,7 @@ fn size_and_colour_can_be_chosen_and_grey_is_recognised() {
         }
     }
     assert_eq!(grey.load().unwrap().0.train.shape, [1, 32, 32]);
-    // One image in colour decides for all.
+    // A single image in colour decides for all images.
     grey.save("b/colour.png", RgbImage::new(3, 3));
     assert_eq!(grey.load().unwrap().0.train.shape, [3, 32, 32]);
 }
@@ -220,12 +220,12 @@ fn unreadable_images_are_named_and_left_out_or_refused() {
             image::ImageFormat::Jpeg,
         )
         .unwrap();
-    // Cut in the header; the decoder forgives a shorter picture.
+    // The file is cut in its header; the decoder accepts a picture that is cut later.
     root.write("train/dog/cut.jpg", &jpeg[..200]);
     root.write("train/dog/text.png", b"no image");
     root.write("train/dog/empty.bmp", b"");
     root.write("train/dog/huge.png", &announcing_png(20_000, 20_000));
-    // Within the limit of a side, but more bytes than any photograph.
+    // No side exceeds the limit, but the picture has more bytes than any photograph.
     root.write("train/dog/large.png", &announcing_png(16_000, 16_000));
     fs::create_dir(root.path("train/dog/folder.png")).unwrap();
     let (data, mut left_out) = root.load().unwrap();
@@ -334,13 +334,13 @@ mod on_unix {
     #[test]
     fn names_that_are_not_utf_8() {
         let root = Root::with_both(1);
-        // A file may have such a name,
+        // The name of an image file may be invalid UTF-8,
         let file = root
             .path("train/cat")
             .join(OsStr::from_bytes(b"\xff\xfe.png"));
         fs::copy(root.path("train/cat/0.png"), file).unwrap();
         assert_eq!(root.load().unwrap().0.train.len(), 3);
-        // a class may not.
+        // the name of a class may not.
         fs::create_dir(root.path("train").join(OsStr::from_bytes(b"bad\xff"))).unwrap();
         let message = root.load().unwrap_err().to_string();
         assert!(message.contains("is not valid UTF-8"), "{message}");

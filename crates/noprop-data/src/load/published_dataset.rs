@@ -1,8 +1,8 @@
-//! The description of a published dataset: what is known of it before its files are read.
+//! The description of a published dataset: everything that is known of it before its files are read.
 
 use noprop_core::Normalization;
 
-/// A published dataset: its classes, its files, and where they can be had.
+/// A published dataset: its classes, its files, and the addresses of its files.
 ///
 /// A description is a plain value, so that a program keeps those that it knows in one table.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ pub struct PublishedDataset {
     pub std: &'static [f32],
     /// Web page of the dataset.
     pub home: &'static str,
-    /// Format of its files.
+    /// Format of the files of the dataset.
     pub format: Format,
     /// The files as the mirrors have them, training before test, in the order that the format takes.
     pub downloads: &'static [Download],
@@ -57,7 +57,7 @@ pub struct Download {
     pub md5: &'static str,
     /// Folder of the dataset's files inside a `.tar.gz`, ending in a slash.
     pub folder: &'static str,
-    /// The files of the dataset in it.
+    /// The files of the dataset in this file.
     pub files: &'static [PublishedFile],
 }
 
@@ -108,7 +108,7 @@ impl PublishedDataset {
 }
 
 impl Download {
-    /// Whether it is a `.tar.gz` of several files.
+    /// Whether this download is a `.tar.gz` of several files.
     #[must_use]
     pub fn is_archive(&self) -> bool {
         self.name.ends_with(".tar.gz")

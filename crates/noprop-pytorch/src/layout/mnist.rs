@@ -48,7 +48,7 @@ pub(super) fn config(
     Ok((method, model))
 }
 
-/// W_Embed is the identity and no parameter there.
+/// Adds W_Embed, which is the identity and no parameter in `nopropct_mnist.py`.
 pub(super) fn add_embedding(tensors: &mut Tensors) {
     let Some(classes) = tensors
         .get("denoiser.head.fc3.bias")
@@ -56,8 +56,8 @@ pub(super) fn add_embedding(tensors: &mut Tensors) {
     else {
         return;
     };
-    // Every class has a row of the last layer, so the identity is no larger than what was read but
-    // for absurd files, whose configuration is refused.
+    // Every class has a row of the last layer, so the identity is about as large as the tensors that were read. In an
+    // absurd file it could be larger; the configuration of such a file is refused.
     if classes > reference::MOST_CLASSES {
         return;
     }

@@ -1,5 +1,5 @@
-//! Models whose parameter names are known. Another one is a file with a table of names and, where its shapes tell
-//! the configuration, a function that reads the configuration off them; and a variant of [`Layout`].
+//! The models whose parameter names are known. To add a model, write a file with a table of names and, if the shapes
+//! tell the configuration, a function that reads it off them; then add a variant of [`Layout`].
 
 mod mnist;
 mod reference;
@@ -17,25 +17,25 @@ use crate::error::{PytorchError, shown};
 use crate::state_dict::{CARD_KEY, StateDict};
 use reference::Names;
 
-/// Whose parameter names a state dict has.
+/// The model whose parameter names a state dict has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Ours, as in `model.safetensors` and the PyTorch port in `benchmarks/peer`.
+    /// Our models, as in `model.safetensors` and the PyTorch port in `benchmarks/peer`.
     Ours,
-    /// yhgon/NoProp, `nopropct_mnist.py`.
+    /// The model of yhgon/NoProp's `nopropct_mnist.py`.
     ReferenceMnist,
-    /// yhgon/NoProp, `noprop_simple.py`.
+    /// The model of yhgon/NoProp's `noprop_simple.py`.
     ReferenceSimple,
-    /// A ResNet of torchvision: a backbone alone.
+    /// A ResNet of torchvision, which is a backbone alone.
     Torchvision,
 }
 
-/// A model from a state dict.
+/// A model that was made from a state dict.
 #[derive(Debug)]
 pub struct Imported {
     /// The model, on the CPU.
     pub model: NoProp,
-    /// Whose names the parameters had.
+    /// The model whose names the parameters had.
     pub layout: Layout,
 }
 
@@ -57,7 +57,7 @@ impl Layout {
         }
     }
 
-    /// A parameter that this model has and no other.
+    /// The name of a parameter that no other known model has.
     fn mark(self) -> &'static str {
         match self {
             Self::Ours => "denoiser.head.fc1.weight",
@@ -67,7 +67,7 @@ impl Layout {
         }
     }
 
-    /// Whose names `tensors` have.
+    /// Finds the model whose parameter names `tensors` have.
     ///
     /// # Errors
     /// When no known model has such names.
@@ -83,7 +83,7 @@ impl Layout {
         })
     }
 
-    /// The table of our names and theirs; empty where they are ours.
+    /// The table that pairs our parameter names with those of this model; empty for [`Self::Ours`].
     fn names(self) -> Names {
         match self {
             Self::Ours => Names(&[]),
@@ -93,12 +93,12 @@ impl Layout {
         }
     }
 
-    /// `tensors` under our names and in our shapes.
+    /// Gives `tensors` our names and our shapes.
     pub(crate) fn to_ours(self, tensors: Tensors) -> Tensors {
         let names = self.names();
         let renamed = tensors.into_iter().map(|(name, mut tensor)| {
             let name = names.ours(&name).unwrap_or(name);
-            // γ₀ and γ₁ have no dimensions there.
+            // In the models of yhgon/NoProp, γ₀ and γ₁ have no dimensions.
             if tensor.shape.is_empty() {
                 tensor.shape = vec![1];
             }
@@ -111,8 +111,8 @@ impl Layout {
         tensors
     }
 
-    /// The method and the architecture that the names and shapes of `tensors`, under our names, tell, for
-    /// images of `size`, height and width.
+    /// Reads the method and the architecture off the names and shapes of `tensors`, which have our names. `size` is the
+    /// height and width of the images.
     fn config(
         self,
         tensors: &Tensors,
@@ -147,11 +147,12 @@ impl FromStr for Layout {
     }
 }
 
-/// Makes a model of the tensors in `state`, on the CPU. Where `layout` is not given, the names tell it; where
-/// `config` is not given, the shapes tell it, but for the images' `size`, their height and width in pixels.
+/// Makes a model of the tensors in `state`, on the CPU. Without `layout`, the parameter names tell it. Without
+/// `config`, the shapes tell the configuration, except the height and width of the images in pixels, which `size`
+/// gives.
 ///
 /// # Errors
-/// When the tensors are of no model that is known, do not tell the configuration, or do not fit it.
+/// When the tensors belong to no known model, do not tell the configuration, or do not fit it.
 pub fn import(
     state: StateDict,
     layout: Option<Layout>,
@@ -181,10 +182,10 @@ pub fn import(
     })
 }
 
-/// Checks that `tensors` have the names and shapes of `expected`, those of `whose`.
+/// Checks that `tensors` have the names and shapes of `expected`, the parameters of the model called `whose`.
 ///
 /// # Errors
-/// Names the first one that does not fit, in alphabetical order.
+/// When a tensor does not fit; the error names the first one in alphabetical order.
 pub(crate) fn fit(tensors: &Tensors, expected: &Tensors, whose: &str) -> Result<(), PytorchError> {
     let names: BTreeSet<&String> = tensors.keys().chain(expected.keys()).collect();
     for name in names {
@@ -205,7 +206,7 @@ pub(crate) fn fit(tensors: &Tensors, expected: &Tensors, whose: &str) -> Result<
     Ok(())
 }
 
-/// A card of a model of which no more is known.
+/// A card for a model of which only the method and the architecture are known.
 fn nameless(method: &Method, model: &ModelConfig) -> ModelCard {
     ModelCard {
         method: method.clone(),
@@ -217,11 +218,13 @@ fn nameless(method: &Method, model: &ModelConfig) -> ModelCard {
         classes: (0..model.classes).map(|class| class.to_string()).collect(),
         dataset: String::new(),
         blocks: None,
+        inference: None,
     }
 }
 
-/// A safetensors file of `model` for PyTorch, and whose names it has: those of yhgon/NoProp's
-/// models where the configuration is exactly one of theirs, else ours, which `benchmarks/peer` loads.
+/// Serialises `model` as a safetensors file for PyTorch. The returned layout says which parameter names the file has:
+/// those of a model of yhgon/NoProp if the configuration is exactly one of theirs, else ours, which `benchmarks/peer`
+/// loads.
 ///
 /// # Errors
 /// When the tensors cannot be serialised.

@@ -1,4 +1,5 @@
-//! What yhgon/NoProp's two models have in common: how their names become ours, and what their shapes tell.
+//! The common part of yhgon/NoProp's two models: the translation of their parameter names into ours, and the
+//! architecture that their shapes tell.
 
 use noprop_core::ModelConfig;
 use noprop_core::backbone::{BackboneConfig, Depth, ResNetConfig, Stem};
@@ -7,18 +8,19 @@ use noprop_core::weights::Tensors;
 
 use crate::error::PytorchError;
 
-/// Pairs of beginnings of names, ours and theirs. A beginning that ends in no dot is a whole name.
+/// A table of pairs: a prefix of our parameter names, and the prefix that yhgon/NoProp has instead. A prefix that does
+/// not end in a dot is a whole name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names(pub &'static [(&'static str, &'static str)]);
 
 impl Names {
-    /// Our name of theirs, where they have it.
+    /// Our name of the parameter that yhgon/NoProp calls `name`; `None` if the table does not have it.
     pub(super) fn ours(self, name: &str) -> Option<String> {
         let change = |&(ours, theirs): &_| replaced(name, theirs, ours);
         self.0.iter().find_map(change)
     }
 
-    /// Their name of ours, where they have it.
+    /// The name in yhgon/NoProp of the parameter that we call `name`; `None` if the table does not have it.
     pub(super) fn theirs(self, name: &str) -> Option<String> {
         let change = |&(ours, theirs): &_| replaced(name, ours, theirs);
         self.0.iter().find_map(change)
@@ -31,13 +33,13 @@ fn replaced(name: &str, from: &str, to: &str) -> Option<String> {
     is_whole.then(|| format!("{to}{rest}"))
 }
 
-/// More classes than any dataset here has.
+/// The largest number of classes that is imported, more than any dataset of the catalogue has.
 pub(super) const MOST_CLASSES: usize = 10_000;
 
-/// Size `axis` of the tensor `name`.
+/// The size of dimension `axis` of the tensor `name`.
 ///
 /// # Errors
-/// When it is not there, or has fewer dimensions.
+/// When there is no such tensor, or it has no such dimension.
 pub(super) fn size_of(tensors: &Tensors, name: &str, axis: usize) -> Result<usize, PytorchError> {
     let shape = tensors.get(name).map(|tensor| tensor.shape.as_slice());
     shape
@@ -47,7 +49,7 @@ pub(super) fn size_of(tensors: &Tensors, name: &str, axis: usize) -> Result<usiz
         })
 }
 
-/// The architecture that both models have in common, read off the shapes of `tensors`.
+/// The architecture that both models have, read off the shapes of `tensors`.
 pub(super) fn config(tensors: &Tensors, size: [usize; 2]) -> Result<ModelConfig, PytorchError> {
     let of = |name, axis| size_of(tensors, name, axis);
     Ok(ModelConfig {
@@ -101,12 +103,12 @@ fn resnet(tensors: &Tensors) -> Result<ResNetConfig, PytorchError> {
     })
 }
 
-/// Hidden units of γ̃.
+/// The number of hidden units of γ̃, the network of the learned noise schedule.
 pub(super) fn hidden(tensors: &Tensors) -> Result<usize, PytorchError> {
     size_of(tensors, "schedule.l1.weight", 0)
 }
 
-/// Whether the parameter has no dimensions there.
+/// Whether the parameter called `theirs` has no dimensions in yhgon/NoProp.
 pub(super) fn is_scalar(theirs: &str) -> bool {
     theirs.ends_with(".gamma0") || theirs.ends_with(".gamma1")
 }

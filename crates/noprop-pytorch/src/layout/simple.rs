@@ -1,4 +1,4 @@
-//! The model of yhgon/NoProp's `noprop_simple.py`: learned embeddings, σ(−γ/2).
+//! The model of yhgon/NoProp's `noprop_simple.py`: learned class embeddings, and the noise schedule ᾱ = σ(−γ/2).
 
 use noprop_core::config::LabelEncoderConfig;
 use noprop_core::embedding::{ClassEmbeddingConfig, PrototypeSource};

@@ -96,7 +96,7 @@ fn a_model_that_is_almost_the_references_keeps_our_names() {
     assert_eq!(names, Layout::Ours);
     let state = StateDict::read(&bytes).expect("a state dict");
     assert!(state.tensors.contains_key("denoiser.head.fc1.weight"));
-    // Without a configuration shapes do not tell it.
+    // Without a card, the shapes do not tell the configuration.
     let error = import(state.clone(), None, None, [28, 28]).expect_err("no configuration");
     assert!(matches!(error, PytorchError::Incomplete(_)), "{error}");
     let imported = import(state, None, Some((method, changed)), [28, 28]).expect("a model");

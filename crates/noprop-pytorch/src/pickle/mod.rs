@@ -1,5 +1,5 @@
-//! Enough of Python's pickle machine (PEP 307, PEP 3154) for dictionaries of tensors as `torch.save` writes them,
-//! and no more: a pickle may refer to the names in [`Global`], and none of them is called.
+//! The part of Python's pickle machine (PEP 307, PEP 3154) that dictionaries of tensors from `torch.save` need. A
+//! pickle may refer only to the names in [`Global`], and none of them is called.
 
 mod objects;
 
@@ -10,8 +10,8 @@ pub(crate) use objects::{Objects, Value};
 
 use crate::error::{PytorchError, shown};
 
-/// Runs the pickle in `bytes`: the value that it leaves, and everything that it built. What is built takes at
-/// most some hundred bytes for each byte of the pickle.
+/// Runs the pickle in `bytes`, and returns the value that it leaves on the stack and all objects that it built. The
+/// objects take at most some hundred bytes for each byte of the pickle.
 ///
 /// # Errors
 /// When the pickle is damaged, or needs an operation or a name that a dictionary of tensors does not.
@@ -37,7 +37,7 @@ fn damaged() -> PytorchError {
     PytorchError::Damaged("the pickle in it is truncated or damaged".to_owned())
 }
 
-/// A stack machine.
+/// The stack machine that runs a pickle.
 struct Machine<'a> {
     input: Input<'a>,
     stack: Vec<Value>,
@@ -105,7 +105,8 @@ impl Machine<'_> {
             b'Q' => self.refer_to_storage()?,
             b'R' => self.rebuild()?,
             b'b' => {
-                // The attributes of an OrderedDict: torch keeps versions of layers there.
+                // BUILD sets the attributes of an OrderedDict, in which torch keeps versions of layers. They are not
+                // needed.
                 self.pop()?;
                 if !matches!(self.stack.last(), Some(Value::Dict(_))) {
                     return Err(PytorchError::Forbidden("attributes of an object".into()));
@@ -124,7 +125,7 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(damaged)
     }
 
-    /// The last `count` values, in the order in which they were pushed.
+    /// Removes the last `count` values from the stack, and returns them in the order in which they were pushed.
     fn pop_many(&mut self, count: usize) -> Result<Vec<Value>, PytorchError> {
         let start = self.stack.len().checked_sub(count).ok_or_else(damaged)?;
         Ok(self.stack.split_off(start))
@@ -154,7 +155,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Adds to the dictionary or list below.
+    /// Adds the values on top of the stack to the dictionary or list below them.
     fn fill(&mut self, opcode: u8) -> Result<(), PytorchError> {
         let items = match opcode {
             b's' => self.pop_many(2)?,
@@ -172,7 +173,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The storage that `("storage", torch.FloatStorage, key, location, count)` refers to.
+    /// Replaces `("storage", torch.FloatStorage, key, location, count)` on the stack by the storage that it refers to.
     fn refer_to_storage(&mut self) -> Result<(), PytorchError> {
         let id = self.pop()?;
         let storage = match self.objects.as_sequence(id) {
@@ -197,7 +198,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// What a call makes: of `OrderedDict()`, or of one of the functions that make tensors.
+    /// Replaces a function and its arguments on the stack by the result: of `OrderedDict()`, or of a function of torch
+    /// that makes a tensor.
     fn rebuild(&mut self) -> Result<(), PytorchError> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Value::Global(function) = function else {
@@ -232,13 +234,13 @@ impl Machine<'_> {
     }
 }
 
-/// The name `module.name`, where a dictionary of tensors needs it.
+/// The name `module.name`. A name that no dictionary of tensors needs is an error.
 fn global(module: &str, name: &str) -> Result<Global, PytorchError> {
     Global::find(module, name)
         .ok_or_else(|| PytorchError::Forbidden(format!("{}.{}", shown(module), shown(name))))
 }
 
-/// The bytes of a pickle that are still to be read. Nothing is returned where they end too early.
+/// The bytes of a pickle that are still to be read. The methods return `None` if the bytes end too early.
 struct Input<'a> {
     bytes: &'a [u8],
 }
@@ -252,7 +254,7 @@ impl<'a> Input<'a> {
         self.take(count).map(|_| ())
     }
 
-    /// BININT, BININT1, BININT2 or LONG1, of at most 64 bits.
+    /// Reads a BININT, BININT1, BININT2 or LONG1, of at most 64 bits.
     fn int(&mut self, opcode: u8) -> Option<i64> {
         match opcode {
             b'J' => self.array().map(|bytes| i32::from_le_bytes(bytes).into()),
@@ -273,12 +275,12 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// BINFLOAT; big-endian, unlike all others.
+    /// Reads a BINFLOAT, which is big-endian, unlike all other numbers.
     fn float(&mut self) -> Option<f64> {
         self.array().map(f64::from_be_bytes)
     }
 
-    /// BINUNICODE or SHORT_BINUNICODE.
+    /// Reads a BINUNICODE or SHORT_BINUNICODE.
     fn text(&mut self, opcode: u8) -> Option<String> {
         let length = if opcode == b'X' {
             u32::from_le_bytes(self.array()?) as usize
@@ -288,7 +290,7 @@ impl<'a> Input<'a> {
         String::from_utf8(self.take(length)?.to_vec()).ok()
     }
 
-    /// The index of a BINPUT or BINGET, or of its long form.
+    /// Reads the index of a BINPUT or BINGET, or of its long form.
     fn index(&mut self, opcode: u8) -> Option<u32> {
         if matches!(opcode, b'q' | b'h') {
             self.byte().map(u32::from)
@@ -297,7 +299,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A line, without its end.
+    /// Reads a line, without its end.
     fn line(&mut self) -> Option<&'a str> {
         let length = self.bytes.iter().position(|&byte| byte == b'\n')?;
         let line = str::from_utf8(self.take(length)?).ok();

@@ -1,14 +1,14 @@
-//! What a pickle builds. Values are handles into lists, so that a deep or circular structure neither overflows
-//! the stack nor leaks, and so that a value that is recalled a million times is held once.
+//! The objects that a pickle builds. Values are handles into lists, so that a deep or circular structure neither
+//! overflows the stack nor leaks, and so that a value that is recalled a million times is held once.
 
 use safetensors::Dtype;
 
 use crate::numbers::{MOST_DIMENSIONS, View, dtype_of_storage};
 
-/// Which of the texts, sequences, … of [`Objects`].
+/// The index of a text, sequence, … in its list in [`Objects`].
 pub(crate) type Id = usize;
 
-/// Anything that may lie on the stack.
+/// A value that may lie on the stack.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value {
     None,
@@ -45,13 +45,13 @@ impl Global {
     }
 }
 
-/// Numbers in an entry of the archive.
+/// The numbers in an entry of the archive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Storage {
     pub(crate) dtype: Dtype,
     /// The text that names the entry below `data/`.
     pub(crate) key: Id,
-    /// Count of numbers.
+    /// The number of values.
     pub(crate) len: usize,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct Storage {
 pub(crate) struct Tensor {
     pub(crate) storage: Id,
     pub(crate) offset: usize,
-    /// The sequence of its sizes.
+    /// The sequence of the tensor's sizes.
     pub(crate) shape: Id,
-    /// The sequence of its strides.
+    /// The sequence of the tensor's strides.
     pub(crate) strides: Id,
 }
 
@@ -123,7 +123,8 @@ impl Objects {
         }
     }
 
-    /// The view that `tensor` is, or nothing where its sizes or strides are no sizes, or too many.
+    /// The view that `tensor` describes; `None` if a size or stride is no whole number from 0 on, or if there are more
+    /// than [`MOST_DIMENSIONS`].
     pub(crate) fn view(&self, tensor: &Tensor) -> Option<View> {
         let sizes = |id: Id| {
             let items = self.sequences.get(id)?;
@@ -140,7 +141,7 @@ impl Objects {
     }
 }
 
-/// A number that is not negative.
+/// The value as a size; `None` if it is no whole number from 0 on.
 pub(crate) fn as_size(value: Value) -> Option<usize> {
     match value {
         Value::Int(n) => usize::try_from(n).ok(),

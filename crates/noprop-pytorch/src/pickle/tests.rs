@@ -30,13 +30,13 @@ fn a_program_is_refused_by_name() {
     // os.system("true"), as a malicious file would.
     let bytes = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.";
     assert!(refusal(bytes).contains("posix.system"));
-    // The same in protocol 4.
+    // This is the same call in protocol 4.
     let bytes = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.";
     assert!(refusal(bytes).contains("posix.system"));
-    // builtins.eval is not spared either, nor torch's other functions.
+    // Neither builtins.eval nor any other function of torch is allowed.
     assert!(refusal(b"cbuiltins\neval\n.").contains("builtins.eval"));
     assert!(refusal(b"ctorch\nload\n.").contains("torch.load"));
-    // INST, OBJ, NEWOBJ, REDUCE of what is no function.
+    // INST, OBJ, NEWOBJ, and REDUCE of a value that is no function.
     for operation in [b'i', b'o', 0x81] {
         assert!(refusal(&[b'(', operation]).contains("the operation"));
     }
@@ -63,7 +63,7 @@ fn nonsense_is_refused_without_a_panic() {
     ] {
         refusal(bytes);
     }
-    // A mark above what is left of the stack.
+    // The mark lies above the end of the stack.
     refusal(b"K\x01K\x02(\x86t.");
 }
 

@@ -1,4 +1,4 @@
-//! A texture that WebGPU draws frames on, and its way to the host.
+//! A texture that WebGPU draws frames on, and the copy of its pixels to the host.
 
 use crate::message::Order;
 use crate::{Arrow, Field, Frame, Plane, RecordedWalks, Renderer, Style, WalkRole};
@@ -148,7 +148,7 @@ impl Canvas {
         let view = picture.texture.create_view(&Default::default());
         self.renderer.draw(&view, &frame);
         picture.fetch(&self.device, &self.queue);
-        // A mapping that fails is noticed where the picture is read.
+        // A mapping that fails is noticed when the picture is read.
         let report = move |_| drawn();
         picture.buffer.map_async(wgpu::MapMode::Read, .., report);
         self.busy = true;

@@ -1,9 +1,9 @@
 //! The worker that draws the stage on WebGPU. It is separate from the engine's worker, which may compute for
 //! longer than a frame, and from the page, whose bundle should not contain wgpu.
 //!
-//! The worker draws into a texture and posts each picture (drawn frame) as an `ImageBitmap`, which the page
-//! puts on its canvas. A WebGPU canvas would avoid the way over the host, but Chromium without a GPU process
-//! loses the device that owns one; a texture works wherever WebGPU computes.
+//! The worker draws into a texture and posts each picture (drawn frame) as an `ImageBitmap`, which the page puts on its
+//! canvas. A WebGPU canvas would avoid the copy to the host, but Chromium without a GPU process loses the device of
+//! such a canvas; a texture works wherever WebGPU computes.
 
 mod canvas;
 

@@ -134,7 +134,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
     }
 }
 
-/// Prints classes and numbers of images.
+/// Prints the classes of a dataset and its numbers of images.
 fn describe(args: &DescribeArgs) -> Result<()> {
     let folder = args.source.folder(&FolderOptions::default());
     let loaded = crate::dataset::load(&args.dataset, &args.source, &folder)?;
@@ -168,7 +168,7 @@ fn describe(args: &DescribeArgs) -> Result<()> {
     Ok(())
 }
 
-/// Prints the catalogue.
+/// Prints the datasets of the catalogue, and whether they are on this machine.
 fn list(args: &ListArgs) -> Result<()> {
     if args.json {
         let all: Vec<Value> = CATALOGUE.iter().map(entry).collect();
@@ -274,7 +274,7 @@ fn text(state: &FileState) -> &str {
     }
 }
 
-/// Writes a picture of some images.
+/// Writes a contact sheet of some images.
 fn show(args: &ShowArgs) -> Result<()> {
     let name = match (&args.dataset, &args.source.data_root) {
         (Some(name), _) => name,
@@ -292,7 +292,7 @@ fn show(args: &ShowArgs) -> Result<()> {
     let mut order = NoiseSource::new(args.seed, Purpose::Shuffling, 0).permutation(split.len());
     order.truncate(args.count);
 
-    // Normalised, changed like a training batch if wanted, and back to pixels.
+    // The images are normalised, changed like a training batch if that is asked for, and turned back into pixels.
     let on_device = DeviceSplit::new(
         &split.select(&order),
         &dataset.normalization,
@@ -329,7 +329,7 @@ fn show(args: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
-/// The RGB image of normalised pixels `[c, h, w]`; of one channel, a grey one.
+/// The RGB image of normalised pixels `[c, h, w]`; it is grey if there is one channel.
 fn picture(image: &[f32], [c, h, w]: [usize; 3], normalization: &Normalization) -> RgbImage {
     let byte = |channel: usize, position: usize| {
         let channel = channel.min(c - 1);

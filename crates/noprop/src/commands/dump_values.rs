@@ -71,7 +71,7 @@ pub fn run(args: &DumpValuesArgs) -> Result<()> {
     Ok(())
 }
 
-/// The network's values at the given latents and times, each `[n, …]`.
+/// The values of the network at the latents and times of the inputs, each `[n, …]`.
 fn estimate(model: &NoProp, features: &Features, inputs: &Inputs) -> Result<Tensors> {
     let device = model.device();
     let (z, t): (Tensor<2>, Tensor<2>) = (upload(&inputs.z, &device), upload(&inputs.t, &device));
@@ -132,8 +132,8 @@ impl Inputs {
         })
     }
 
-    /// The noise of an ancestral walk, `[T, n, d]`: that of the file, else our generator's; nothing for the
-    /// other samplers, which draw none.
+    /// The noise of an ancestral walk, `[T, n, d]`: from the file of inputs, or else drawn by our generator. `None` for
+    /// the other samplers, which need no noise.
     fn noise(&self, walk: &Walk, dim: usize) -> Result<Option<HostTensor>> {
         let shape = vec![walk.steps, self.count, dim];
         if walk.sampler != ANCESTRAL {
@@ -158,15 +158,15 @@ fn expect(name: &str, tensor: &HostTensor, shape: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// A walk of n images.
+/// The walks of n images.
 struct Latents {
-    /// z_0 … z_T, `[T + 1, n, d]`.
+    /// The latents z_0 … z_T, `[T + 1, n, d]`.
     states: HostTensor,
-    /// The classes read off z_T.
+    /// The predicted class of each image, read off z_T.
     classes: Vec<usize>,
 }
 
-/// Walks from `z_0` `[n, d]`.
+/// Walks from the latents `z_0` `[n, d]`.
 fn latents(
     model: &NoProp,
     features: &Features,
@@ -207,7 +207,7 @@ fn download(tensor: Tensor<2>) -> Result<HostTensor> {
     Ok(HostTensor { shape, values })
 }
 
-/// A safetensors file: the numbers as f32, the prediction as i64.
+/// Serialises outputs as a safetensors file: `outputs` as f32, `prediction` as i64.
 fn serialize(outputs: &Tensors, prediction: Option<Vec<usize>>) -> Result<Vec<u8>> {
     let mut entries: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = outputs
         .iter()

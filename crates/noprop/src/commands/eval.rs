@@ -1,4 +1,4 @@
-//! `noprop eval`.
+//! `noprop eval`: the accuracy of a model over samplers and numbers of steps T.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use noprop_train::{Evaluator, Workers};
 
 use crate::catalogue::any_dataset;
 use crate::evaluation::{Ablation, Plan, Table};
-use crate::flags::{DeviceArgs, SourceArgs, positive, sampler};
+use crate::flags::{AskArgs, DeviceArgs, SourceArgs, positive, sampler};
 use crate::{dataset, devices, run_folder};
 
 /// Arguments of `eval`.
@@ -20,29 +20,28 @@ pub struct EvalArgs {
     /// Evaluate on another dataset than that of the training, with the same classes.
     #[arg(long, value_name = "NAME", value_parser = any_dataset())]
     dataset: Option<String>,
-    /// Samplers, separated by commas [default: two of ddim, heun and the usual one of the model's method].
-    #[arg(long, value_delimiter = ',', value_name = "SAMPLER", value_parser = sampler())]
+    /// Samplers, separated by commas [default: the one that the weights recommend, and ddim, heun or the usual
+    /// one of the model's method; two in all].
+    #[arg(long, alias = "sampler", value_delimiter = ',', value_name = "SAMPLER", value_parser = sampler())]
     samplers: Vec<Sampler>,
-    /// Numbers of steps T, separated by commas [default: 2,5,10,20,40,60,100; of NoProp-DT its number of
-    /// blocks].
+    /// Numbers of steps T, separated by commas [default: 2,5,10,20,40,60,100 and the one that the weights
+    /// recommend; of NoProp-DT its number of blocks].
     #[arg(long, value_delimiter = ',', value_name = "T", value_parser = positive)]
     steps: Vec<usize>,
-    /// Evaluate with N noise seeds, and give mean ± standard error.
+    /// Evaluate with N noise seeds, and give mean ± standard error over them.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     repeats: usize,
-    /// Take the mean class probabilities of N walks of each image, each from noise of its own.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
-    votes: usize,
-    /// First noise seed.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// How to ask the model.
+    #[command(flatten)]
+    ask: AskArgs,
     /// Evaluate on the first N test images.
     #[arg(long, value_name = "N", value_parser = positive)]
     images: Option<usize>,
     /// Print the numbers of the images that are wrong with the first noise seed.
     #[arg(long)]
     mistakes: bool,
-    /// Evaluate with wrong inputs, too: with the latents z of other images, and with random images.
+    /// Measure what each walk contributes, too: its accuracy with the latents z of other images, with z = 0, from
+    /// noise, from the mean of the noise, without any walk, and with random images.
     #[arg(long)]
     ablate: bool,
     /// Print the accuracy of each class, too, with the first sampler and the last T.
@@ -61,27 +60,30 @@ pub struct EvalArgs {
 
 pub fn run(args: &EvalArgs) -> Result<()> {
     let chosen = devices::choose(args.device.device)?;
-    let classifier = run_folder::load_classifier(&args.run, &chosen.device)?.with_votes(args.votes);
+    let classifier = run_folder::load_classifier(&args.run, &chosen.device)?;
+    let asked = args.ask.apply(classifier.inference());
+    let classifier = classifier.with_inference(asked)?;
     let card = classifier.card();
     let method = &card.method;
     let plan = Plan {
         samplers: match args.samplers.as_slice() {
-            [] => Plan::two_samplers(method),
+            [] => Plan::usual_samplers(&classifier),
             samplers => samplers.to_vec(),
         },
         steps: match args.steps.as_slice() {
-            [] => Plan::steps_or_own(method, &[2, 5, 10, 20, 40, 60, 100]),
+            [] => Plan::usual_steps(&classifier),
             steps => steps.to_vec(),
         },
         repeats: args.repeats,
-        seed: args.seed,
+        base: asked.walk,
         mistakes: args.mistakes,
         per_class: args.per_class,
     };
-    // Before the images are fetched.
+    // The walks are checked before the images are fetched.
     plan.walks()
         .iter()
         .try_for_each(|walk| method.check_walk(walk))?;
+    args.ask.note_equal_votes(&plan.walks());
     let dataset = args.dataset.as_deref();
     let dataset = dataset::for_weights(card, dataset, &args.source, Some(&args.run))?;
     let test = dataset.test.take(args.images.unwrap_or(usize::MAX));

@@ -1,4 +1,4 @@
-//! `noprop recipes` and `noprop devices`: what there is to choose from.
+//! `noprop recipes` and `noprop devices`: the recipes and the devices to choose from.
 
 use anyhow::Result;
 use clap::Args;

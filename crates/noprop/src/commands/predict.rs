@@ -1,16 +1,16 @@
-//! `noprop predict`.
+//! `noprop predict`: the class of one image.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use image::RgbImage;
-use noprop_core::{Classifier, ProcessKind, RecordedWalk, Sampler, Walk};
+use noprop_core::{Classifier, Inference, ProcessKind, RecordedWalk, Sampler, Walk, Walks};
 use noprop_data::decode_image;
 use serde_json::json;
 
 use crate::devices;
-use crate::flags::{DeviceArgs, positive, sampler};
+use crate::flags::{AskArgs, DeviceArgs, positive, sampler};
 use crate::picture::{self, RecordedStep};
 use crate::run_folder::{load_classifier, write_new_file};
 
@@ -21,23 +21,21 @@ pub struct PredictArgs {
     run: PathBuf,
     /// PNG, JPEG, WebP or BMP file. Digits are light on dark, as in MNIST.
     image: PathBuf,
-    /// Sampler of the walk [default: the usual one of the model's method].
+    /// Sampler of the walk [default: as the weights recommend, else the usual one of the model's method].
     #[arg(long, value_parser = sampler())]
     sampler: Option<Sampler>,
-    /// Steps T of the walk [default: the usual T of the model's method; NoProp-DT takes no other than its
-    /// number of blocks].
+    /// Steps T of the walk [default: as the weights recommend, else the usual T of the model's method;
+    /// NoProp-DT takes no other than its number of blocks].
     #[arg(long, value_name = "T", value_parser = positive)]
     steps: Option<usize>,
-    /// Seed of the noise from which the walk starts.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Take the mean class probabilities of N walks, from this noise seed and those after it.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
-    votes: usize,
-    /// Print the class probabilities after each step of the walk; of several walks their mean.
+    /// How to ask the model.
+    #[command(flatten)]
+    ask: AskArgs,
+    /// Print the class probabilities after each step of the walk of the image itself; of several walks their
+    /// mean.
     #[arg(long)]
     walk: bool,
-    /// Write the walk from the first noise seed as an animated picture.
+    /// Write the walk of the image itself from the first noise seed as an animated picture.
     #[arg(long, value_name = "FILE.svg")]
     picture: Option<PathBuf>,
     /// Invert light and dark before classifying.
@@ -51,12 +49,12 @@ pub struct PredictArgs {
     device: DeviceArgs,
 }
 
-/// Classes in the table.
+/// The largest number of classes in the table.
 const COLUMNS: usize = 10;
 
 pub fn run(args: &PredictArgs) -> Result<()> {
     let classifier = args.classifier()?;
-    let walk = classifier.walk();
+    let Inference { walk, votes, views } = classifier.inference();
     let mut pixels = decode_image(&args.image, classifier.image_shape())?;
     if args.invert {
         pixels.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
@@ -80,8 +78,10 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             "probabilities": last,
             "sampler": walk.sampler,
             "steps": walk.steps,
-            "seed": args.seed,
-            "votes": args.votes,
+            "seed": walk.seed,
+            "temperature": walk.temperature,
+            "votes": votes,
+            "views": views,
         });
         if args.walk {
             out["walk"] = json!(along);
@@ -95,25 +95,25 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 }
 
 impl PredictArgs {
-    /// The classifier with the walk and the votes that the flags ask for.
+    /// The classifier, asked as its weights recommend where the flags do not say otherwise.
     fn classifier(&self) -> Result<Classifier> {
         let chosen = devices::choose(self.device.device)?;
         let classifier = load_classifier(&self.run, &chosen.device)?;
-        let usual = classifier.walk();
-        let walk = Walk {
-            sampler: self.sampler.unwrap_or(usual.sampler),
-            steps: self.steps.unwrap_or(usual.steps),
-            seed: self.seed,
-            ..usual
+        let mut asked = self.ask.apply(classifier.inference());
+        asked.walk = Walk {
+            sampler: self.sampler.unwrap_or(asked.walk.sampler),
+            steps: self.steps.unwrap_or(asked.walk.steps),
+            ..asked.walk
         };
-        Ok(classifier.with_walk(walk)?.with_votes(self.votes))
+        self.ask.note_equal_votes(&[asked.walk]);
+        Ok(classifier.with_inference(asked)?)
     }
 }
 
-/// Class probabilities at the T + 1 states of the walk; the mean over the votes.
+/// The class probabilities at the T + 1 states of the walk, as means over the votes.
 fn mean_walk(classifier: &Classifier, pixels: &[u8]) -> Result<Vec<Vec<f32>>> {
     let walk = classifier.walk();
-    let votes = classifier.votes();
+    let votes = Walks::new(walk, classifier.votes()).different_votes();
     let mut mean: Vec<Vec<f32>> = vec![vec![0.0; classifier.classes().len()]; walk.steps + 1];
     for vote in 0..votes as u64 {
         let of_vote = walk.with_seed(walk.seed.wrapping_add(vote));
@@ -127,7 +127,7 @@ fn mean_walk(classifier: &Classifier, pixels: &[u8]) -> Result<Vec<Vec<f32>>> {
     Ok(mean)
 }
 
-/// The walk from the first noise seed, as the picture takes it.
+/// The walk from the first noise seed, in the form that the picture needs.
 fn recorded(classifier: &Classifier, pixels: &[u8]) -> Result<picture::RecordedWalk> {
     let walk = classifier.record(pixels)?;
     let along = coordinates(classifier, &walk);
@@ -162,7 +162,7 @@ fn coordinates(classifier: &Classifier, walk: &RecordedWalk) -> Vec<Vec<f32>> {
     walk.latents.iter().map(of_latent).collect()
 }
 
-/// Pixels `[channels, height, width]` as a picture; grey has one channel.
+/// Pixels `[channels, height, width]` as an RGB image; a single channel is grey.
 fn rgb(pixels: &[u8], [channels, height, width]: [usize; 3]) -> Result<RgbImage> {
     let plane = height * width;
     let interleaved = (0..plane)
@@ -171,8 +171,8 @@ fn rgb(pixels: &[u8], [channels, height, width]: [usize; 3]) -> Result<RgbImage>
         .context("the image has no pixels")
 }
 
-/// Probabilities in percent, a line for each state of a walk and a column for each class: the likeliest ones
-/// in the end.
+/// Prints probabilities in percent: a line for each state of a walk, and a column for each of the classes with the
+/// largest probabilities `last` at the end.
 fn print_table(classes: &[String], rows: &[Vec<f32>], last: &[f32]) {
     let mut shown: Vec<usize> = (0..classes.len()).collect();
     shown.sort_by(|&a, &b| last[b].total_cmp(&last[a]));

@@ -1,4 +1,4 @@
-//! `noprop train`.
+//! `noprop train`: a training, from a recipe to a run folder.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Arg, Args};
 
 use crate::devices::DeviceChoice;
-use crate::flags::{DeviceArgs, SourceArgs};
+use crate::flags::{DeviceArgs, SourceArgs, note_equal_votes};
 use crate::job::{Budget, End, RunPlace, TrainJob, Trained};
 use crate::progress::Console;
 use crate::resolved_recipe::ResolvedRecipe;
@@ -36,8 +36,8 @@ pub struct TrainArgs {
     /// Print the recipe with all settings applied, and train nothing.
     #[arg(long)]
     show_recipe: bool,
-    /// Train a fraction of the recipe: so many epochs (a number), or until a time has passed (90s, 10m, 2h).
-    /// The time is looked at between steps; an evaluation is not interrupted.
+    /// Train less than the recipe: for a number of epochs, or for a time such as 90s, 10m or 2h. The time is checked
+    /// between steps; an evaluation is not interrupted.
     #[arg(long, value_name = "EPOCHS|TIME", conflicts_with = "epochs")]
     budget: Option<Budget>,
     /// Start the backbone from weights of PyTorch (.pt or .safetensors), such as a ResNet of
@@ -63,10 +63,10 @@ pub struct TrainArgs {
     source: SourceArgs,
 }
 
-/// The flags that people need first, beside those of [`SHORTCUTS`] that are marked so; ten in all.
+/// The flags that a user needs first. With the shortcuts in [`SHORTCUTS`] that are marked so, there are ten.
 const FIRST: [&str; 6] = ["recipe", "set", "data_root", "out", "resume", "device"];
 
-/// Lists the flags that people need first on top of the help, and the others under a heading.
+/// Lists the flags that a user needs first at the top of the help, and the others under a heading.
 fn under_headings(arg: Arg) -> Arg {
     let id = arg.get_id().as_str();
     let shortcut = SHORTCUTS.iter().find(|shortcut| shortcut.flag == id);
@@ -83,6 +83,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     crate::pipe::go_on_unread();
     let recipe = &job.recipe.recipe;
+    note_equal_votes(recipe.eval.votes, &[recipe.eval_walk()]);
     let mut console = Console::new(recipe.train.batch_size, recipe.part());
     let trained = job.run(&mut |event| console.on(event))?;
     conclude(&trained, !args.no_table)
@@ -120,7 +121,7 @@ impl TrainArgs {
         })
     }
 
-    /// The settings of the recipe by all flags.
+    /// The settings of the recipe that all flags give.
     fn settings(&self) -> Vec<Setting> {
         let mut settings = self.settings.settings.clone();
         settings.extend(self.budget.and_then(Budget::setting));
@@ -132,7 +133,7 @@ impl TrainArgs {
     }
 }
 
-/// Says how the training ended and what to do next, and prints the final table if it is wanted.
+/// Prints how the training ended and what to do next, and the final table if it is wanted.
 fn conclude(trained: &Trained, table: bool) -> Result<()> {
     let again = format!("noprop train --resume {}", trained.folder.path().display());
     match trained.end {

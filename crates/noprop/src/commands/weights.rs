@@ -66,7 +66,7 @@ pub fn export(args: &ExportArgs) -> Result<()> {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// File of PyTorch's, .pt or .safetensors.
+    /// File of PyTorch, .pt or .safetensors.
     file: PathBuf,
     /// File to write.
     #[arg(long, value_name = "FILE")]
@@ -103,7 +103,7 @@ pub fn import(args: &ImportArgs) -> Result<()> {
         .model;
     let card = card_of_import(&model, dataset, known)?;
     let bytes = weights::to_bytes(&model, &card, Precision::Full)?;
-    // What is written must be readable: a card can contradict the weights.
+    // The file must be readable: a card can contradict the weights.
     weights::read_card(&bytes)?;
     write_new_file(&args.out, &bytes)?;
     println!(
@@ -116,7 +116,8 @@ pub fn import(args: &ImportArgs) -> Result<()> {
     Ok(())
 }
 
-/// Method and architecture by `--recipe`, else by the file's own card; nothing where its shapes tell them.
+/// The method and the architecture: those of `--recipe`, or else of the card in the file; `None` if the shapes tell
+/// them.
 fn config_of_import(
     args: &ImportArgs,
     layout: Layout,
@@ -139,8 +140,8 @@ fn config_of_import(
     }
 }
 
-/// The dataset whose images the model takes: by `--dataset`, by the recipe, else the one that yhgon/NoProp
-/// trains such a model on.
+/// The dataset whose images the model takes: that of `--dataset`, or of the recipe, or else the dataset on which
+/// yhgon/NoProp trains such a model.
 fn dataset_of_import(
     args: &ImportArgs,
     layout: Layout,
@@ -164,7 +165,7 @@ fn dataset_of_import(
     })
 }
 
-/// The card of an imported model: what is published of its dataset, else what the file's own card says.
+/// The card of an imported model: the published facts about its dataset, or else the card in the file.
 fn card_of_import(
     model: &NoProp,
     dataset: Option<&PublishedDataset>,
@@ -178,13 +179,14 @@ fn card_of_import(
             data.name,
             data.classes.len()
         ),
-        (Some(data), _) => Ok(ModelCard {
+        (Some(data), known) => Ok(ModelCard {
             method,
             model: config,
             normalization: data.normalization(),
             classes: data.class_names(),
             dataset: data.name.to_owned(),
             blocks: None,
+            inference: known.and_then(|card| card.inference),
         }),
         (None, Some(card)) => Ok(ModelCard {
             method,
@@ -224,8 +226,8 @@ pub fn merge(args: &MergeArgs) -> Result<()> {
     Ok(())
 }
 
-/// Whether run folders among the parts were trained alike. A weights file does not hold its recipe;
-/// [`weights::merge`] compares the output heads, which tell some of it.
+/// Checks that run folders among the parts have the same recipe but for blocks and evaluation. A weights file does not
+/// hold its recipe; [`weights::merge`] compares the output heads, which tell some of it.
 fn check_recipes(args: &MergeArgs) -> Result<()> {
     let mut first: Option<(&Path, Recipe)> = None;
     for path in args.parts.iter().filter(|path| path.is_dir()) {

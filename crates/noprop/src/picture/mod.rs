@@ -1,7 +1,8 @@
-//! A recorded walk as an animated picture: one SVG file with CSS animations, without scripts and fonts.
+//! A recorded walk as an animated picture: one SVG file with CSS animations, without scripts and without fonts.
 //!
-//! Left stands the image, in the middle the latent z among the class points, right what the two beliefs of every
-//! step are. A still shows the last step and the whole way.
+//! The image is on the left, the latent z among the class points in the middle, and on the right the class
+//! probabilities of estimate and readout at every step. A program without animations shows the last step and the whole
+//! trail of z.
 
 mod text;
 mod timeline;
@@ -27,39 +28,39 @@ pub(crate) struct RecordedWalk {
     pub steps: Vec<RecordedStep>,
 }
 
-/// A walk at the time t_k, with latent z_k.
+/// The state of a walk at the time t_k, with latent z_k.
 pub(crate) struct RecordedStep {
     /// The share of noise in the variance of z_k: 1 − ᾱ(t_k) of diffusion, 1 − t_k of flow matching.
     pub noise_share: f64,
-    /// Class probabilities of the denoiser's estimate û(z_k, x, t_k), m numbers. NoProp-DT has no block after the
-    /// last step: there the last entry repeats the one before.
+    /// The class probabilities of the denoiser's estimate û(z_k, x, t_k), m numbers. NoProp-DT has no block after the
+    /// last step, so its last entry repeats the entry before.
     pub estimate: Vec<f32>,
-    /// Class probabilities that the readout gives for z_k, m numbers.
+    /// The class probabilities that the readout gives for z_k, m numbers.
     pub readout: Vec<f32>,
     /// z_k · u_c / ‖u_c‖² for each class embedding u_c, m numbers; with one-hot embeddings this is z_k itself.
     pub along: Vec<f32>,
 }
 
-/// Most rows of class beliefs: the likeliest ones in the end.
+/// The largest number of rows of class probabilities; the rows show the classes that are likeliest at the end.
 const MOST_ROWS: usize = 10;
-/// With more classes than this, the ring names only those that the rows show and the network at some time takes
-/// seriously.
+/// If there are more classes than this, the ring names only the classes whose probability reaches [`SERIOUS`] at some
+/// step.
 const MOST_NAMES: usize = 16;
-/// The belief from which on the network takes a class seriously.
+/// The smallest probability with which a class counts as a guess of the network.
 const SERIOUS: f32 = 0.1;
-/// The belief from which on it is printed.
+/// The smallest probability that is printed as a number.
 const PRINTED: f32 = 0.005;
 
-/// Corner and side of the image.
+/// The left and upper edge and the side of the image.
 const IMAGE: (f64, f64, f64) = (28.0, 28.0, 144.0);
-/// Centre and radius of the disc on which latents lie.
+/// The centre (x, y) and the radius of the disc on which latents are drawn.
 const DISC: (f64, f64, f64) = (352.0, 166.0, 140.0);
 /// A latent at distance r from the centre is drawn at r/(r + SPREAD) of the radius: noise lies several times
 /// farther out than any class, and both should be seen.
 const SPREAD: f64 = 0.6;
-/// Left and lower end, width and height of the columns that show how much noise is left.
+/// The left and lower edge, width and height of the columns that show how much noise is left.
 const COLUMNS: (f64, f64, f64, f64) = (212.0, 374.0, 280.0, 26.0);
-/// Left end of the rows' names and of their bars, right end of the bars and of the numbers.
+/// The left ends of the names and of the bars of a row, and the right ends of the bars and of the numbers.
 const ROWS: (f64, f64, f64, f64) = (530.0, 618.0, 726.0, 774.0);
 
 const STYLE: &str = "\
@@ -72,7 +73,7 @@ const STYLE: &str = "\
 .ink{fill:#eef1f6}.quiet{fill:#a3adbd}.paper{fill:#171b24}.way{stroke:#a3adbd}\
 .hollow{stroke:#eef1f6}.halo{stroke:#171b24}}";
 
-/// The walk as the text of an SVG file of less than 60 kB.
+/// Draws the walk as an SVG file of less than 60 kB, and returns its text.
 ///
 /// # Errors
 /// When the walk has no step or no class, or the image cannot be encoded.
@@ -100,7 +101,7 @@ pub(crate) fn animated_svg(walk: &RecordedWalk) -> Result<String> {
 /// The picture while it is drawn.
 struct Picture<'a> {
     walk: &'a RecordedWalk,
-    /// The class that the readout names in the end.
+    /// The class that the readout gives at the end.
     answer: usize,
     /// The steps that are shown.
     frames: Vec<&'a RecordedStep>,
@@ -114,7 +115,7 @@ impl Picture<'_> {
         self.body.push('\n');
     }
 
-    /// The image, and below it the best guess of each frame.
+    /// Draws the image, and below it the likeliest class of each frame.
     fn image(&mut self) -> Result<()> {
         let (x, y, side) = IMAGE;
         let uri = data_uri(&self.walk.image)?;
@@ -147,7 +148,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// The class points on a ring, and z and û among them.
+    /// Draws the class points on a ring, and z and û among them.
     fn ring(&mut self) {
         let (x, y, radius) = DISC;
         let circle = |class: &str, radius: f64| {
@@ -177,7 +178,7 @@ impl Picture<'_> {
         ));
     }
 
-    /// The way of z so far; of a still the whole way.
+    /// Draws the trail of z up to the present frame.
     fn way(&mut self, z: &[(f64, f64)]) {
         let lengths = z.windows(2).scan(0.0, |length, pair| {
             *length += (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
@@ -222,7 +223,7 @@ impl Picture<'_> {
         if !is_named {
             return;
         }
-        // Outside of the ring, to the side on which the point lies.
+        // The name stands outside of the ring, on the side on which the point lies.
         let (across, down) = ((x - DISC.0) / DISC.2, (y - DISC.1) / DISC.2);
         let anchor = match across {
             across if across > 0.1 => "start",
@@ -246,7 +247,8 @@ impl Picture<'_> {
         }
     }
 
-    /// A row for each shown class: the wide bar is û's belief, the narrow one below it that of the readout.
+    /// Draws a row for each shown class: a wide bar for the estimate's probability, a narrow one below it for the
+    /// readout's.
     fn rows(&mut self) {
         let (name_x, bar_x, bar_end, number_x) = ROWS;
         self.put(&format!(
@@ -298,7 +300,7 @@ impl Picture<'_> {
         }
     }
 
-    /// The classes of the rows.
+    /// The classes of the rows, by index.
     fn shown(&self) -> Vec<usize> {
         let last = &self.frames[self.frames.len() - 1].readout;
         let mut shown: Vec<usize> = (0..self.walk.classes.len()).collect();
@@ -308,7 +310,7 @@ impl Picture<'_> {
         shown
     }
 
-    /// Below the ring: the number of the step, and how much noise is left.
+    /// Draws the number of the step below the ring, and the share of noise that is left.
     fn clock(&mut self) {
         let (left, bottom, width, height) = COLUMNS;
         let steps = self.walk.steps.len() - 1;
@@ -371,8 +373,8 @@ impl Picture<'_> {
     }
 }
 
-/// Where a latent lies, given its coordinates along the class embeddings: class c of m stands at the angle 2π c/m,
-/// the first at the top.
+/// The place of a latent on the disc, given its coordinates along the class embeddings. Class c of m stands at the
+/// angle 2π c/m, the first class at the top.
 fn place(along: &[f32]) -> (f64, f64) {
     let (mut x, mut y) = (0.0, 0.0);
     for (class, value) in along

@@ -69,7 +69,7 @@ fn the_picture_is_xml_with_the_numbers_of_the_walk() {
         );
     }
     assert!(svg.contains("Step 3: 73 % noise, best guess &lt;1&gt; &amp; more (70 %)."));
-    // The bars of both beliefs in class 2 grow from nothing to their whole length.
+    // The bars of estimate and readout for class 2 grow from nothing to their whole length.
     assert_eq!(
         svg.matches("{transform:scaleX(0)}15.3%{transform:scaleX(0.1)}")
             .count(),

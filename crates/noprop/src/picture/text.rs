@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, RgbImage};
 
-/// Most pixels along a side of the embedded image; a larger one is made smaller.
+/// The largest number of pixels along a side of the embedded image; a larger image is scaled down.
 const MOST_PIXELS: u32 = 48;
 
-/// Colours of classes: Okabe and Ito's, which colour-blind people can tell apart, and two more. A name stands
-/// beside each.
+/// The colours of classes: those of Okabe and Ito, which colour-blind people can tell apart, and two more. A name
+/// stands beside each colour.
 const HUES: [&str; 10] = [
     "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#b8a400", "#8c8c8c",
     "#9467bd", "#c68642",
@@ -21,7 +21,7 @@ pub fn hue(class: usize) -> &'static str {
     HUES[class % HUES.len()]
 }
 
-/// The entry of `class`, from 0 to 1; 0 where there is none or it is no number.
+/// The probability of `class`, from 0 to 1; 0 if there is none or it is NaN.
 pub fn at(probabilities: &[f32], class: usize) -> f32 {
     let p = probabilities.get(class).copied().unwrap_or_default();
     if p.is_finite() {
@@ -31,7 +31,7 @@ pub fn at(probabilities: &[f32], class: usize) -> f32 {
     }
 }
 
-/// The class with the largest entry.
+/// The class with the largest probability.
 pub fn likeliest(probabilities: &[f32]) -> Option<usize> {
     (0..probabilities.len()).max_by(|&a, &b| at(probabilities, a).total_cmp(&at(probabilities, b)))
 }
@@ -40,7 +40,7 @@ pub fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// A number with at most `digits` decimals, and no zeros at its end.
+/// A number with at most `digits` decimals and without zeros at its end.
 pub fn short(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     match text.contains('.') {
@@ -67,7 +67,7 @@ pub fn clipped(classes: &[String], class: usize, most: usize) -> String {
 /// The image as the data URI of a PNG file.
 ///
 /// # Errors
-/// When it cannot be encoded.
+/// When the image cannot be encoded.
 pub fn data_uri(image: &RgbImage) -> Result<String> {
     let (width, height) = image.dimensions();
     let largest = width.max(height);

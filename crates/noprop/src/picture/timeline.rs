@@ -1,15 +1,15 @@
-//! When what moves: frames of an endless loop, as CSS animations.
+//! The times at which things move: frames of an endless loop, as CSS animations.
 
 use std::fmt::Write as _;
 
 use super::text::short;
 
-/// Most frames; of a longer walk evenly chosen steps.
+/// The largest number of frames; of a longer walk, evenly spaced steps are shown.
 const MOST_FRAMES: usize = 21;
-/// Seconds before the first step and after the last one.
+/// The seconds before the first step, and the seconds after the last one.
 const BEFORE: f64 = 1.0;
 const AFTER: f64 = 3.0;
-/// Seconds of all steps together, and of one step at most.
+/// The seconds of all steps together, and the longest time of one step.
 const STEPS: f64 = 8.0;
 const LONGEST_STEP: f64 = 0.8;
 
@@ -17,16 +17,16 @@ const LONGEST_STEP: f64 = 0.8;
 pub struct Timeline {
     /// The number of the step that each frame shows.
     pub steps: Vec<usize>,
-    /// Per frame, the share of the loop in percent at which everything is in its place.
+    /// For each frame, the share of the loop in percent at which everything has arrived.
     times: Vec<f64>,
-    /// Length of the loop.
+    /// The length of the loop in seconds.
     seconds: f64,
     rules: String,
     moving: usize,
 }
 
 impl Timeline {
-    /// Frames of the steps 0 … `last`.
+    /// The frames of the steps 0 … `last`.
     pub fn new(last: usize) -> Self {
         let count = (last + 1).min(MOST_FRAMES);
         let step = (STEPS / count as f64).min(LONGEST_STEP);
@@ -41,13 +41,13 @@ impl Timeline {
         }
     }
 
-    /// Classes of what is seen in frame `j` only; a still shows the last frame.
+    /// The CSS classes of an element that is seen in frame `j` only; without animations the last frame is seen.
     pub fn only(&self, j: usize) -> String {
         let is_last = j + 1 == self.times.len();
         format!("t f{j}{}", if is_last { " last" } else { "" })
     }
 
-    /// Classes of an element whose style follows `values`, a declaration for each frame.
+    /// The CSS classes of an element whose style follows `values`, one declaration for each frame.
     pub fn follow(&mut self, values: &[String]) -> String {
         if values.windows(2).all(|pair| pair[0] == pair[1]) {
             return String::new();
@@ -59,7 +59,7 @@ impl Timeline {
             let ends = match j {
                 0 => "0%,",
                 _ if j + 1 == values.len() => "100%,",
-                // What stays as it was before and is after needs no mention.
+                // A value that equals those before and after it needs no key frame.
                 _ if values[j - 1] == *value && values[j + 1] == *value => continue,
                 _ => "",
             };
@@ -70,7 +70,8 @@ impl Timeline {
         format!("m m{name}")
     }
 
-    /// Attributes of a group that goes this way; a still shows its end.
+    /// The attributes of a group that moves along `way`, one point for each frame; without animations it stands at the
+    /// end.
     pub fn travel(&mut self, way: &[(f64, f64)]) -> String {
         let to = |(x, y): &(f64, f64), unit: &str, comma: char| {
             format!(
@@ -90,7 +91,7 @@ impl Timeline {
         )
     }
 
-    /// Attributes of a group that is as wide as these shares of its width say; a still shows the last.
+    /// The attributes of a group whose width follows `shares`, one for each frame; without animations it has the last.
     pub fn grow(&mut self, shares: &[f32]) -> String {
         let share = |share: &f32| short(f64::from(*share), 2);
         let values = shares
@@ -101,7 +102,7 @@ impl Timeline {
         format!("class=\"{classes}\" transform=\"scale({end} 1)\"")
     }
 
-    /// The style sheet of everything that moves; whoever asked their system for less motion sees a still.
+    /// The style sheet of all animations. If the user's system asks for less motion, nothing moves.
     pub fn style(mut self) -> String {
         for j in 0..self.times.len() {
             let between = |j: usize| short(0.5 * (self.times[j] + self.times[j + 1]), 1);

@@ -9,13 +9,13 @@ use crate::page::message::Message;
 use crate::page::view::{controls, status, step};
 use crate::page::workers::{Adapter, EngineWorker};
 
-/// Walks whose median time is shown.
+/// The number of last walks whose median time is shown.
 const RECENT: usize = 20;
 
 /// The engine's worker, and the requests whose responses are awaited.
 pub struct Conversation {
     worker: Option<EngineWorker>,
-    /// Why WebGPU cannot be used, where it cannot.
+    /// The reason why WebGPU cannot be used, if it cannot.
     gpu_problem: Option<String>,
     last_id: u32,
     awaited: Awaited,
@@ -37,7 +37,7 @@ struct Awaited {
 }
 
 impl Conversation {
-    /// Before there is a worker.
+    /// The conversation before there is a worker.
     pub fn new(walk: Walk) -> Self {
         Self {
             worker: None,
@@ -55,13 +55,13 @@ impl Conversation {
         worker.is_some_and(|worker| worker.backend == Backend::WebGpu)
     }
 
-    /// Awaits the picture's walk no more, nor the field around it.
+    /// Stops awaiting the walk of the picture and the field around it.
     pub fn drop_walk(&mut self) {
         self.awaited.walk = 0;
         self.awaited.field = 0;
     }
 
-    /// Awaits the field no more, so that it can be asked for once again.
+    /// Stops awaiting the field, so that it can be requested again.
     pub fn drop_field(&mut self) {
         self.awaited.field = 0;
     }
@@ -79,7 +79,7 @@ impl Conversation {
 }
 
 impl App {
-    /// Takes WebGPU where it is faster, else the CPU; the user's choice goes first.
+    /// Starts the engine on a GPU if the browser has one, else on the CPU. A choice of the user goes first.
     pub(super) fn choose_backend(&mut self, adapter: Adapter) {
         if let Adapter::None(why) = &adapter {
             self.engine.gpu_problem = Some(why.clone());
@@ -121,7 +121,7 @@ impl App {
         self.open(next, reason.into());
     }
 
-    /// Starts the engine once more: the weights could not be had, or others are wanted.
+    /// Starts the engine again, for example after the weights could not be fetched.
     pub(super) fn retry(&mut self) {
         let Some(worker) = &self.engine.worker else {
             return;
@@ -147,7 +147,7 @@ impl App {
         }
     }
 
-    /// Asks for the picture's walk, with its cloud where that is shown.
+    /// Requests the picture's walk, with its cloud if the cloud is shown.
     pub(super) fn ask_walk(&mut self) {
         let (Some(pixels), true) = (self.state.pixels(), self.state.model.is_some()) else {
             return;
@@ -165,7 +165,7 @@ impl App {
         });
     }
 
-    /// Asks for the walk with which the first is compared.
+    /// Requests the walk with which the first is compared.
     fn ask_compared(&mut self) {
         let (Some(pixels), Some(walk)) = (self.state.pixels(), self.state.settings.second_walk())
         else {
@@ -181,7 +181,7 @@ impl App {
         });
     }
 
-    /// Asks for the field at the present step, one at a time.
+    /// Requests the field at the present step, unless another field is being computed.
     pub(super) fn ask_field(&mut self) {
         if !self.state.shows_field {
             self.state.field = None;
@@ -199,7 +199,7 @@ impl App {
         }
     }
 
-    /// Classifies the test images.
+    /// Requests the accuracy on the test images.
     pub(super) fn evaluate(&mut self) {
         let id = self.engine.next_id();
         let walk = self.state.settings.walk;
@@ -224,7 +224,7 @@ impl App {
         self.engine.send(&Request::Load { bytes, name });
     }
 
-    /// Takes a response of the engine.
+    /// Handles a response of the engine.
     pub(super) fn receive(&mut self, response: Response) {
         match response {
             Response::Listening => self.start_engine(),
@@ -316,12 +316,12 @@ impl App {
         let model = self.state.model.as_ref();
         let dataset = self.state.settings.dataset;
         let recorded = model
-            .filter(|model| model.bundled)
+            .filter(|model| model.bundled && model.asks_once())
             .and_then(|_| dataset.recorded_accuracy(&self.engine.evaluated));
         status::accuracy(progress, self.state.classes(), recorded);
     }
 
-    /// Says what failed. After a fatal failure on WebGPU, the CPU takes over.
+    /// Reports a failure. After a fatal failure on WebGPU, the CPU takes over.
     fn fail(&mut self, message: &str, fatal: bool) {
         self.engine.awaited.field_pending = false;
         status::evaluation_ends();

@@ -22,7 +22,7 @@ pub struct App {
     stage: Stage,
     pad: Pad,
     engine: Conversation,
-    /// When the last frame was, in milliseconds, while the clock runs.
+    /// The time of the last frame in milliseconds, while the clock runs.
     last_frame: Option<f64>,
 }
 
@@ -137,9 +137,9 @@ impl App {
         self.settings_changed();
     }
 
-    /// Takes the settings of the address.
+    /// Takes over the settings of the address.
     fn follow_address(&mut self, settings: Settings) {
-        // The page's own writing comes back here, too.
+        // A change of the address by the page itself is reported here, too.
         if settings == self.state.settings {
             return;
         }
@@ -160,7 +160,7 @@ impl App {
         self.ask_walk();
     }
 
-    /// Forgets the dataset before, and starts the engine with the one of the settings.
+    /// Forgets the previous dataset, and starts the engine with the dataset of the settings.
     fn reload(&mut self) {
         self.state.forget_dataset();
         controls::strip(None);
@@ -218,7 +218,7 @@ impl App {
         spawn_local(async move { emit(files::photo(file, dataset).await) });
     }
 
-    /// Shows the cloud and the field, or no longer; they may have to be computed first.
+    /// Shows or hides the cloud and the field, and requests whichever has to be computed first.
     fn show_layers(&mut self) {
         if self.state.lacks_cloud() {
             self.ask_walk();
@@ -249,7 +249,7 @@ impl App {
         controls::mark(&self.state.settings.picture);
     }
 
-    /// Shows everything that has colours of the theme.
+    /// Draws everything in the colours of the theme again.
     fn restyle(&mut self) {
         if let Some(images) = &self.state.test_images {
             controls::strip(Some(images));
@@ -273,7 +273,7 @@ impl App {
 
     fn next_frame(&mut self) {
         let now = dom::now();
-        // After a pause of the browser the walk goes on where it was.
+        // After a pause of the browser the walk continues from its last position.
         let last = self.last_frame.replace(now).unwrap_or(now);
         let seconds = ((now - last) / 1000.0).min(0.1);
         let before = self.state.clock.step();

@@ -38,7 +38,7 @@ fn option(select: &str, value: &str, label: &str) {
     let _ = dom::element(select).append_child(&option);
 }
 
-/// Offers the samplers that walk `model`, and a choice of T where the model has one.
+/// Offers the samplers that serve `model`, and a choice of T unless the model fixes T.
 pub fn model(model: &Ready) {
     let names: Vec<String> = model.samplers.iter().map(ToString::to_string).collect();
     for select in ["sampler", "compare-with"] {
@@ -50,6 +50,14 @@ pub fn model(model: &Ready) {
         });
     }
     dom::input("steps").set_disabled(model.steps.is_some());
+    let votes = match &model.recommended {
+        Some(recommended) if !model.asks_once() => format!(
+            "As the weights recommend, {} walk(s) of each image decide; views of an image: {}.",
+            recommended.votes, recommended.views
+        ),
+        _ => String::new(),
+    };
+    dom::set_text("votes", &votes);
 }
 
 /// Shows the settings on their controls.
@@ -90,7 +98,7 @@ pub fn copy_address() {
         return;
     };
     let clipboard = dom::window().navigator().clipboard();
-    // Only HTTPS and localhost have one.
+    // A page has a clipboard only over HTTPS and on localhost.
     let written = (!clipboard.is_undefined()).then(|| clipboard.write_text(&address));
     spawn_local(async move {
         let done = match written {
@@ -160,7 +168,7 @@ fn reveal(button: &Element) {
     strip.set_scroll_left(strip.scroll_left() + beyond as i32);
 }
 
-/// Gives the timeline that many steps.
+/// Gives the timeline `steps` steps.
 pub fn range(steps: usize) {
     dom::set(&dom::input("scrub"), "max", &steps.to_string());
 }

@@ -8,7 +8,7 @@ use crate::page::dom;
 
 /// Edge of the pad in pixels.
 pub const SIDE: usize = 280;
-/// Width of the pen: after fitting, about as wide as MNIST's.
+/// The width of the pen in pixels. In the fitted image a stroke is about as wide as those of MNIST.
 const PEN: f64 = 22.0;
 
 /// The pad's dialog and the strokes on it.
@@ -42,7 +42,7 @@ impl Pad {
         self.show();
     }
 
-    /// Goes on with the stroke, where the pen is down.
+    /// Continues the stroke if the pen is down.
     pub fn pen_move(&mut self, point: [f64; 2]) {
         if self.pen_is_down
             && let Some(stroke) = self.strokes.last_mut()
@@ -57,20 +57,20 @@ impl Pad {
         std::mem::take(&mut self.pen_is_down)
     }
 
-    /// Takes the last stroke back.
+    /// Removes the last stroke.
     pub fn undo(&mut self) {
         self.strokes.pop();
         self.show();
     }
 
-    /// Takes all strokes back.
+    /// Removes all strokes.
     pub fn clear(&mut self) {
         self.strokes.clear();
         self.show();
     }
 
-    /// The drawing as an image of MNIST, `[28, 28]` in 16 grey levels; none where nothing is drawn. The dialog shows
-    /// the image beside the drawing.
+    /// The drawing as an image of MNIST, `[28, 28]` in 16 grey levels; `None` if nothing is drawn. The dialog shows the
+    /// image beside the drawing.
     pub fn image(&self) -> Option<Vec<u8>> {
         let side = SIDE as f64;
         let data = dom::context(&self.canvas).get_image_data(0.0, 0.0, side, side);
@@ -104,7 +104,8 @@ impl Pad {
             context.line_to(x + 0.1, y);
             for pair in stroke.windows(2) {
                 let ([x_0, y_0], [x_1, y_1]) = (pair[0], pair[1]);
-                // Through the middles, with the points as handles: no corners between events.
+                // The curve goes through the midpoints of the segments, with the points as control points, so it has no
+                // corners.
                 context.quadratic_curve_to(x_0, y_0, (x_0 + x_1) / 2.0, (y_0 + y_1) / 2.0);
             }
             if let Some(&[x, y]) = stroke.last() {

@@ -12,7 +12,7 @@ use crate::logic::state::{GRID, State, field_points};
 use crate::page::dom;
 use crate::page::workers::{self, WorkerHandle};
 
-/// The worker that draws, and the orders that it has been given.
+/// The worker that draws, and the orders that it was given.
 pub struct Painter {
     worker: WorkerHandle,
     canvas: HtmlCanvasElement,
@@ -20,7 +20,7 @@ pub struct Painter {
     told: Told,
 }
 
-/// The subject of the last order of each kind: each order is given once.
+/// The subject of the last order of each kind, so that no order is given twice.
 #[derive(Default)]
 struct Told {
     light: Option<bool>,
@@ -33,17 +33,17 @@ struct Told {
     frame: Option<Order>,
 }
 
-/// The stage's place on its canvas.
+/// The place of the stage on its canvas.
 pub struct Placed {
-    /// Canvas size, device pixels.
+    /// The size of the canvas in device pixels.
     pub pixels: [u32; 2],
-    /// Device pixels per CSS pixel.
+    /// The number of device pixels per CSS pixel.
     pub ratio: f64,
-    /// Radius of the disc, CSS pixels.
+    /// The radius of the disc in CSS pixels.
     pub radius: f64,
 }
 
-/// A message of the worker.
+/// A message from the worker.
 pub enum Painted {
     /// The worker is ready, or has failed.
     Answer(Answer),
@@ -52,7 +52,7 @@ pub enum Painted {
 }
 
 impl Painter {
-    /// Starts the worker, whose messages `receive` gets; nothing where the browser starts none.
+    /// Starts the worker and gives its messages to `receive`; returns `None` if the browser starts no worker.
     pub fn open(receive: impl Fn(Painted) + Clone + 'static) -> Option<Self> {
         let worker = WorkerHandle::open("worker-stage", move |data| {
             receive(match data {
@@ -75,7 +75,7 @@ impl Painter {
 
     /// Puts a picture on the canvas, without a copy.
     pub fn put(&self, bitmap: &JsValue) {
-        // By name: web-sys's type for this context is one more feature, and another list of features
+        // The context is called by name: web-sys has its type behind one more feature, and another list of features
         // compiles the engine anew.
         let Ok(Some(context)) = self.canvas.get_context("bitmaprenderer") else {
             return;
@@ -99,7 +99,7 @@ impl Painter {
         shown
     }
 
-    /// Has everything drawn but the labels.
+    /// Orders the worker to draw everything but the labels.
     pub fn draw(&mut self, state: &State, projection: &Projection, placed: &Placed) {
         self.tell_style();
         self.tell_plane(projection);

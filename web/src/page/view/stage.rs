@@ -32,14 +32,14 @@ impl Stage {
         }
     }
 
-    /// Starts the worker that draws on WebGPU, unless there is one or it failed; `receive` gets its messages.
+    /// Starts the worker that draws on WebGPU, unless there is one or it has failed. `receive` gets its messages.
     pub fn open_painter(&mut self, receive: impl Fn(Painted) + Clone + 'static) {
         if self.painter.is_none() && !self.painter_failed {
             self.painter = Painter::open(receive);
         }
     }
 
-    /// Takes a message of that worker. Returns whether the stage has to be drawn anew.
+    /// Handles a message of the worker. Returns whether the stage has to be drawn again.
     pub fn painted(&mut self, message: Painted) -> bool {
         match message {
             Painted::Picture(bitmap) => {
@@ -54,7 +54,7 @@ impl Stage {
                 }
             }
             Painted::Answer(Answer::Failed(why)) => {
-                // Canvas 2D gives the same picture: a line for those who look for it is enough.
+                // Canvas 2D gives the same picture, so a line in the console is enough.
                 dom::warn(&format!("the stage is drawn without WebGPU: {why}"));
                 self.painter = None;
                 self.painter_failed = true;
@@ -63,7 +63,7 @@ impl Stage {
         true
     }
 
-    /// Draws `state` at its clock's position; where `on_gpu` is wanted and possible, all but the labels on WebGPU.
+    /// Draws `state` at the position of its clock. If `on_gpu` is true and possible, WebGPU draws all but the labels.
     pub fn draw(&mut self, state: &State, on_gpu: bool) {
         let (width, height, ratio) = dom::fit(&self.canvas);
         let context = dom::context(&self.canvas);
@@ -104,7 +104,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Everything but the labels.
+    /// Draws everything but the labels.
     fn draw(&self, state: &State) {
         self.disc();
         if let Some(field) = &state.field {
@@ -124,7 +124,7 @@ impl Scene<'_> {
         self.walk(walked, position, false);
     }
 
-    /// From the unit disc to the canvas.
+    /// Maps a point of the unit disc to the canvas.
     fn place(&self, [x, y]: [f32; 2]) -> (f64, f64) {
         (
             self.middle.0 + self.radius * f64::from(x),
@@ -132,7 +132,7 @@ impl Scene<'_> {
         )
     }
 
-    /// Where z of seed `s` is at `position`; between steps on the straight line.
+    /// The place on the canvas of z of seed `s` at `position`; between two steps it lies on a straight line.
     fn at(&self, walked: &Walked, s: usize, position: f64) -> (f64, f64) {
         let d = self.projection.axes().len() / 2;
         let steps = walked.steps();
@@ -157,7 +157,7 @@ impl Scene<'_> {
         let _ = self.context.arc(x, y, radius, 0.0, TAU);
     }
 
-    /// A circle that is drawn out to both sides by `reach`.
+    /// Traces a circle that is stretched by `reach` to both sides.
     fn pill(&self, (x, y): (f64, f64), reach: f64, radius: f64) {
         self.context.begin_path();
         let half = TAU / 4.0;
@@ -192,7 +192,7 @@ impl Scene<'_> {
             context.set_fill_style_str(theme::hue(class as usize));
             context.fill_rect(x - cell / 2.0, y - cell / 2.0, cell, cell);
 
-            // The direction on the disc: where a small step in the plane leads.
+            // The direction on the disc is that in which a small step in the plane leads.
             let here = self.projection.expand(point);
             let to = self
                 .projection
@@ -204,7 +204,7 @@ impl Scene<'_> {
                 context.set_global_alpha(0.55);
                 context.set_stroke_style_str(&self.theme.quiet);
                 context.begin_path();
-                // As in the cloud, the dot goes ahead of its line.
+                // The dot goes ahead of its line, as in the cloud.
                 let tip = (x + 0.5 * dx * reach, y + 0.5 * dy * reach);
                 context.move_to(x - 0.5 * dx * reach, y - 0.5 * dy * reach);
                 context.line_to(tip.0, tip.1);
@@ -237,7 +237,7 @@ impl Scene<'_> {
         context.set_global_alpha(1.0);
     }
 
-    /// The main walk, or the `second`, with which it is compared: a trail that fades, and a dot.
+    /// Draws the main walk, or the `second` walk with which it is compared: a trail that fades, and a dot.
     fn walk(&self, walked: &Walked, position: f64, second: bool) {
         let context = &self.context;
         let colour = if second {
@@ -269,7 +269,7 @@ impl Scene<'_> {
         context.stroke();
     }
 
-    /// The class embeddings, with emphasis on the class that is predicted at this step.
+    /// Draws the class embeddings, and emphasises the class that is predicted at this step.
     fn labels(&self, state: &State) {
         let (Some(model), context) = (&state.model, &self.context) else {
             return;
@@ -285,7 +285,7 @@ impl Scene<'_> {
         for (k, (embedding, name)) in model.embeddings.chunks(d).zip(&model.classes).enumerate() {
             let (x, y) = self.place(self.projection.disc(embedding));
             let chosen = predicted == Some(k);
-            // On a phone words would hide each other.
+            // On a phone, words would hide each other.
             let narrow = self.radius < 180.0;
             let (radius, size) = match (is_word(name), chosen, narrow) {
                 (false, false, _) => (13.0, 14),
@@ -296,7 +296,7 @@ impl Scene<'_> {
                 (true, true, false) => (14.0, 15),
             };
             context.set_font(&format!("600 {size}px system-ui, sans-serif"));
-            // A disc around a number; a word makes it as long as it has to be.
+            // A label is a disc around a number; a word stretches the disc.
             let width = context.measure_text(name).map_or(0.0, |text| text.width());
             let reach = if is_word(name) { width / 2.0 } else { 0.0 };
             let edge = reach + radius + 2.0;

@@ -14,7 +14,7 @@ fn name(backend: Backend) -> &'static str {
     }
 }
 
-/// Says on the button of the backend that it is being prepared.
+/// Shows on the button of `backend` that this backend is being prepared.
 pub fn backend_starts(backend: Backend) {
     let chip = dom::element("backend");
     dom::set(&chip, "disabled", "");
@@ -22,7 +22,7 @@ pub fn backend_starts(backend: Backend) {
     dom::set_text("backend", &format!("{}: starting", name(backend)));
 }
 
-/// Says which backend computes, why, and how the self-test went.
+/// Shows the backend that computes, the reason for it, and the result of the self-test.
 pub fn backend(ready: &Ready) {
     let chip = dom::element("backend");
     let _ = chip.remove_attribute("disabled");
@@ -47,7 +47,7 @@ pub fn backend(ready: &Ready) {
     dom::set(&chip, "aria-label", &action);
 }
 
-/// Shows a sentence above everything; an empty one takes the last away.
+/// Shows a sentence at the top of the page; an empty one removes the last.
 pub fn banner(message: &str) {
     let banner = dom::element("banner");
     banner.set_hidden(message.is_empty());
@@ -55,7 +55,7 @@ pub fn banner(message: &str) {
     dom::element("retry").set_hidden(true);
 }
 
-/// Shows a sentence, and a button that starts the engine once more.
+/// Shows a sentence, and a button that starts the engine again.
 pub fn banner_with_retry(message: &str) {
     banner(message);
     dom::element("retry").set_hidden(false);
@@ -83,7 +83,7 @@ pub fn loading() {
     dom::set_text("progress-text", "loading");
 }
 
-/// Takes the progress bar away.
+/// Hides the progress bar.
 pub fn loading_ends() {
     dom::element("loading").set_hidden(true);
 }
@@ -108,7 +108,7 @@ pub fn latency(walked: &Walked, recent: &[f64], model: Option<&Ready>) {
             " · model of {} parameters from {}, loaded in {:.0} ms",
             model.parameters, model.weights_from, model.load_ms
         );
-        // Where kernels were compiled.
+        // Kernels are compiled on WebGPU only, in the first pass.
         if model.self_test.is_some() {
             let _ = write!(text, ", first pass {:.0} ms", model.warm_up_ms);
         }
@@ -168,7 +168,7 @@ pub fn accuracy(progress: &AccuracyProgress, classes: &[String], recorded: Optio
     }
 }
 
-/// The confusion matrix as a table.
+/// Shows the confusion matrix as a table.
 fn confusion(progress: &AccuracyProgress, classes: &[String]) {
     let m = classes.len();
     // Names that are words stand upright above narrow columns.
@@ -200,7 +200,7 @@ fn confusion(progress: &AccuracyProgress, classes: &[String]) {
     dom::element("confusion").set_inner_html(&html);
 }
 
-/// `text` as HTML. Class names come from a file that anybody may have made.
+/// Escapes `text` for HTML. Class names come from a file that anybody may have made.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

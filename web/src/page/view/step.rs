@@ -22,8 +22,8 @@ pub fn picture(pixels: &[u8], shape: [usize; 3]) {
     dom::paint(&dom::get("picture"), pixels, shape, theme::is_light());
 }
 
-/// Shows the present step of the walk: verdict, bars, all steps, numbers. The compared walk is shown where it has
-/// gone as large a part of its way. Without a walk nothing changes.
+/// Shows the present step of the walk: verdict, bars, all steps, numbers. The compared walk is shown at the step at
+/// which it has done the same share of its steps. If there is no walk, nothing changes.
 pub fn step(state: &State) {
     let (Some(walked), Some(model)) = (&state.walked, &state.model) else {
         return;
@@ -45,7 +45,7 @@ pub fn step(state: &State) {
     noise_schedule(walked, model, k);
 }
 
-/// The sentence below the stage.
+/// Shows the sentence below the stage.
 fn caption(walked: &Walked, model: &Ready, k: usize) {
     let m = model.classes.len();
     let class = |row: &[f32]| &model.classes[predicted_class(&row[k * m..(k + 1) * m])];
@@ -71,7 +71,7 @@ fn caption(walked: &Walked, model: &Ready, k: usize) {
     dom::set_text("caption", &text);
 }
 
-/// The predicted class, and whether it is right.
+/// Shows the predicted class, and whether it is right.
 fn verdict(state: &State, k: usize, row: &[f32]) {
     let best = predicted_class(row);
     let class = &state.classes()[best];
@@ -94,7 +94,7 @@ fn verdict(state: &State, k: usize, row: &[f32]) {
     dom::set_text("verdict", &text);
 }
 
-/// The sentence about the compared walk, whose probabilities are `compared`.
+/// Shows the sentence about the compared walk, whose probabilities are `compared`.
 fn comparison(compared: Option<&[f32]>, best: usize, model: &Ready, settings: &Settings) {
     let text = match (compared, settings.compare) {
         (Some(compared), Some(compare)) => {
@@ -116,7 +116,7 @@ fn comparison(compared: Option<&[f32]>, best: usize, model: &Ready, settings: &S
     dom::set_text("compared", &text);
 }
 
-/// Probabilities as bars, with those of the compared walk as marks.
+/// Shows probabilities as bars, with those of the compared walk as marks.
 fn bars(row: &[f32], compared: Option<&[f32]>, classes: &[String], best: usize) {
     let list = dom::element("bars");
     if list.child_element_count() as usize != classes.len() {
@@ -156,7 +156,7 @@ fn bars(row: &[f32], compared: Option<&[f32]>, classes: &[String], best: usize) 
     }
 }
 
-/// Probabilities after each step (rows) of each class (columns).
+/// Shows the probabilities after each step (rows) of each class (columns).
 fn all_steps(walked: &Walked, classes: &[String], step: usize) {
     let (context, width, height) = blank("strip");
     let m = classes.len();
@@ -203,7 +203,7 @@ fn all_steps(walked: &Walked, classes: &[String], step: usize) {
     );
 }
 
-/// Step `k` in numbers.
+/// Shows step `k` in numbers.
 fn numbers(walked: &Walked, model: &Ready, k: usize, settings: &Settings) {
     let (m, d) = (model.classes.len(), model.latent_dim as usize);
     let z = &walked.latents[k * d..(k + 1) * d];
@@ -256,7 +256,7 @@ fn numbers(walked: &Walked, model: &Ready, k: usize, settings: &Settings) {
     }
 }
 
-/// λ = log SNR over t, from noise to label, with a dot at t_k.
+/// Draws λ = log SNR over t, from noise to label, with a dot at t_k.
 fn noise_schedule(walked: &Walked, model: &Ready, k: usize) {
     let (context, width, height) = blank("curve");
     let (Some(&first), Some(&last)) = (model.log_snr.first(), model.log_snr.last()) else {
@@ -294,7 +294,7 @@ fn noise_schedule(walked: &Walked, model: &Ready, k: usize) {
     context.fill();
 }
 
-/// Shows at which classes the walks of the cloud end.
+/// Shows the number of walks of the cloud that end at each class.
 pub fn tally(walked: &Walked, classes: &[String]) {
     let total = walked.predictions.len();
     let mut counts = vec![0_usize; classes.len()];
@@ -320,7 +320,7 @@ pub fn tally(walked: &Walked, classes: &[String]) {
     dom::set(&parent, "aria-label", &spoken);
 }
 
-/// The canvas `id`, cleared: its context, whose unit is a CSS pixel, and its width and height.
+/// Clears the canvas `id`. Returns its context, whose unit is a CSS pixel, and its width and height.
 fn blank(id: &str) -> (CanvasRenderingContext2d, f64, f64) {
     let canvas: HtmlCanvasElement = dom::get(id);
     let (width, height, ratio) = dom::fit(&canvas);
@@ -330,7 +330,7 @@ fn blank(id: &str) -> (CanvasRenderingContext2d, f64, f64) {
     (context, width, height)
 }
 
-/// Shows that there is no walk, and why: `verdict`.
+/// Shows that there is no walk, with the reason `verdict`.
 pub fn nothing(verdict: &str) {
     dom::set_text("label", "·");
     dom::element("label").set_class_name("");
@@ -341,7 +341,7 @@ pub fn nothing(verdict: &str) {
     blank("strip");
 }
 
-/// Takes away all that names classes or steps: the next model may have others.
+/// Removes everything that names classes or steps, since the next model may have others.
 pub fn forget() {
     for id in ["bars", "tally", "inspector"] {
         dom::element(id).set_inner_html("");

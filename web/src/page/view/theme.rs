@@ -1,5 +1,5 @@
-//! Colours. Classes have the hues of Okabe and Ito, which colour-blind people can tell apart, and
-//! two more; colour never stands alone, each class is also named where it is shown.
+//! Colours. Classes have the hues of Okabe and Ito, which colour-blind people can tell apart, and two more. Colour is
+//! never the only sign: each class is also named where it is shown.
 
 use crate::page::dom;
 
@@ -13,7 +13,7 @@ pub fn hue(index: usize) -> &'static str {
     HUES[index % HUES.len()]
 }
 
-/// Colour of text on [`hue`]: dark, but white on blue, which is too dark for it.
+/// The colour of text on [`hue`]: white on the dark blue, dark on all other hues.
 pub fn ink_on(index: usize) -> &'static str {
     match HUES[index % HUES.len()] {
         "#0072b2" => "#ffffff",
@@ -21,7 +21,7 @@ pub fn ink_on(index: usize) -> &'static str {
     }
 }
 
-/// Channels of `#rrggbb` or `#rgb`, 0 … 1; black where it is neither.
+/// The channels of `#rrggbb` or `#rgb`, 0 … 1; black for any other text.
 pub fn channels(colour: &str) -> [f32; 3] {
     let digits = colour.trim_start_matches('#');
     let width = digits.len() / 3;
@@ -57,7 +57,7 @@ impl Theme {
     }
 }
 
-/// Whether the light theme is shown; a script in `index.html` chose the first.
+/// Whether the light theme is shown. A script in `index.html` chooses the theme when the page opens.
 pub fn is_light() -> bool {
     let root = dom::document().document_element();
     root.is_some_and(|root| root.get_attribute("data-theme").as_deref() == Some("light"))
@@ -72,7 +72,7 @@ pub fn toggle() {
     }
 }
 
-/// Takes the system's theme, unless the user has chosen one.
+/// Takes the theme of the system, unless the user has chosen one.
 pub fn follow_system() {
     let storage = dom::window().local_storage().ok().flatten();
     let chosen = storage.and_then(|storage| storage.get_item("theme").ok().flatten());
@@ -89,7 +89,7 @@ fn apply(theme: &str) {
     label();
 }
 
-/// Writes on the button which theme it leads to.
+/// Names the other theme on the button that switches to it.
 pub fn label() {
     dom::set_text("theme", if is_light() { "Dark" } else { "Light" });
 }

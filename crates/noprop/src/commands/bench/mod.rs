@@ -1,4 +1,4 @@
-//! `noprop bench`: how long a training step, a forward pass and a walk take on a device.
+//! `noprop bench`: the time that a training step, a forward pass and a walk take on a device.
 
 mod timing;
 

@@ -1,4 +1,4 @@
-//! The timed parts of the work, on images of random pixels.
+//! The timed parts of the work, on images with random pixels.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,32 +19,32 @@ use serde::Serialize;
 pub struct Timing {
     /// Name of the part.
     pub what: String,
-    /// Images that it works on.
+    /// Number of images that the part works on.
     pub images: usize,
     /// Seconds of each repetition.
     pub seconds: Vec<f64>,
-    /// Kernel launches of each repetition; none on the CPU.
+    /// Kernel launches of each repetition; 0 on the CPU.
     pub launches: Vec<f64>,
 }
 
-/// Time and launches of one repetition.
+/// The time and the kernel launches of one repetition.
 struct Repetition {
     seconds: f64,
     launches: f64,
 }
 
 impl Timing {
-    /// Seconds of the repetition in the middle.
+    /// The median of the seconds.
     pub fn median(&self) -> f64 {
         middle(&self.seconds)
     }
 
-    /// Kernel launches of the repetition in the middle.
+    /// The median of the kernel launches.
     pub fn launches(&self) -> f64 {
         middle(&self.launches)
     }
 
-    /// Seconds of the shortest repetition.
+    /// The seconds of the fastest repetition.
     pub fn fastest(&self) -> f64 {
         self.seconds.iter().copied().fold(f64::INFINITY, f64::min)
     }
@@ -62,21 +62,21 @@ pub struct Bench<'a> {
     pub device: &'a Device,
     pub is_cpu: bool,
     pub workers: Workers,
-    /// Repetitions that do not count: kernels are compiled, memory is fetched.
+    /// The number of repetitions before those that count; kernels are compiled and memory is allocated in them.
     pub warm_up: usize,
-    /// Repetitions that count.
+    /// The number of repetitions that count.
     pub repeats: usize,
 }
 
 impl Bench<'_> {
-    /// A training step as `noprop train` does it: batch, loss, gradients, optimiser.
+    /// Times a training step as `noprop train` takes it: batch, loss, gradients, optimiser.
     ///
     /// # Errors
     /// When the recipe cannot be trained.
     pub fn step(&self) -> Result<Vec<Timing>> {
         let batch_size = self.recipe.train.batch_size;
-        // A GPU is still busy when a step returns; only where the loss is read is it known how
-        // far it has come, so there a repetition is what lies between two reads.
+        // A GPU is still busy when a step returns; only a read of the loss waits for it. So on a GPU a repetition is
+        // the mean of the steps between two reads.
         let steps_per_read = noprop_train::LOG_INTERVAL;
         let reads = self.warm_up + self.repeats;
         let steps = if self.is_cpu {
@@ -116,7 +116,7 @@ impl Bench<'_> {
         Ok(vec![self.timing("training step", batch_size, repetitions)])
     }
 
-    /// The features of a batch.
+    /// Times the features of a batch of `images` images.
     ///
     /// # Errors
     /// When the recipe's model cannot be built.
@@ -129,7 +129,8 @@ impl Bench<'_> {
         Ok(vec![self.timing("forward", images, passes)])
     }
 
-    /// Features of `images` images, and their walks from noise to label in `steps` steps.
+    /// Times the features of `images` images with their walks from noise to label in `steps` steps, and the walks
+    /// alone.
     ///
     /// # Errors
     /// When the recipe's model cannot be built.
@@ -137,7 +138,7 @@ impl Bench<'_> {
         let (classifier, split) = self.classifier(images)?;
         let method = &self.recipe.method;
         let walk = Walk {
-            // A model with blocks walks in as many steps as it has blocks.
+            // A model with blocks walks in one step for each block.
             steps: method.blocks().unwrap_or(steps),
             seed: 0,
             ..self.recipe.eval_walk()
@@ -170,6 +171,7 @@ impl Bench<'_> {
             classes: dataset.classes,
             dataset: dataset.name,
             blocks: None,
+            inference: None,
         };
         Ok((Classifier::new(model, card)?, split))
     }
@@ -197,8 +199,8 @@ impl Bench<'_> {
     }
 }
 
-/// Counts the kernel launches of this process, for as long as it lives. Burn's CPU backend
-/// launches none.
+/// A counter of the kernel launches of this process; it counts as long as it lives. Burn's CPU backend launches no
+/// kernels.
 struct Launches {
     counter: Arc<Counter>,
     _observation: LaunchObservation,
@@ -214,7 +216,7 @@ impl LaunchObserver for Counter {
 }
 
 impl Launches {
-    /// Counts from here on.
+    /// Starts a count.
     fn new() -> Self {
         let counter = Arc::new(Counter::default());
         Self {
@@ -223,13 +225,13 @@ impl Launches {
         }
     }
 
-    /// Launches so far.
+    /// The number of launches so far.
     fn count(&self) -> usize {
         self.counter.0.load(Ordering::Relaxed)
     }
 }
 
-/// A dataset of `count` images of random pixels for training, and one for the test.
+/// A dataset of `count` training images and one test image, all with random pixels.
 ///
 /// # Errors
 /// When the model's input has no pixels.
@@ -239,7 +241,7 @@ fn random_dataset(model: &ModelConfig, count: usize) -> Result<Dataset> {
     Ok(Dataset::new("random pixels", classes, train, test)?)
 }
 
-/// `count` images of random pixels; the classes take turns.
+/// A split of `count` images with random pixels, whose labels are all classes in turn.
 ///
 /// # Errors
 /// When the model's input has no pixels.

@@ -1,6 +1,6 @@
-//! The browser as a device: a server gives the built page its task and takes its numbers.
+//! The browser as a device: a server gives the built page its task and receives its numbers.
 //!
-//! Any browser that opens the address will do; a headless Chromium is started where there is one.
+//! Any browser can open the address; if a Chromium is installed, it is started without a window.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 
 use super::numbers::{Numbers, Task, WalkNumbers};
 
-/// A software adapter takes minutes; a browser that died would take for ever.
+/// The time limit of all results together. A software adapter takes minutes; a browser that has ended never answers.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// Media type of what only the page reads.
+/// The media type of messages that only the page reads.
 const BYTES: &str = "application/octet-stream";
 
-/// Runs `task` in a browser, on each of its backends, by the built page in the folder `page`. `program` is the
-/// browser to start, or "none".
+/// Runs `task` on each backend of a browser, by the built page in the folder `page`. `program` is the browser to start,
+/// or "none".
 ///
 /// # Errors
 /// When the page is not built, no browser can be started, or the page reports a failure.
@@ -47,7 +47,7 @@ pub fn measure(task: &Task, page: &Path, program: Option<&str>) -> Result<Vec<Nu
         .collect()
 }
 
-/// Adds to an error what the command line can do about it.
+/// Adds the flags that help to an error about browsers.
 fn hint(error: anyhow::Error) -> anyhow::Error {
     anyhow!(
         "{error:#}, or with --browser-program; --browser-program none prints the address for you to open"

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use noprop_core::sampler::{DDIM, EULER, HEUN};
-use noprop_core::weights;
-use noprop_core::{Method, Sampler, Walk};
+use noprop_core::weights::{self, ModelCard};
+use noprop_core::{Sampler, Walk};
 
 use crate::devices::{self, Chosen, DeviceChoice};
-use crate::flags::{SourceArgs, positive};
+use crate::flags::{SourceArgs, positive, temperature};
 use crate::run_folder::{self, write_atomically};
 use numbers::{Numbers, Task};
 use report::Report;
@@ -36,6 +36,10 @@ pub struct CheckArgs {
     /// Noise seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Start walks from noise times X, 0 … 4: 1 is noise, 0 the mean of the noise [default: as the weights
+    /// recommend, else 1].
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    temperature: Option<f32>,
     /// Devices to compare with the CPU, separated by commas [default: all there are].
     #[arg(long, value_delimiter = ',', value_name = "DEVICE")]
     devices: Vec<DeviceChoice>,
@@ -62,8 +66,8 @@ pub struct CheckArgs {
     source: SourceArgs,
 }
 
-/// The walks of a model in continuous time: two deterministic samplers of different order with the T of an
-/// evaluation, and DDIM with few steps.
+/// The walks of a model in continuous time: two deterministic samplers of different order with T = 40, and DDIM with
+/// few steps.
 const WALKS: [(Sampler, usize); 3] = [(DDIM, 10), (EULER, 40), (HEUN, 40)];
 
 pub fn run(args: &CheckArgs) -> Result<()> {
@@ -96,7 +100,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
 }
 
 impl CheckArgs {
-    /// The work of every device.
+    /// The work that every device does.
     fn task(&self) -> Result<Task> {
         let run = self.weights.as_deref();
         let weights = match run {
@@ -114,15 +118,17 @@ impl CheckArgs {
         Ok(Task {
             weights,
             images: dataset.test.take(self.images),
-            walks: walks(&card.method, self.seed),
+            walks: walks(&card, self.seed, self.temperature),
         })
     }
 }
 
-/// The walks of a model of `method`: those of [`WALKS`] that serve it; with blocks all samplers that do.
-fn walks(method: &Method, seed: u64) -> Vec<Walk> {
+/// The walks of the model of `card`: those of [`WALKS`] that serve it, with blocks all samplers that do, and the
+/// one that the card recommends. All have this seed, and this temperature or the recommended one.
+fn walks(card: &ModelCard, seed: u64, temperature: Option<f32>) -> Vec<Walk> {
+    let method = &card.method;
     let process = method.process();
-    let walks: Vec<Walk> = match method.blocks() {
+    let mut walks: Vec<Walk> = match method.blocks() {
         Some(steps) => Sampler::serving(process)
             .map(|sampler| Walk::new(sampler, steps))
             .collect(),
@@ -132,11 +138,23 @@ fn walks(method: &Method, seed: u64) -> Vec<Walk> {
             .map(|(sampler, steps)| Walk::new(sampler, steps))
             .collect(),
     };
-    walks.into_iter().map(|walk| walk.with_seed(seed)).collect()
+    let usual = card.inference_or_usual().walk;
+    walks.extend(card.inference.map(|inference| inference.walk));
+    for walk in &mut walks {
+        walk.seed = seed;
+        walk.temperature = temperature.unwrap_or(usual.temperature);
+    }
+    // The recommended walk may be one of the others.
+    if let Some(last) = walks.pop()
+        && !walks.contains(&last)
+    {
+        walks.push(last);
+    }
+    walks
 }
 
-/// The CPU first, since the others are compared with it; then the devices that are asked for, or all there
-/// are.
+/// The devices to compare. The CPU is the first, since the others are compared with it; then come the devices in
+/// `asked`, or all devices if `asked` is empty.
 fn chosen(asked: &[DeviceChoice]) -> Result<Vec<Chosen>> {
     let others: Vec<DeviceChoice> = if asked.is_empty() {
         let adapters = devices::adapters().len();

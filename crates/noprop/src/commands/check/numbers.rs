@@ -10,38 +10,38 @@ use noprop_train::Workers;
 
 use crate::devices::Chosen;
 
-/// Images that go through the network together.
+/// The number of images that go through the network together.
 const BATCH: usize = 250;
 
-/// The work of every device.
+/// The work that every device does.
 pub struct Task {
-    /// Bytes of the weights file.
+    /// The bytes of the weights file.
     pub weights: Vec<u8>,
     /// Test images with their labels.
     pub images: Split,
-    /// Walks from noise to label, one at least.
+    /// The walks from noise to label, at least one.
     pub walks: Vec<Walk>,
 }
 
-/// Results for n images; arrays are row-major.
+/// The results for n images; arrays are row-major.
 #[derive(Debug, Clone)]
 pub struct Numbers {
     /// Name of the device.
     pub device: String,
-    /// The backbone's output, `[n, embed_dim]`.
+    /// The output of the backbone, `[n, embed_dim]`.
     pub features: Vec<f32>,
-    /// One entry per walk of the task.
+    /// The end of each walk of the task, in the same order.
     pub walks: Vec<WalkNumbers>,
-    /// Wall time in all, compilation of kernels included.
+    /// The wall time in seconds, with the compilation of kernels.
     pub seconds: f64,
 }
 
-/// Where a walk ends.
+/// The end of one walk, for n images.
 #[derive(Debug, Clone, Default)]
 pub struct WalkNumbers {
-    /// z_1, `[n, d]`.
+    /// The final latents z_1, `[n, d]`.
     pub latents: Vec<f32>,
-    /// Class logits, `[n, m]`.
+    /// The class logits of the readout, `[n, m]`.
     pub logits: Vec<f32>,
 }
 
@@ -84,7 +84,7 @@ pub fn measure(task: &Task, chosen: &Chosen, threads: Option<usize>) -> Result<N
     Ok(numbers)
 }
 
-/// The features of the images from number `first` on, whose pixels are given, and the ends of their walks.
+/// Computes the features and the ends of all walks for the images `pixels`, of which the first has the index `first`.
 fn batch(
     task: &Task,
     classifier: &Classifier,

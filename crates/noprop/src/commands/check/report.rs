@@ -1,4 +1,4 @@
-//! The comparison of every device with the CPU.
+//! The comparison of the numbers of every device with those of the CPU.
 
 use std::fmt::Write;
 
@@ -7,74 +7,76 @@ use serde::Serialize;
 
 use super::numbers::{Numbers, Task};
 
-/// Features, and z_1, whose coordinates are of order 1: f32 sums in another order differ by some
-/// 1e-6 of that; a wrong kernel is off by more than 1e-1. The limit sits between.
+/// The largest absolute difference of features and of z_1 that passes. Their values are of order 1: f32 sums in another
+/// order differ by some 1e-6, and a wrong kernel by more than 1e-1.
 const TOLERANCE: f32 = 1e-3;
 
-/// Logits, as a share of the largest one: the head multiplies z_1 by its weights, and their error
-/// with them.
+/// The largest difference of logits that passes, as a share of the largest logit, or of 1 if that is larger. The output
+/// head multiplies z_1, and with it the error of z_1, by its weights.
 const LOGIT_TOLERANCE: f32 = 1e-3;
 
-/// Predictions that must agree, per 1,000.
+/// The number of predictions, per 1,000, that must agree.
 const AGREEMENT: usize = 999;
 
-/// Everything that `noprop check` finds.
+/// The result of `noprop check`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Test images.
+    /// Number of test images.
     pub images: usize,
     /// Seed of z_0.
     pub seed: u64,
+    /// Factor on z_0.
+    pub temperature: f32,
     /// The CPU first.
     pub devices: Vec<DeviceReport>,
-    /// Whether all of them passed.
+    /// Whether all devices passed.
     pub passed: bool,
 }
 
-/// One device.
+/// The report of one device.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceReport {
     /// Name of the device.
     pub device: String,
-    /// Wall time, compilation of kernels included.
+    /// The wall time in seconds, with the compilation of kernels.
     pub seconds: f64,
-    /// The backbone's output against the CPU's.
+    /// The difference of the features from those of the CPU.
     pub features: Difference,
-    /// Each walk against the CPU's.
+    /// The comparison of each walk with that of the CPU.
     pub walks: Vec<WalkReport>,
-    /// Whether all of it is within tolerance.
+    /// Whether features and walks are within tolerance.
     pub passed: bool,
 }
 
-/// One walk on one device.
+/// The comparison of one walk on one device.
 #[derive(Debug, Clone, Serialize)]
 pub struct WalkReport {
     /// The sampler.
     pub sampler: Sampler,
-    /// T.
+    /// The number of steps T.
     pub steps: usize,
-    /// Percent.
+    /// The accuracy in percent.
     pub accuracy: f64,
-    /// Wilson's 95 % interval, percent.
+    /// Wilson's 95 % interval of the accuracy, in percent.
     pub interval: (f64, f64),
-    /// Predictions equal to the CPU's.
+    /// Number of predictions that equal the CPU's.
     pub agreeing: usize,
-    /// Of those that differ, how many are ties within tolerance on the CPU.
+    /// Number of other predictions whose two classes are a tie within tolerance on the CPU.
     pub ties: usize,
-    /// z_1 against the CPU's.
+    /// The difference of z_1 from that of the CPU.
     pub latents: Difference,
-    /// Class logits against the CPU's.
+    /// The difference of the class logits from those of the CPU.
     pub logits: Difference,
-    /// Whether all of it is within tolerance.
+    /// Whether predictions, z_1 and logits are within tolerance.
     pub passed: bool,
 }
 
-/// Absolute difference of two arrays.
+/// The absolute differences of the values of two arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
-    /// Largest.
+    /// The largest difference.
     pub max: f32,
-    /// Mean.
+    /// The mean difference.
     pub mean: f32,
 }
 
@@ -98,7 +100,7 @@ impl Difference {
 }
 
 impl Report {
-    /// Compares all with the first.
+    /// Compares the numbers of all devices with those of the first.
     pub fn new(task: &Task, all: &[Numbers]) -> Self {
         let devices: Vec<DeviceReport> = all
             .iter()
@@ -107,16 +109,17 @@ impl Report {
         Self {
             images: task.images.len(),
             seed: task.walks[0].seed,
+            temperature: task.walks[0].temperature,
             passed: devices.iter().all(|device| device.passed),
             devices,
         }
     }
 
-    /// A table for people.
+    /// The report as a Markdown table.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "{} test images, noise seed {}; differences are absolute, largest (mean), from the CPU.\n\n",
-            self.images, self.seed
+            "{} test images, noise seed {}, temperature {}; differences are absolute, largest (mean), from the CPU.\n\n",
+            self.images, self.seed, self.temperature
         );
         text += "| device | sampler | accuracy % (95 %) | same label as CPU | features | z_1 | logits | seconds | |\n";
         text += "|---|---|---|---|---|---|---|---|---|\n";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use noprop_core::sampler::{ANCESTRAL, EULER};
-use noprop_core::{Method, Walk};
+use noprop_core::{Inference, Method, Walk};
 use noprop_data::{Dataset, Split};
 use noprop_train::{Evaluator, Workers};
 
@@ -25,7 +25,7 @@ use crate::settings::Setting;
 use paper::{PaperMethod, Published};
 use report::{Report, Row};
 
-/// T of the paper in continuous time (Table 3).
+/// The number of steps T of the paper in continuous time (Table 3).
 const STEPS: usize = 1000;
 
 /// Arguments of `reproduce`.
@@ -48,10 +48,10 @@ pub struct ReproduceArgs {
     /// Evaluate each training with N noise seeds.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
     repeats: usize,
-    /// Train a fraction of the paper's epochs: so many epochs (a number), or until a time has passed (10m, 2h).
+    /// Train less than the paper: for a number of epochs, or for a time such as 10m or 2h.
     #[arg(long, value_name = "EPOCHS|TIME")]
     budget: Option<Budget>,
-    /// Set a key of all recipes, as in method.max_weight=1; can be repeated.
+    /// Set a key of all recipes, as in method.max_snr=1; can be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
     /// Steps T of the evaluation's walks in continuous time [default: the paper's 1000].
@@ -100,7 +100,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
             args.measure(&chosen, &folder, &mut row)?;
         }
         report.add(row);
-        // After every row: a table takes days.
+        // The table is written after every row, since all rows take days.
         report.write(&args.out)?;
         println!("{}", report.text());
     }
@@ -108,7 +108,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
 }
 
 impl ReproduceArgs {
-    /// The rows of the table that are asked for.
+    /// The rows of the table that the flags ask for.
     fn wanted(&self) -> Result<Vec<(PaperMethod, Embedding, Published)>> {
         let mut rows = paper::rows(&self.dataset).ok_or_else(|| {
             anyhow!(
@@ -128,7 +128,7 @@ impl ReproduceArgs {
         Ok(rows)
     }
 
-    /// How the numbers of the table are found, in words.
+    /// The conditions under which the numbers of the table are found, as a sentence.
     fn conditions(&self) -> String {
         let mut budget = match self.budget {
             Some(budget) => format!("a budget of {budget} for each training"),
@@ -144,7 +144,8 @@ impl ReproduceArgs {
         )
     }
 
-    /// The run folder of a row and a seed, trained if it is not yet; nothing when Ctrl-C stopped it.
+    /// The run folder of a row and a seed. It is trained first if it does not exist; `None` if Ctrl-C stopped the
+    /// training.
     fn trained(
         &self,
         method: PaperMethod,
@@ -191,7 +192,7 @@ impl ReproduceArgs {
         Ok((trained.end != End::Interrupted).then_some(path))
     }
 
-    /// The settings of a row's recipe. Those of the row itself win over `--set`.
+    /// The settings for the recipe of a row: those of `--set`, then those of the row itself, which win.
     fn settings(&self, method: PaperMethod, embedding: Embedding, seed: usize) -> Vec<Setting> {
         // With prototypes an evaluation takes longer than an epoch.
         let mut settings = vec![Setting::count("eval.every", 10)];
@@ -209,14 +210,16 @@ impl ReproduceArgs {
         settings
     }
 
-    /// Adds to `row` the accuracies of a run, and the summary of its training.
+    /// Adds the accuracies of a run and the summary of its training to `row`.
     fn measure(&self, chosen: &Chosen, folder: &Path, row: &mut Row) -> Result<()> {
         let classifier = load_classifier(folder, &chosen.device)?;
-        let card = classifier.card();
-        let dataset = crate::dataset::for_weights(card, None, &self.source, Some(folder))?;
+        let card = classifier.card().clone();
+        let dataset = crate::dataset::for_weights(&card, None, &self.source, Some(folder))?;
         let workers = Workers::new(chosen.threads(self.device.threads))?;
         let Dataset { train, test, .. } = dataset;
         let walk = paper_walk(&card.method, self.steps);
+        // The paper's evaluation, whatever the weights recommend.
+        let classifier = classifier.with_inference(Inference::by(walk))?;
         let accuracies = |split: &Split| {
             let few = split.take(self.images.unwrap_or(usize::MAX));
             let evaluator = Evaluator::new(&classifier, &few, &workers)?;
@@ -232,8 +235,8 @@ impl ReproduceArgs {
     }
 }
 
-/// The walk that the paper evaluates: NoProp-DT's blocks one after the other, the generative process of
-/// NoProp-CT on a fine grid, or Euler's method along the flow or the ODE.
+/// The walk that the paper evaluates: the blocks of NoProp-DT one after the other, the generative process of NoProp-CT
+/// on a fine grid, or Euler's method for the flow or the ODE.
 fn paper_walk(method: &Method, steps: Option<usize>) -> Walk {
     let usual = method.default_walk();
     let mut papers = [ANCESTRAL, EULER].into_iter();

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::embedding::Embedding;
 
-/// A method of Table 1 that there is a recipe for, in the order of the table.
+/// A method of Table 1 for which there is a recipe, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PaperMethod {
     /// Back-propagation through the blocks of NoProp-DT.
@@ -33,7 +33,7 @@ impl PaperMethod {
         }
     }
 
-    /// Epochs of training (Table 3).
+    /// The number of epochs of training (Table 3).
     pub fn epochs(self, dataset: &str) -> usize {
         match (self, dataset) {
             (Self::Adjoint, "mnist") => 2,
@@ -58,16 +58,16 @@ impl fmt::Display for PaperMethod {
     }
 }
 
-/// Percent, mean and standard error over 3 trainings × 5 evaluations.
+/// Accuracies in percent, each a mean with its standard error over 3 trainings × 5 evaluations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Published {
-    /// On the training images.
+    /// The accuracy on the training images.
     pub train: (f64, f64),
-    /// On the test images.
+    /// The accuracy on the test images.
     pub test: (f64, f64),
 }
 
-/// A row of Table 1: MNIST, CIFAR-10, CIFAR-100.
+/// A row of Table 1, with the accuracies on MNIST, CIFAR-10 and CIFAR-100.
 type Row = (PaperMethod, Embedding, [[(f64, f64); 2]; 3]);
 
 const DIM_20: Embedding = Embedding::Learned(20);
@@ -192,7 +192,7 @@ const TABLE_1: [Row; 13] = [
     ),
 ];
 
-/// The rows of Table 1, and what the paper has for a dataset; nothing for one that is not in it.
+/// The rows of Table 1 with the paper's numbers for `dataset`; `None` for a dataset that is not in the table.
 pub fn rows(dataset: &str) -> Option<Vec<(PaperMethod, Embedding, Published)>> {
     let column = match dataset {
         "mnist" => 0,

@@ -10,16 +10,16 @@ use crate::embedding::Embedding;
 use crate::evaluation::Mean;
 use crate::run_folder::{Summary, write_atomically};
 
-/// A row of Table 1: the paper's numbers and ours.
+/// A row of Table 1, with the paper's numbers and ours.
 pub struct Row {
     method: PaperMethod,
     embedding: Embedding,
     published: Published,
-    /// Accuracy on training images in percent, of each training and noise seed.
+    /// The accuracy on training images in percent, for each training and noise seed.
     pub train: Vec<f64>,
-    /// Accuracy on test images in percent, of each training and noise seed.
+    /// The accuracy on test images in percent, for each training and noise seed.
     pub test: Vec<f64>,
-    /// Steps, time and memory of each training.
+    /// The steps, time and memory of each training.
     pub summaries: Vec<Summary>,
 }
 
@@ -63,7 +63,7 @@ impl Row {
     }
 }
 
-/// The table so far.
+/// The rows of the table so far.
 pub struct Report {
     dataset: String,
     /// The sentence above the table, after the name of the dataset.
@@ -72,7 +72,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// An empty table of `dataset`. `conditions` say how its numbers were found.
+    /// An empty table for `dataset`. `conditions` say how its numbers are found.
     pub fn new(dataset: &str, conditions: String) -> Self {
         Self {
             dataset: dataset.to_owned(),
@@ -85,7 +85,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Markdown with columns that are even in a terminal, too.
+    /// The table in Markdown, with columns that are aligned in a terminal, too.
     pub fn text(&self) -> String {
         let head = [
             "method",
@@ -127,7 +127,7 @@ impl Report {
         text
     }
 
-    /// Writes `table1.md`.
+    /// Writes the table as `table1.md` into `folder`.
     ///
     /// # Errors
     /// When the disk is full or not writable.

@@ -1,15 +1,21 @@
-//! The fixed cosine schedules of NoProp-DT: ᾱ_0 < ᾱ_1 < … < ᾱ_T, one step for each block.
+//! The fixed noise schedules of NoProp-DT: ᾱ_0 < ᾱ_1 < … < ᾱ_T, one step for each block.
 //!
-//! The paper says “fixed cosine schedule” and no more. There are two forms:
+//! The paper says “fixed cosine schedule” and no more. There are two cosine forms, and a third one of this
+//! project:
 //!
 //! ```text
-//! clipped   ᾱ_t = clip(f(1 − t/T) / f(0), 10⁻⁴, 0.999),  f(u) = cos²((u + s)/(1 + s) · π/2),  s = 0.008
-//! shifted   ᾱ_t = sin²(π/2 · (t + 1)/(T + 2))
+//! clipped     ᾱ_t = clip(f(1 − t/T) / f(0), 10⁻⁴, 0.999),  f(u) = cos²((u + s)/(1 + s) · π/2),  s = 0.008
+//! shifted     ᾱ_t = sin²(π/2 · (t + 1)/(T + 2))
+//! equal-mass  λ_t = μ + s ln(p/(1 − p)),  p from p_0 to p_T in even steps,  λ_0 = −6, λ_T = 5, μ = −2, s = 1.2
 //! ```
 //!
 //! The clipped form is that of Nichol and Dhariwal (arXiv:2102.09672) with time reversed. The shifted form
 //! avoids the singular ends without clipping: at T = 10 its last weight SNR(T) − SNR(T−1) is 44 rather than
 //! 964.
+//!
+//! The form “equal-mass” divides the noise levels that matter into T ranges of equal probability, as
+//! DiffusionBlocks (arXiv:2506.14202) does; here λ has a logistic distribution with mean μ and scale s. A block
+//! of it is trained on its whole range, so that it may start anywhere in it.
 
 use core::f64::consts::FRAC_PI_2;
 
@@ -19,15 +25,17 @@ use serde::{Deserialize, Serialize};
 
 use super::SchedulePoint;
 
-/// The form of the cosine schedule.
+/// The form of a discrete schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum CosineForm {
+pub enum DiscreteForm {
     /// The shifted form, whose grid begins and ends away from ᾱ = 0 and ᾱ = 1.
     #[default]
     Shifted,
     /// The clipped form of Nichol and Dhariwal.
     Clipped,
+    /// Ranges of λ of equal probability under a logistic distribution.
+    EqualMass,
 }
 
 /// The offset s of the clipped form.
@@ -35,17 +43,24 @@ const OFFSET: f64 = 0.008;
 /// The least and the largest ᾱ of the clipped form.
 const CLIP: (f64, f64) = (1e-4, 0.999);
 
-/// A fixed cosine schedule. It has no parameters.
+/// The mean μ of the logistic distribution of λ.
+const MEAN: f64 = -2.0;
+/// The scale s of the logistic distribution of λ.
+const SCALE: f64 = 1.2;
+/// The ends λ_0 and λ_T of the form “equal-mass”.
+const ENDS: (f64, f64) = (-6.0, 5.0);
+
+/// A fixed discrete schedule. It has no parameters.
 #[derive(Module, Debug)]
-pub struct CosineSchedule {
+pub struct DiscreteSchedule {
     steps: usize,
     #[module(skip)]
-    form: CosineForm,
+    form: DiscreteForm,
 }
 
-impl CosineSchedule {
+impl DiscreteSchedule {
     /// The schedule of T = `steps` steps.
-    pub fn new(steps: usize, form: CosineForm) -> Self {
+    pub fn new(steps: usize, form: DiscreteForm) -> Self {
         Self { steps, form }
     }
 
@@ -53,16 +68,27 @@ impl CosineSchedule {
     pub fn shares(&self, k: usize) -> (f64, f64) {
         let (k, steps) = (k as f64, self.steps as f64);
         match self.form {
-            CosineForm::Shifted => {
+            DiscreteForm::Shifted => {
                 let angle = FRAC_PI_2 * (k + 1.0) / (steps + 2.0);
                 (squared(libm::sin(angle)), squared(libm::cos(angle)))
             }
-            CosineForm::Clipped => {
+            DiscreteForm::Clipped => {
                 let raw = squared(libm::cos(clipped_angle(1.0 - k / steps))) / at_zero();
                 let alpha_bar = raw.clamp(CLIP.0, CLIP.1);
                 (alpha_bar, 1.0 - alpha_bar)
             }
+            DiscreteForm::EqualMass => {
+                let (first, last) = (mass_below(ENDS.0), mass_below(ENDS.1));
+                let mass = first + k / steps * (last - first);
+                let log_snr = MEAN + SCALE * libm::log(mass / (1.0 - mass));
+                (sigmoid(log_snr), sigmoid(-log_snr))
+            }
         }
+    }
+
+    /// Whether a block is trained on all noise levels between its two times, not only at the first of them.
+    pub fn has_ranges(&self) -> bool {
+        self.form == DiscreteForm::EqualMass
     }
 
     /// The signal-to-noise ratio SNR(k) = ᾱ_k/(1 − ᾱ_k).
@@ -77,7 +103,7 @@ impl CosineSchedule {
         let steps = self.steps as f64;
         // ᾱ, 1 − ᾱ and ᾱ′(t).
         let (alpha_bar, sigma_squared, prime) = match self.form {
-            CosineForm::Shifted => {
+            DiscreteForm::Shifted => {
                 let step = FRAC_PI_2 / (steps + 2.0);
                 let angle = t.clone().mul_scalar(steps * step).add_scalar(step);
                 let double = angle.clone().mul_scalar(2.0).sin();
@@ -87,7 +113,7 @@ impl CosineSchedule {
                     double.mul_scalar(steps * step),
                 )
             }
-            CosineForm::Clipped => {
+            DiscreteForm::Clipped => {
                 let slope = FRAC_PI_2 / (1.0 + OFFSET);
                 let angle = t.clone().mul_scalar(-slope).add_scalar(FRAC_PI_2);
                 let raw = angle.clone().cos().square().div_scalar(at_zero());
@@ -100,10 +126,30 @@ impl CosineSchedule {
                     angle.mul_scalar(2.0).sin().mul_scalar(slope / at_zero()) * inside,
                 )
             }
+            DiscreteForm::EqualMass => {
+                let (first, last) = (mass_below(ENDS.0), mass_below(ENDS.1));
+                let mass = t.clone().mul_scalar(last - first).add_scalar(first);
+                let rest = mass.clone().neg().add_scalar(1.0);
+                let log_snr = (mass.clone() / rest.clone()).log();
+                let log_snr = log_snr.mul_scalar(SCALE).add_scalar(MEAN);
+                let log_snr_prime = (mass * rest).recip().mul_scalar(SCALE * (last - first));
+                return SchedulePoint::from_gamma(t, log_snr.neg(), log_snr_prime.neg());
+            }
         };
+        Self::point(t, alpha_bar, sigma_squared, prime)
+    }
+
+    /// The process at times `t` from ᾱ, 1 − ᾱ and ᾱ′, `[n, 1]` each.
+    fn point(
+        t: Tensor<2>,
+        alpha_bar: Tensor<2>,
+        sigma_squared: Tensor<2>,
+        prime: Tensor<2>,
+    ) -> SchedulePoint {
         SchedulePoint {
             t,
             log_snr: alpha_bar.clone().log() - sigma_squared.clone().log(),
+            log_snr_prime: prime.clone() / (alpha_bar.clone() * sigma_squared.clone()),
             snr_prime: prime / sigma_squared.clone().square(),
             alpha_bar,
             sigma_squared,
@@ -119,6 +165,15 @@ fn clipped_angle(u: f64) -> f64 {
 /// The value f(0) of the clipped form.
 fn at_zero() -> f64 {
     squared(libm::cos(clipped_angle(0.0)))
+}
+
+/// The probability of a λ below `log_snr`.
+fn mass_below(log_snr: f64) -> f64 {
+    sigmoid((log_snr - MEAN) / SCALE)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-x))
 }
 
 fn squared(x: f64) -> f64 {
@@ -161,13 +216,13 @@ mod tests {
     ];
 
     #[test]
-    fn both_forms_are_their_tables() {
+    fn both_cosine_forms_are_their_tables() {
         let tables = [
-            (CosineForm::Clipped, CLIPPED),
-            (CosineForm::Shifted, SHIFTED),
+            (DiscreteForm::Clipped, CLIPPED),
+            (DiscreteForm::Shifted, SHIFTED),
         ];
         for (form, table) in tables {
-            let schedule = CosineSchedule::new(10, form);
+            let schedule = DiscreteSchedule::new(10, form);
             for (k, (alpha_bar, difference)) in table.into_iter().enumerate() {
                 // Half of the last digit of the table.
                 assert!(
@@ -186,8 +241,12 @@ mod tests {
 
     #[test]
     fn tensors_say_what_the_host_says() {
-        for form in [CosineForm::Clipped, CosineForm::Shifted] {
-            let schedule = CosineSchedule::new(10, form);
+        for form in [
+            DiscreteForm::Clipped,
+            DiscreteForm::Shifted,
+            DiscreteForm::EqualMass,
+        ] {
+            let schedule = DiscreteSchedule::new(10, form);
             let point = schedule.at(even_times(10, &Device::flex()));
             let values = |x: Tensor<2>| x.into_data().try_to_vec::<f32>().unwrap();
             let (alpha_bar, sigma) = (values(point.alpha_bar), values(point.sigma_squared));
@@ -208,12 +267,28 @@ mod tests {
         }
     }
 
+    /// The quartiles of a logistic distribution are at μ ± s ln 3; the ends cut off little of it.
+    #[test]
+    fn ranges_of_equal_mass_end_at_quantiles() {
+        let schedule = DiscreteSchedule::new(4, DiscreteForm::EqualMass);
+        let log_snr: Vec<f64> = (0..=4).map(|k| schedule.snr(k).ln()).collect();
+        assert!((log_snr[0] + 6.0).abs() < 1e-9 && (log_snr[4] - 5.0).abs() < 1e-9);
+        let quartile = 1.2 * 3_f64.ln();
+        for (found, expected) in log_snr[1..4]
+            .iter()
+            .zip([-2.0 - quartile, -2.0, -2.0 + quartile])
+        {
+            // 3.4 % of the mass lies below −6 and 0.3 % above 5, which moves the quantiles a little.
+            assert!((found - expected).abs() < 0.15, "{found} {expected}");
+        }
+    }
+
     proptest::proptest! {
         /// ᾱ increases, so that all weights are positive, and the weights add up to SNR(T) − SNR(0).
         #[test]
         fn weights_are_positive_and_telescope(steps in 2_usize..300, clipped: bool) {
-            let form = if clipped { CosineForm::Clipped } else { CosineForm::Shifted };
-            let schedule = CosineSchedule::new(steps, form);
+            let form = if clipped { DiscreteForm::Clipped } else { DiscreteForm::Shifted };
+            let schedule = DiscreteSchedule::new(steps, form);
             let weights: Vec<f64> =
                 (1..=steps).map(|k| schedule.snr(k) - schedule.snr(k - 1)).collect();
             // Near both ends of a fine grid the clipped form stands still.
@@ -227,8 +302,12 @@ mod tests {
 
     #[test]
     fn snr_prime_is_the_derivative() {
-        for form in [CosineForm::Clipped, CosineForm::Shifted] {
-            let schedule = CosineSchedule::new(10, form);
+        for form in [
+            DiscreteForm::Clipped,
+            DiscreteForm::Shifted,
+            DiscreteForm::EqualMass,
+        ] {
+            let schedule = DiscreteSchedule::new(10, form);
             let at = |t: f64| {
                 let point = schedule.at(Tensor::full([1, 1], t, &Device::flex()));
                 let scalar = |x: Tensor<2>| f64::from(x.into_scalar::<f32>());
