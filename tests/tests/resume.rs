@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use noprop_core::ModelConfig;
-use noprop_core::backbone::{BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem};
+use noprop_core::backbone::{AirbenchConfig, BackboneConfig, CnnConfig, Depth, ResNetConfig, Stem};
 use noprop_core::config::HeadConfig;
 use noprop_core::sampler::DDIM;
 use noprop_core::weights;
-use noprop_data::augment::{AugmentConfig, Flip};
+use noprop_core::{ModelConfig, NoProp};
+use noprop_data::augment::{AugmentConfig, Fill, Flip};
 use noprop_tests::mnist_subset;
 use noprop_train::{
-    Checkpoint, DataConfig, EvalConfig, Flow, Recipe, Start, StepReport, TrainConfig, TrainError,
-    TrainEvent, Trainer, TrainerOptions,
+    Checkpoint, DataConfig, EvalConfig, Flow, OptimizerKind, Recipe, Start, StepReport,
+    TrainConfig, TrainError, TrainEvent, Trainer, TrainerOptions,
 };
 
 fn resnet() -> BackboneConfig {
@@ -126,7 +126,10 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         }),
         2,
     );
+    let airbench = airbench();
     for (name, recipe, threads) in [
+        ("airbench and Muon", &airbench, 1),
+        ("airbench and Muon, two threads", &airbench, 2),
         ("plain", &plain, 1),
         ("two threads", &plain, 2),
         ("average and clipping", &averaged, 1),
@@ -143,6 +146,60 @@ fn a_resumed_run_is_the_uninterrupted_one() {
             "{name}: the weights differ after resuming"
         );
     }
+}
+
+/// All that goes with airbench: the backbone, Muon, flips by epoch, mirrored places, a moving average.
+fn airbench() -> Recipe {
+    let backbone = BackboneConfig::Airbench(AirbenchConfig { width: 4 });
+    let mut recipe = recipe(backbone, 2);
+    recipe.train.optimizer = OptimizerKind::Muon;
+    recipe.train.ema_decay = Some(0.9);
+    recipe.train.decay_all = true;
+    recipe.data.augment = AugmentConfig {
+        flip: Flip::Alternating,
+        translation: 2,
+        fill: Fill::Reflect,
+        scale: 0.1,
+        shear: 5.0,
+        stroke: 0.3,
+        ..Default::default()
+    };
+    recipe
+}
+
+#[test]
+fn the_whitening_layer_stays_as_the_images_made_it() {
+    let recipe = airbench();
+    let filters = |weights: &Weights| {
+        let found = weights
+            .iter()
+            .find(|(name, _)| name.ends_with("whitening.weight"));
+        found.map(|(_, values)| values.clone()).unwrap()
+    };
+    let new = trainer(&recipe, 2, None);
+    let before = filters(&weights_of(&new));
+    let dataset = mnist_subset(20).unwrap();
+    let fresh = NoProp::new(&recipe.method, &recipe.model, 0, &Device::flex()).unwrap();
+    let fresh = weights::parameters(&fresh).unwrap();
+    assert!(fresh.iter().all(|(_, tensor)| tensor.values != before));
+    // ± 4 filters of 2×2 pixels of one channel.
+    assert_eq!(before.len(), 8 * 4);
+    let trained = new.card().clone();
+    let after = to_the_end(new);
+    assert_eq!(filters(&after), before);
+
+    // A training that starts from these weights keeps them, and so does its optimiser.
+    let tensors = weights::parameters(&trainer(&recipe, 1, None).trained()).unwrap();
+    let mut other = recipe.clone();
+    other.data.limit = Some(64);
+    let options = TrainerOptions {
+        start: Start::Weights(tensors),
+        ..TrainerOptions::on(Device::flex())
+    };
+    let again = Trainer::new(other, &dataset, options).unwrap();
+    assert_eq!(again.card().model, trained.model);
+    assert_eq!(filters(&weights_of(&again)), before);
+    assert_eq!(filters(&to_the_end(again)), before);
 }
 
 #[test]

@@ -149,3 +149,7 @@ fn sum_of_two<const D: usize>(tensors: [Tensor<D>; 2], weights: [f64; 2]) -> Ten
     let [(a, v), (b, w)] = [0, 1].map(|i| (tensors[i].clone(), weights[i]));
     a.mul_scalar(v) + b.mul_scalar(w)
 }
+
+#[cfg(all(test, not(target_family = "wasm")))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod fused_tests;

@@ -252,4 +252,6 @@ fn grid(n: usize, device: &Device) -> Tensor<2> {
 }
 
 #[cfg(test)]
+mod more_tests;
+#[cfg(test)]
 mod tests;
