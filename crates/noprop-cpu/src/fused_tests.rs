@@ -1,5 +1,6 @@
 //! The operations of a network in airbench's shape against burn's own, values and gradients.
 
+use burn::module::Module;
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::pool::MaxPool2dConfig;
 use burn::nn::{BatchNorm, BatchNormConfig};

@@ -21,7 +21,7 @@ use crate::norm::{moments, move_statistics, running_moments};
 use crate::tensor::{CpuTensor, FlexTensor, Planes, TrackedTensor, from_vec, values};
 
 /// 2·√(2/π): the factor of the approximation by tanh, written with a sigmoid.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 /// e^x for x from −87 to 88, with a relative error of some 1e-7; smaller and larger x count as the ends of that

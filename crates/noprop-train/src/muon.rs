@@ -67,6 +67,7 @@ impl Muon {
 
 /// The state of one parameter.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant)] // One value per parameter; boxing would only obscure it.
 pub(crate) enum MuonState<const D: usize> {
     /// The momentum of a kernel.
     Kernel(MomentumState<D>),

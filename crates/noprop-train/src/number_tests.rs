@@ -8,15 +8,17 @@ use noprop_core::config::HeadConfig;
 use noprop_core::dropout::Dropout;
 use noprop_core::method::{Batch, HostDraws};
 use noprop_core::noise::{NoiseSource, Purpose};
-use noprop_core::{ModelConfig, NoProp};
+use noprop_core::{Method, ModelConfig, NoProp};
 use noprop_data::{Dataset, Split};
 
 use crate::gradients::clip;
-use crate::recipe::{DataConfig, EvalConfig, Recipe, TrainConfig};
+use crate::recipe::{DataConfig, EvalConfig, Recipe};
+use crate::train_config::TrainConfig;
 use crate::{Flow, TrainError, Trainer, TrainerOptions};
 
 fn recipe() -> Recipe {
     Recipe {
+        method: Method::default(),
         model: ModelConfig {
             classes: 2,
             input: [1, 4, 4],

@@ -170,3 +170,26 @@ impl LrSchedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn courses_have_their_ends() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} against {b}");
+        close(LrSchedule::Constant.at(7, 10, 0, 0.5), 0.5);
+        close(LrSchedule::Cosine.at(0, 100, 0, 2.0), 2.0);
+        close(LrSchedule::Cosine.at(50, 100, 0, 2.0), 1.0);
+        close(LrSchedule::Linear.at(0, 100, 0, 2.0), 2.0);
+        close(LrSchedule::Linear.at(75, 100, 0, 2.0), 0.5);
+        close(LrSchedule::Linear.at(4, 110, 10, 1.0), 0.5);
+        close(LrSchedule::Linear.at(60, 110, 10, 1.0), 0.5);
+        close(LrSchedule::Linear.at(100, 100, 0, 2.0), 0.0);
+        close(LrSchedule::OneCycle.at(0, 100, 0, 1.0), 0.04);
+        close(LrSchedule::OneCycle.at(30, 100, 0, 1.0), 1.0);
+        close(LrSchedule::OneCycle.at(65, 100, 0, 1.0), 0.5);
+        close(LrSchedule::Cosine.at(4, 100, 10, 1.0), 0.5);
+        assert!(LrSchedule::Cosine.at(99, 100, 10, 1.0) < 1e-3);
+    }
+}

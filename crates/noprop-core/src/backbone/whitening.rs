@@ -246,15 +246,11 @@ mod tests {
             assert_eq!(*a, -b);
         }
         let moments = moments_of_outputs(&filters, &pixels, &normalization);
-        for i in 0..144 {
+        for (i, moment) in moments.iter().enumerate() {
             let wanted = f64::from(u8::from(i / 12 == i % 12));
             // λ/(λ + ε) on the diagonal: the smallest λ of these images is some 0.002.
             let tolerance = if wanted == 1.0 { 0.3 } else { 1e-3 };
-            assert!(
-                (moments[i] - wanted).abs() < tolerance,
-                "{i}: {}",
-                moments[i]
-            );
+            assert!((moment - wanted).abs() < tolerance, "{i}: {}", moment);
         }
         assert!(moments.iter().step_by(13).filter(|m| **m > 0.99).count() >= 6);
     }
