@@ -1,6 +1,6 @@
 //! The operations of a network in airbench's shape against burn's own, values and gradients.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::pool::MaxPool2dConfig;
 use burn::nn::{BatchNorm, BatchNormConfig};
@@ -19,8 +19,8 @@ fn near<const D: usize>(a: Tensor<D>, b: Tensor<D>, tolerance: f32) {
 
 fn norm_layer(device: &Device) -> BatchNorm {
     let mut layer = BatchNormConfig::new(3).with_momentum(0.4).init(device);
-    layer.gamma = layer.gamma.map(|g| g * 1.3);
-    layer.beta = layer.beta.map(|b| b + 0.2);
+    layer.gamma = Param::from_tensor(Tensor::full([3], 1.3, device));
+    layer.beta = Param::from_tensor(Tensor::full([3], 0.2, device));
     layer
 }
 

@@ -199,7 +199,7 @@ mod tests {
                 "--dataset cifar10 --set model.classes=12",
                 [3, 32, 32],
                 12,
-                "cifar10-small",
+                "cifar10-airbench",
             ),
             // Stated by the recipe: grey images, repeated.
             (

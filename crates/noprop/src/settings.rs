@@ -315,11 +315,15 @@ mod tests {
 
     #[test]
     fn a_backbone_and_an_embedding_have_names() {
-        let recipe = flags("--backbone resnet18 --embedding prototype").unwrap();
+        let small = recipes::find("cifar10-small").unwrap();
+        let settings = ["model.backbone=resnet18", "model.class_embedding=prototype"];
+        let settings = settings.map(|text| text.parse::<Setting>().unwrap());
+        let recipe = apply(&settings, &small).unwrap();
         let BackboneConfig::Resnet(ResNetConfig { depth, width, .. }) = recipe.model.backbone
         else {
             panic!("no ResNet");
         };
+        // The width of the recipe's ResNet-10 stays.
         assert_eq!((depth, width), (Depth::ResNet18, 24));
         assert_eq!(recipe.model.label_encoder, LabelEncoderConfig::Image);
 

@@ -17,8 +17,8 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Initialisation;
 use super::batch::{Batch, Loss, cross_entropy};
+use super::initialisation::Initialisation;
 use crate::config::ModelConfig;
 use crate::embedding::ClassEmbedding;
 use crate::error::ConfigError;

@@ -9,8 +9,9 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, cross_entropy};
+use super::default_steps;
 use super::dt::BlockReadout;
-use super::{Initialisation, check_blocks, default_steps, new_blocks};
+use super::initialisation::{Initialisation, check_blocks, new_blocks};
 use crate::block::Block;
 use crate::config::ModelConfig;
 use crate::embedding::ClassEmbedding;

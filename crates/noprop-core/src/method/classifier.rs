@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, smoothed_cross_entropy};
 use super::ct::{DenoisingLoss, check_smoothing};
-use super::{Initialisation, is_zero};
+use super::initialisation::Initialisation;
+use super::is_zero;
 use crate::error::ConfigError;
 use crate::network::{Features, Shared};
 use crate::noise::initialised;

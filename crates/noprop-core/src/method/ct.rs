@@ -26,7 +26,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, TimeSampling, cross_entropy, smoothed_cross_entropy};
-use super::{Initialisation, is_zero, one, one_draw};
+use super::initialisation::Initialisation;
+use super::{is_zero, one, one_draw};
 use crate::embedding::ClassEmbedding;
 use crate::error::ConfigError;
 use crate::network::{DiffusionModel, Shared};

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::tests::{BATCH, CLASSES, batch, config, ct, negative_log_softmax, rows, scalar};
 use super::*;
 use crate::dropout::Dropout;
+use crate::embedding::ClassEmbeddingConfig;
 use crate::exact_mixture::{P, UNEQUAL, exact_mixture};
 use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};

@@ -4,7 +4,8 @@ use burn::tensor::Device;
 
 use super::tests::{batch, config, ct};
 use super::*;
-use crate::config::HeadConfig;
+use crate::config::{HeadConfig, LabelEncoderConfig};
+use crate::embedding::ClassEmbeddingConfig;
 use crate::model::NoProp;
 use crate::sampler::SAMPLERS;
 

@@ -12,7 +12,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Loss, cross_entropy};
-use super::{Initialisation, one};
+use super::initialisation::Initialisation;
+use super::one;
 use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig};
 use crate::error::ConfigError;
 use crate::network::{FlowField, Shared, inner_product_head};

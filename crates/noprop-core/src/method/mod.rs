@@ -19,6 +19,7 @@ mod classifier;
 mod ct;
 mod dt;
 mod fm;
+mod initialisation;
 mod reference;
 
 use burn::module::Module;
@@ -37,13 +38,13 @@ pub use dt::{BlockReadout, Dt, DtParts};
 pub use fm::{Fm, FmParts};
 pub use reference::{Reference, ReferenceParts};
 
+use initialisation::Initialisation;
+
 use crate::backbone::Backbone;
-use crate::block::Block;
-use crate::config::{LabelEncoderConfig, ModelConfig};
-use crate::embedding::{ClassEmbedding, ClassEmbeddingConfig, PrototypeSource};
+use crate::config::ModelConfig;
+use crate::embedding::ClassEmbedding;
 use crate::error::{ConfigError, WalkError};
-use crate::network::{Features, Process, ProcessKind, inner_product_head};
-use crate::noise::initialised;
+use crate::network::{Features, Process, ProcessKind};
 use crate::sampler::{ANCESTRAL, DIRECT, EULER, GATED, HEUN, REFERENCE_HEUN, Walk};
 
 /// The method by which a network is trained and walks: the section `[method]` of a recipe.
@@ -73,9 +74,6 @@ impl Default for Method {
         Self::Ct(Ct::default())
     }
 }
-
-/// The largest number of steps T that a method with blocks may have.
-const MOST_STEPS: usize = 1000;
 
 fn one() -> f64 {
     1.0
@@ -358,68 +356,10 @@ impl Parts {
     }
 }
 
-/// The values on which the initial weights of a network depend.
-#[derive(Clone, Copy)]
-struct Initialisation<'a> {
-    config: &'a ModelConfig,
-    /// The initial values of W_Embed, `[classes, d]` row-major.
-    embeddings: &'a [f32],
-    seed: u64,
-    device: &'a Device,
-}
-
-impl Initialisation<'_> {
-    /// The initial output head for latents z_1 ~ N(√ᾱ u_y, (1 − ᾱ) I) with the signal-to-noise ratio `snr` =
-    /// ᾱ/(1−ᾱ). For one-hot embeddings it is Bayes' rule for equally likely classes, with logits
-    /// √ᾱ/(1−ᾱ) z·u_y. Learned embeddings move, and a head of that scale would hold them where they began; for
-    /// them the logits are z·u_y.
-    fn output_head(&self, snr: f64) -> Linear {
-        let scale = match self.config.class_embedding {
-            // √ᾱ/(1−ᾱ) = √(SNR (1 + SNR)).
-            ClassEmbeddingConfig::OneHot => libm::sqrt(snr * (1.0 + snr)),
-            _ => 1.0,
-        };
-        inner_product_head(self.embeddings, self.config.classes, scale, self.device)
-    }
-}
-
-/// The blocks of a network of T = `steps` steps. The weights of a block depend on the seed and on its index only.
-fn new_blocks(steps: usize, start: Initialisation<'_>) -> Vec<Block> {
-    let Initialisation { config, device, .. } = start;
-    let block = |t: usize| {
-        let seed = start.seed ^ (t as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        initialised(device, seed, || Block::new(config, device))
-    };
-    (0..steps).map(block).collect()
-}
-
-/// Checks that T = `steps` and the architecture suit a network with blocks.
-fn check_blocks(steps: usize, model: &ModelConfig) -> Result<(), ConfigError> {
-    if !(2..=MOST_STEPS).contains(&steps) {
-        return Err(ConfigError::value("method.steps", steps, "from 2 to 1000"));
-    }
-    if model.label_encoder == LabelEncoderConfig::Residual {
-        return Err(ConfigError::Combination(
-            "the blocks of methods \"dt\" and \"backprop\" cannot have the residual label encoder; leave out \
-             model.label_encoder, or set it to \"image\" for latents of image size"
-                .into(),
-        ));
-    }
-    let random_features = ClassEmbeddingConfig::Prototype {
-        source: PrototypeSource::RandomFeatures,
-    };
-    if model.class_embedding == random_features {
-        return Err(ConfigError::Combination(
-            "prototypes from random features need one backbone for all times, and methods \"dt\" and \
-             \"backprop\" have a backbone in each block; set class_embedding source to \"image\""
-                .into(),
-        ));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod ct_tests;
+#[cfg(test)]
+mod dt_tests;
 #[cfg(test)]
 mod every_method_tests;
 #[cfg(test)]

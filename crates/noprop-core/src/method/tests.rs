@@ -2,9 +2,9 @@ use burn::tensor::{Device, TensorData};
 
 use super::*;
 use crate::backbone::{BackboneConfig, CnnConfig};
-use crate::config::HeadConfig;
+use crate::config::{HeadConfig, LabelEncoderConfig};
 use crate::dropout::Dropout;
-use crate::embedding::EmbeddingInit;
+use crate::embedding::{ClassEmbeddingConfig, EmbeddingInit};
 use crate::model::NoProp;
 use crate::noise::{NoiseSource, Purpose};
 use crate::schedule::ScheduleConfig;
