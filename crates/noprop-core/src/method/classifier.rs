@@ -67,3 +67,38 @@ impl PlainClassifierParts {
         Loss::cross_entropy_alone(ce.mean())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::super::Method;
+    use super::super::tests::{BATCH, CLASSES, batch, config, negative_log_softmax, rows, scalar};
+    use super::PlainClassifier;
+    use crate::model::NoProp;
+    use crate::sampler::{DIRECT, Walk};
+
+    /// The loss in f64 from the class probabilities that one evaluation gives, and label smoothing by hand:
+    /// 0.8 of the weight on the label and 0.2/m on each class.
+    #[test]
+    fn the_loss_is_the_smoothed_cross_entropy_of_its_answer() {
+        let device = Device::flex();
+        let method = Method::Classifier(PlainClassifier {
+            label_smoothing: 0.2,
+        });
+        let model = NoProp::new(&method, &config(), 2, &device).unwrap();
+        let batch = batch(&config(), &device);
+        let features = model.features(batch.images.clone());
+        let z_1 = model.walk(&features, &Walk::new(DIRECT, 1), 0).unwrap();
+        let logits = rows(&model.readout(&features, z_1));
+        let row = |i: usize| {
+            let of = |class| negative_log_softmax(&logits[i], class);
+            let uniform = (0..CLASSES).map(of).sum::<f64>() / CLASSES as f64;
+            0.8 * of(i % CLASSES) + 0.2 * uniform
+        };
+        let expected = (0..BATCH).map(row).sum::<f64>() / BATCH as f64;
+        let found = scalar(&model.loss(batch).total);
+        // f32 networks against f64 sums: a few roundings of numbers of order 1.
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+}

@@ -156,3 +156,59 @@ fn swapped_latents_change_a_walk_only_where_the_denoiser_looks_at_them() {
     assert_eq!(difference(&constant_model(), 8, 5), 0.0);
     assert!(difference(&discrete(4), 4 * 8, 4) > 1e-3);
 }
+
+/// The ensemble ends at √ᾱ_T û, where û comes from the mean of what the blocks say on a walk by DDIM, without the
+/// part of z; computed in f64 on the host. With the part of z in the mean, the test fails.
+#[test]
+fn the_ensemble_ends_at_the_mean_over_the_blocks() {
+    const STEPS: usize = 4;
+    let method = Method::Dt(Dt {
+        steps: STEPS,
+        skip: true,
+        ..Default::default()
+    });
+    let config = discrete(STEPS).config().clone();
+    let model = NoProp::new(&method, &config, 1, &Device::flex()).unwrap();
+    let values = NoiseSource::new(3, Purpose::Initialising, 0).normal(2 * STEPS * 8);
+    let values = TensorData::new(values, [2, STEPS * 8]);
+    let features = model.prepare(Tensor::from_data(values, &Device::flex()));
+    let Process::Discrete(blocks) = model.process() else {
+        panic!("NoProp-DT has blocks")
+    };
+    let walk = Walk::new(DDIM, STEPS);
+    let z_0 = model.initial_latents(&walk, 0, 2);
+    let mut sum = vec![0.0; 2 * CLASSES];
+    let mut add = |k: usize, z: &Tensor<2>| {
+        let own = blocks.own_logits(&features, z.clone(), k);
+        let own = own.into_data().try_to_vec::<f32>().unwrap();
+        for (sum, logit) in sum.iter_mut().zip(own) {
+            *sum += f64::from(logit) / STEPS as f64;
+        }
+    };
+    add(0, &z_0);
+    // Block k sees the latents after step k.
+    let mut observe = |k: usize, z: &Tensor<2>| {
+        if k < STEPS {
+            add(k, z);
+        }
+    };
+    model
+        .walk_from(&features, z_0, &walk, 0, &mut observe)
+        .unwrap();
+    let z_1 = model
+        .walk(&features, &Walk::new(ENSEMBLE, STEPS), 0)
+        .unwrap();
+    let z_1 = z_1.into_data().try_to_vec::<f32>().unwrap();
+    let (signal, _) = blocks.schedule.shares(STEPS);
+    for (row, found) in sum.chunks(CLASSES).zip(z_1.chunks(CLASSES)) {
+        let total: f64 = row.iter().map(|logit| logit.exp()).sum();
+        for (logit, &found) in row.iter().zip(found) {
+            let expected = signal.sqrt() * logit.exp() / total;
+            // f32 networks; a few roundings of numbers below 1.
+            assert!(
+                (f64::from(found) - expected).abs() < 1e-5,
+                "{found} {expected}"
+            );
+        }
+    }
+}
