@@ -46,8 +46,8 @@ fn published_weights_for_cifar10_use_the_latents() {
     GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
     let images = Split::from_cifar(&bytes, 1, 10).unwrap();
     let [own, swapped] = own_and_swapped("cifar10.safetensors", &images);
-    // The standard deviation of the difference of two accuracies on 500 images is 3 points.
-    assert!(own - swapped > 10.0, "{own} % and {swapped} %");
+    // The walks and images are fixed, and an accuracy differs between CPUs by an image or two of 500.
+    assert!(own - swapped > 2.0, "{own} % and {swapped} %");
 }
 
 #[test]

@@ -71,8 +71,9 @@ pub(crate) fn moving_average(average: NoProp, model: &NoProp, decay: f64) -> NoP
             };
             let decay = self.decay;
             param.map(|old| {
-                let new = new.reshape(old.dims());
-                old.mul_scalar(decay) + new.mul_scalar(1.0 - decay)
+                let change = new.reshape(old.dims()) - old.clone();
+                // In this form a parameter that does not change keeps its value to the bit.
+                old + change.mul_scalar(1.0 - decay)
             })
         }
     }

@@ -1,7 +1,7 @@
 //! A convolutional network in the shape of airbench94 (Jordan 2024, arXiv:2404.00498), which reaches 94 % on
 //! CIFAR-10 in few epochs.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -132,14 +132,13 @@ fn conv([fan_in, fan_out]: [usize; 2], device: &Device) -> Conv2d {
     for channel in 0..passing {
         values[(channel * fan_in + channel) * 9 + 4] = 1.0;
     }
-    layer.weight = layer.weight.map(|random| {
-        let shape = [passing, fan_in, 3, 3];
-        let first = Tensor::from_data(TensorData::new(values, shape), &random.device());
-        if passing == fan_out {
-            return first;
-        }
-        let rest = random.narrow(0, passing, fan_out - passing);
-        Tensor::cat(vec![first, rest], 0)
+    // A new parameter: the old one would keep a graph of how its values were made.
+    let random = layer.weight.val().detach();
+    let first = TensorData::new(values, [passing, fan_in, 3, 3]);
+    let first = Tensor::from_data(first, &random.device());
+    layer.weight = Param::from_tensor(match fan_out - passing {
+        0 => first,
+        rest => Tensor::cat(vec![first, random.narrow(0, passing, rest)], 0),
     });
     layer
 }

@@ -177,7 +177,7 @@ fn the_ensemble_ends_at_the_mean_over_the_blocks() {
     };
     let walk = Walk::new(DDIM, STEPS);
     let z_0 = model.initial_latents(&walk, 0, 2);
-    let mut sum = vec![0.0; 2 * CLASSES];
+    let mut sum = [0.0; 2 * CLASSES];
     let mut add = |k: usize, z: &Tensor<2>| {
         let own = blocks.own_logits(&features, z.clone(), k);
         let own = own.into_data().try_to_vec::<f32>().unwrap();
