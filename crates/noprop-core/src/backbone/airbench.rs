@@ -133,7 +133,7 @@ fn conv([fan_in, fan_out]: [usize; 2], device: &Device) -> Conv2d {
         values[(channel * fan_in + channel) * 9 + 4] = 1.0;
     }
     // A new parameter: the old one would keep a graph of how its values were made.
-    let random = layer.weight.val().detach();
+    let random = layer.weight.val().detach().set_require_grad(false);
     let first = TensorData::new(values, [passing, fan_in, 3, 3]);
     let first = Tensor::from_data(first, &random.device());
     layer.weight = Param::from_tensor(match fan_out - passing {
