@@ -46,14 +46,14 @@ fn published_weights_for_cifar10_use_the_latents() {
     GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
     let images = Split::from_cifar(&bytes, 1, 10).unwrap();
     let [own, swapped] = own_and_swapped("cifar10.safetensors", &images);
-    // The walks and images are fixed, and an accuracy differs between CPUs by an image or two of 500.
-    assert!(own - swapped > 2.0, "{own} % and {swapped} %");
+    // Measured: 87 % and 25 %. The standard deviation of the difference on 500 images is 3 points.
+    assert!(own - swapped > 30.0, "{own} % and {swapped} %");
 }
 
 #[test]
-#[ignore = "until weights that use z are published"]
 fn published_weights_for_mnist_use_the_latents() {
     let images = mnist_subset(1000).unwrap().test;
     let [own, swapped] = own_and_swapped("mnist.safetensors", &images);
-    assert!(own - swapped > 3.0, "{own} % and {swapped} %");
+    // Measured: 99.6 % and 28 %.
+    assert!(own - swapped > 30.0, "{own} % and {swapped} %");
 }

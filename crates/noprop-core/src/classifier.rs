@@ -1,6 +1,5 @@
 //! A trained network that classifies pixels: weights, normalisation, class names, and how it is asked.
 
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::accuracy::predicted_class;
@@ -54,7 +53,7 @@ pub struct RecordedWalk {
     pub latents: Vec<Vec<f32>>,
     /// The class probabilities of the estimate û at each latent, each `[m]`.
     pub beliefs: Vec<Vec<f32>>,
-    /// The class probabilities that the readout gives for each latent, each `[m]`.
+    /// The class probabilities that each latent alone gives ([`NoProp::latent_beliefs`]), each `[m]`.
     pub probabilities: Vec<Vec<f32>>,
 }
 
@@ -196,9 +195,8 @@ impl Classifier {
         let z_0 = model.initial_latents(walk, 0, 1);
         let mut states = vec![z_0.clone()];
         model.walk_from(&features, z_0, walk, 0, &mut |_, z| states.push(z.clone()))?;
-        let count = states.len();
         let latents = Tensor::cat(states, 0);
-        let probabilities = softmax(model.readout(&features.repeat(count), latents.clone()), 1);
+        let probabilities = model.latent_beliefs(&features, latents.clone(), walk);
         let beliefs = model.beliefs(&features, latents.clone(), walk);
         let times = model.times(walk);
         let alpha_bar = model.schedule_at(times.clone()).map(|at| at.alpha_bar);

@@ -168,6 +168,37 @@ impl NoProp {
         softmax(logits, 1)
     }
 
+    /// The class probabilities `[T + 1, m]` that z alone gives at the recorded `latents` `[T + 1, d]` of the walk
+    /// `walk` of one image. On the way they are Bayes' rule at the noise level of each step, for equally likely
+    /// classes; at the end they are those of the readout. For methods without a diffusion, and for those of the
+    /// reference, they are those of the readout at every step.
+    pub fn latent_beliefs(
+        &self,
+        features: &Features,
+        latents: Tensor<2>,
+        walk: &Walk,
+    ) -> Tensor<2> {
+        let states = latents.dims()[0];
+        let readout = self.readout(&features.repeat(states), latents.clone());
+        let is_diffusion = matches!(self.process(), Process::Diffusion(_) | Process::Discrete(_))
+            && !matches!(self.parts, Parts::Reference(_));
+        let logits = match self.schedule_at(self.times(walk)) {
+            Some(now) if is_diffusion => {
+                let on_the_way = self.class_embedding.latent_logits(latents, &now);
+                let (last, m) = (states - 1, readout.dims()[1]);
+                Tensor::cat(
+                    vec![
+                        on_the_way.slice([0..last, 0..m]),
+                        readout.slice([last..states, 0..m]),
+                    ],
+                    0,
+                )
+            }
+            _ => readout,
+        };
+        softmax(logits, 1)
+    }
+
     /// The velocity `[n, d]` of latents `z` `[n, d]` at time `t` in [0, 1], and the estimate there. The
     /// velocity is dz/dλ of the probability-flow ODE for diffusion, dz/dt for a flow, and û − z for gated
     /// blocks and a plain classifier.

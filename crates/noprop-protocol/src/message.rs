@@ -211,7 +211,8 @@ pub struct Walked {
     pub id: u32,
     /// The latents z_t, `[S, T + 1, d]`.
     pub latents: Vec<f32>,
-    /// Class probabilities that the readout gives at each z_t of the main walk, `[T + 1, m]`.
+    /// Class probabilities that z alone gives at each z_t of the main walk: Bayes' rule at its noise level on the way,
+    /// the readout at the end, `[T + 1, m]`.
     pub probabilities: Vec<f32>,
     /// Class probabilities of the estimate û of the denoiser at each z_t of the main walk, `[T + 1, m]`.
     pub beliefs: Vec<f32>,

@@ -2,7 +2,6 @@
 //! in one dispatch; and the walks of one image from S noise seeds, which the page shows.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use noprop_core::{Features, NoProp, predicted_class};
 use noprop_protocol::{Walk, Walked};
 
@@ -111,10 +110,7 @@ impl Engine {
 
         let mut joined = JoinedRead::default();
         joined.add(all);
-        joined.add(softmax(
-            model.readout(&features.repeat(states), main.clone()),
-            1,
-        ));
+        joined.add(model.latent_beliefs(&features, main.clone(), &walk));
         joined.add(model.beliefs(&features, main, &walk));
         joined.add(model.readout(&features.repeat(seeds), z_1));
         joined.add(times);

@@ -140,3 +140,27 @@ fn what_cannot_walk_is_an_error() {
     let model = NoProp::new(&incomplete.method, &incomplete.model, 1, &Device::flex()).unwrap();
     assert!(Classifier::new(model, incomplete).is_err());
 }
+
+/// Bayes' rule in f64 for one-hot embeddings: p(y|z) ∝ exp(√ᾱ z_y/(1−ᾱ)). The output head alone, whose scale is that
+/// of z_1, would be almost sure of a class that the noise suggests.
+#[test]
+fn on_the_way_a_latent_says_what_its_noise_level_allows() {
+    for method in [Method::default(), Method::Dt(Dt::default())] {
+        let recorded = classifier(method).record(&[9; 64]).unwrap();
+        let before_last = recorded.latents.len() - 1;
+        for k in 0..before_last {
+            let alpha_bar = f64::from(recorded.alpha_bar[k]);
+            let scale = alpha_bar.sqrt() / (1.0 - alpha_bar);
+            let weights = recorded.latents[k].iter().map(|&z| scale * f64::from(z));
+            let largest = weights.clone().fold(f64::MIN, f64::max);
+            let weights: Vec<f64> = weights.map(|w| (w - largest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for (weight, found) in weights.iter().zip(&recorded.probabilities[k]) {
+                // 1 − ᾱ from an f32 ᾱ near 1 has few digits at the clean end, where the scale is large.
+                let tolerance = 1e-5 + 1e-6 / (1.0 - alpha_bar);
+                let error = (weight / total - f64::from(*found)).abs();
+                assert!(error < tolerance.min(0.05), "step {k}: {error}");
+            }
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) struct RecordedStep {
     /// The class probabilities of the denoiser's estimate û(z_k, x, t_k), m numbers. NoProp-DT has no block after the
     /// last step, so its last entry repeats the entry before.
     pub estimate: Vec<f32>,
-    /// The class probabilities that the readout gives for z_k, m numbers.
+    /// The class probabilities that z_k alone gives: Bayes' rule on the way, the readout at the end, m numbers.
     pub readout: Vec<f32>,
     /// z_k · u_c / ‖u_c‖² for each class embedding u_c, m numbers; with one-hot embeddings this is z_k itself.
     pub along: Vec<f32>,
