@@ -1,4 +1,4 @@
-//! How a model is asked travels with its weights: from the recipe to `eval`, `predict` and `check`.
+//! The way in which a model is asked travels with its weights: from the recipe to `eval`, `predict` and `check`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -11,7 +11,7 @@ use noprop_tests::command_line::{CPU, refuses, succeeds};
 use noprop_tests::fixtures::{fixture, state_dict};
 use proptest::prelude::*;
 
-/// As in `parity/main.rs`.
+/// The largest difference of a number, as a share of the largest entry of its tensor; `parity/main.rs` has the same.
 const TOLERANCE: f32 = 1e-5;
 const WALK_TOLERANCE: f32 = 1e-4;
 

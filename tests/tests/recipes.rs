@@ -1,4 +1,4 @@
-//! What the recipes in the repository must satisfy.
+//! Every recipe in the repository leaves so little noise in z_1 that the output head can tell the classes apart.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! How a trained model is asked: by which walk, how many of them, and on which views of an image.
+//! The way in which a trained model is asked: the walk, the number of walks, and the views of an image.
 
 use core::fmt;
 use core::str::FromStr;
@@ -17,7 +17,7 @@ const MOST_STEPS: usize = 10_000;
 /// The most votes that a weights file may recommend.
 const MOST_VOTES: usize = 10_000;
 
-/// How a trained model is asked for the class of an image. A weights file recommends it
+/// The way in which a trained model is asked for the class of an image. A weights file recommends one
 /// ([`ModelCard::inference`](crate::weights::ModelCard::inference)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Inference {

@@ -36,7 +36,7 @@ pub struct AugmentConfig {
     /// Side in pixels of a square that is set to the mean of the normalised pixels, 0. Its middle is in
     /// the image; the rest may be outside (DeVries and Taylor 2017, arXiv:1708.04552).
     pub cutout: usize,
-    /// What a crop, a rotation or a translation shows from outside of the image.
+    /// The pixels that a crop, a rotation or a translation takes from outside of the image.
     pub fill: Fill,
     /// Largest change of the size, either way, as a share: with 0.1 the image becomes up to 10 % larger or smaller.
     pub scale: f32,
@@ -47,7 +47,7 @@ pub struct AugmentConfig {
     pub stroke: f32,
 }
 
-/// What the places outside of an image show.
+/// The pixels outside of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {

@@ -158,7 +158,7 @@ pub struct Ready {
     pub samplers: Vec<Sampler>,
     /// The only number of steps T in which the model walks, one step for each block; `None` if the model walks in any.
     pub steps: Option<u32>,
-    /// How the weights recommend to ask the model; none where they recommend nothing.
+    /// The walk, votes and views that the weights recommend; `None` if they recommend nothing.
     pub recommended: Option<Recommended>,
     /// Comparison of the backend with the CPU on 16 images; none on the CPU itself, and without test images.
     pub self_test: Option<SelfTest>,
@@ -180,7 +180,7 @@ impl Ready {
     }
 }
 
-/// How weights recommend to ask their model.
+/// The walk, votes and views that weights recommend.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Recommended {
     /// The walk.

@@ -1,4 +1,4 @@
-//! How gradients move the weights: AdamW, Adam or Muon, the course of the learning rate, and the moving average.
+//! The optimiser (AdamW, Adam or Muon) and the moving average of the weights.
 
 use std::collections::HashMap;
 

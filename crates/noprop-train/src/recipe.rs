@@ -54,7 +54,7 @@ impl Default for DataConfig {
     }
 }
 
-/// How the model is evaluated after an epoch. The weights file recommends the same way to those who use it.
+/// The evaluation after an epoch. Its walk, votes and views are also those that the weights file recommends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
@@ -107,7 +107,7 @@ impl Recipe {
         }
     }
 
-    /// How the evaluation asks the model, which is what the weights file recommends.
+    /// The walk, votes and views of the evaluation, which the weights file recommends, too.
     pub fn inference(&self) -> Inference {
         Inference {
             walk: self.eval_walk(),

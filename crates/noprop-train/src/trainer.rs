@@ -375,9 +375,8 @@ impl Trainer {
         blocks::passes_per_epoch(&self.recipe) * self.steps_per_pass()
     }
 
-    /// How each of the training images `indices` is changed in the next step; nothing when the recipe asks for no
-    /// change. It depends on the seed, the number of steps done and the images alone, so that a resumed run draws the
-    /// same.
+    /// The random changes of the training images `indices` in the next step; `None` if the recipe asks for none. They
+    /// depend only on the seed, the number of steps done and the images, so that a resumed run draws the same changes.
     fn augmentation(&self, indices: &[usize]) -> Option<Draws> {
         let config = self.recipe.data.augment;
         if config.is_off() {

@@ -64,7 +64,7 @@ pub struct DeviceArgs {
     pub threads: Option<usize>,
 }
 
-/// How the model is asked, where not as its weights recommend.
+/// The flags that replace the walk, votes and views that the weights recommend.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AskArgs {
     /// Start walks from noise times X, 0 … 4: 1 is noise, 0 the mean of the noise, from which all walks by a

@@ -23,10 +23,11 @@ use crate::case::{Case, difference, largest};
 /// The tolerance δ of a gradient of a small network, as a share of the largest entry of its tensor. PyTorch's own
 /// gradients in f32 differ from those in f64 by up to 1e-5 of it, with SSE, AVX2 and AVX-512.
 pub const GRADIENT_TOLERANCE: f32 = 1e-4;
-/// The same for ResNet-18, where they differ by up to 2.3e-4: its last BatchNorm sees a value of each image only.
+/// The tolerance of a gradient of ResNet-18. PyTorch's own gradients in f32 and f64 differ by up to 2.3e-4 there, since
+/// the last BatchNorm sees one value of each image.
 pub const GRADIENT_TOLERANCE_AT_FULL_SIZE: f32 = 1e-3;
-/// The same for the noise schedule of the reference, whose formulas cancel: γ̃(t) − γ̃(0) and 1 − ᾱ. PyTorch's own
-/// differ by up to 1.3e-3, depending on the processor, and ours by 4e-3 from them.
+/// The tolerance of a gradient of the reference's noise schedule, whose formulas cancel: γ̃(t) − γ̃(0) and 1 − ᾱ.
+/// PyTorch's own gradients differ by up to 1.3e-3 between processors, and ours by 4e-3 from PyTorch's.
 const REFERENCE_SCHEDULE_TOLERANCE: f32 = 5e-2;
 /// The tolerance of the loss terms of the reference, for the same reason; measured are 6e-6.
 const REFERENCE_LOSS_TOLERANCE: f32 = 1e-4;
@@ -41,11 +42,12 @@ const UPDATE_TOLERANCE: f32 = 1e-6;
 /// The largest differences of a step.
 #[derive(Default)]
 pub struct Differences {
-    /// Of a loss term, as a share of it.
+    /// The largest difference of a loss term, as a share of it.
     pub loss: f32,
-    /// Of a gradient, as a share of the largest entry of its tensor; the reference's noise schedule does not count.
+    /// The largest difference of a gradient, as a share of the largest entry of its tensor, without the reference's
+    /// noise schedule.
     pub gradients: f32,
-    /// Of a weight after the step.
+    /// The largest difference of a weight after the step.
     pub weights: f32,
     /// The largest weight.
     pub largest_weight: f32,

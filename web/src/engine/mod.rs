@@ -58,7 +58,7 @@ pub struct Description {
     pub samplers: Vec<Sampler>,
     /// The only number of steps T in which the model walks, one step for each block; `None` if the model walks in any.
     pub steps: Option<u32>,
-    /// How the weights recommend to ask the model, if they do.
+    /// The walk, votes and views that the weights recommend, if they recommend any.
     pub recommended: Option<Recommended>,
 }
 

@@ -86,7 +86,7 @@ pub struct Settings {
     pub picture: Picture,
     /// The walk of the picture.
     pub walk: Walk,
-    /// Which settings of the walk the user chose. The others are as the weights recommend.
+    /// The settings of the walk that the user chose. The others follow the weights' recommendation.
     pub chosen: Chosen,
     /// The comparison with a second walk, where there is one.
     pub compare: Option<Compare>,
@@ -143,7 +143,7 @@ impl Settings {
         }
     }
 
-    /// How to walk the second time, when two walks are compared.
+    /// The second walk, when two walks are compared.
     pub fn second_walk(&self) -> Option<Walk> {
         Some(match self.compare? {
             Compare::Seed => Walk {

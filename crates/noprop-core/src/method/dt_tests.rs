@@ -103,7 +103,7 @@ fn terms_are_those_of_equation_8() {
     }
 }
 
-/// How many parameters of a module have a gradient, and how many have none.
+/// The numbers of parameters of a module with a gradient and without one.
 struct Count<'a>(&'a GradientsParams, usize, usize);
 
 impl ModuleVisitor for Count<'_> {

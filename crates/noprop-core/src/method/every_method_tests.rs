@@ -1,4 +1,4 @@
-//! What holds of every method: names, default walks, samplers, and refusals.
+//! Properties of every method: names, default walks, samplers, and refusals.
 
 use burn::tensor::Device;
 

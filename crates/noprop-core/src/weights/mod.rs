@@ -52,8 +52,8 @@ pub struct ModelCard {
     /// model of such files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockRange>,
-    /// How the model is to be asked; absent where nobody recommends a way, which means one default walk of the
-    /// method. [`Self::inference_or_usual`] gives either.
+    /// The recommended walk, votes and views. If it is absent, one default walk of the method is recommended
+    /// ([`Self::inference_or_usual`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
 }

@@ -143,7 +143,8 @@ fn gather(to: &mut [f32], from: &[f32], group: &Group) {
     }
 }
 
-/// As [`gather`] for rows of N windows side by side; the compiler copies a row of known length without a call.
+/// Does what [`gather`] does, for rows of N windows side by side. The compiler copies a row of known length without a
+/// call.
 fn gather_rows<const N: usize>(to: &mut [f32], from: &[f32], group: &Group) {
     let (rows, _) = to.as_chunks_mut::<N>();
     for (to, &first) in rows.iter_mut().zip(group.windows.iter().step_by(N)) {

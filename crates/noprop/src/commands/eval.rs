@@ -31,7 +31,7 @@ pub struct EvalArgs {
     /// Evaluate with N noise seeds, and give mean ± standard error over them.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     repeats: usize,
-    /// How to ask the model.
+    /// Walk, votes and views in place of those that the weights recommend.
     #[command(flatten)]
     ask: AskArgs,
     /// Evaluate on the first N test images.

@@ -28,7 +28,7 @@ pub struct PredictArgs {
     /// NoProp-DT takes no other than its number of blocks].
     #[arg(long, value_name = "T", value_parser = positive)]
     steps: Option<usize>,
-    /// How to ask the model.
+    /// Walk, votes and views in place of those that the weights recommend.
     #[command(flatten)]
     ask: AskArgs,
     /// Print the class probabilities after each step of the walk of the image itself; of several walks their

@@ -1,4 +1,4 @@
-//! What is left of the accuracy when the denoiser is given wrong inputs, or walks otherwise: what the walk
+//! The accuracy that is left when the denoiser is given wrong inputs, or walks otherwise: what the walk
 //! contributes.
 
 use anyhow::Result;
@@ -17,19 +17,19 @@ use super::Plan;
 pub struct Ablation {
     sampler: Sampler,
     steps: usize,
-    /// As in the table, with its temperature, votes and views.
+    /// The accuracy of the walks of the main table, with their temperature, votes and views.
     accuracy: f64,
-    /// The same walks; at every step the denoiser sees the latent of another image.
+    /// The accuracy of the walks of the main table if the denoiser sees the latent of another image at every step.
     swapped_latents: f64,
-    /// The same walks; at every step the denoiser sees z = 0.
+    /// The accuracy of the walks of the main table if the denoiser sees z = 0 at every step.
     zero_latents: f64,
-    /// One walk from noise: temperature 1.
+    /// The accuracy of one walk from noise (temperature 1).
     from_noise: f64,
-    /// One walk from the mean of the noise, z_0 = 0: temperature 0.
+    /// The accuracy of one walk from the mean of the noise, z_0 = 0 (temperature 0).
     from_mean: f64,
-    /// No walk: the likeliest class of the estimate û at z_0 = 0 and t = 0.
+    /// The accuracy of the likeliest class of the estimate û at z_0 = 0 and t = 0, without a walk.
     without_walk: f64,
-    /// The same walks on images of uniform noise; chance is one of the classes.
+    /// The accuracy of the walks of the main table on images of uniform noise.
     random_images: f64,
 }
 
