@@ -8,7 +8,7 @@ use burn::tensor::activation::softmax;
 use crate::classifier::Classifier;
 use crate::error::WalkError;
 use crate::inference::{Inference, ignores_seed};
-use crate::network::Features;
+use crate::network::{Features, Process};
 use crate::sampler::{SeenLatents, Walk};
 
 /// The features of some images and of their other views.
@@ -99,6 +99,31 @@ impl Classifier {
     }
 }
 
+impl Classifier {
+    /// The class probabilities `[n, m]` that the blocks `blocks` (from 0) of a NoProp-DT network give together at
+    /// z = 0, without a walk: softmax of the mean of their outputs, and the mean over the views. `None` if the
+    /// network has no such blocks, or none is chosen.
+    pub fn probabilities_of_blocks(
+        &self,
+        features: &ViewFeatures,
+        blocks: &[usize],
+    ) -> Option<Tensor<2>> {
+        let Process::Discrete(model) = self.model().process() else {
+            return None;
+        };
+        let d = self.model().config().latent_dim();
+        let of_view = |features: &Features| {
+            let z = Tensor::zeros([features.len(), d], &self.model().device());
+            let outputs = blocks
+                .iter()
+                .map(|&block| model.own_logits(features, z.clone(), block));
+            let sum = outputs.reduce(|sum, output| sum + output).ok_or(())?;
+            Ok::<_, ()>(softmax(sum.div_scalar(blocks.len() as f64), 1))
+        };
+        features.mean(of_view).ok()
+    }
+}
+
 impl ViewFeatures {
     /// The features of the images themselves.
     pub fn of_images(&self) -> &Features {
@@ -153,7 +178,7 @@ mod tests {
     use super::*;
     use crate::classifier::tests::classifier;
     use crate::inference::Views;
-    use crate::method::Method;
+    use crate::method::{Dt, Method};
     use crate::noise::{NoiseSource, Purpose};
     use crate::sampler::{ANCESTRAL, DDIM};
 
@@ -238,5 +263,39 @@ mod tests {
         let estimate = model.estimate(features.of_images(), z_0, 0.0);
         let found = values(classifier.probabilities_without_walk(&features));
         assert_eq!(found, values(softmax(estimate.logits, 1)));
+    }
+
+    /// The softmax of the mean of the logits of two blocks at z = 0, on the host in f64.
+    #[test]
+    fn blocks_together_are_the_mean_of_their_logits() {
+        let blocks = classifier(Method::Dt(Dt::default()));
+        let features = blocks.view_features(images());
+        let z = Tensor::zeros([2, 10], &Device::flex());
+        let logits = [2, 7].map(|block| {
+            let t = Tensor::zeros([1, 1], &Device::flex());
+            let features = features.of_images();
+            let estimate = blocks
+                .model()
+                .estimate_at_step(features, z.clone(), block, t);
+            values(estimate.logits)
+        });
+        let found = blocks.probabilities_of_blocks(&features, &[2, 7]).unwrap();
+        let found = values(found);
+        for image in 0..2 {
+            let weight = |class: usize| {
+                let at = image * 10 + class;
+                (0.5 * (f64::from(logits[0][at]) + f64::from(logits[1][at]))).exp()
+            };
+            let total: f64 = (0..10).map(weight).sum();
+            for class in 0..10 {
+                // f32 logits of order 1.
+                let error = f64::from(found[image * 10 + class]) - weight(class) / total;
+                assert!(error.abs() < 1e-6, "{error}");
+            }
+        }
+        assert!(blocks.probabilities_of_blocks(&features, &[]).is_none());
+        let shared = classifier(Method::default());
+        let features = shared.view_features(images());
+        assert!(shared.probabilities_of_blocks(&features, &[0]).is_none());
     }
 }

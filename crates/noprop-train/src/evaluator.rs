@@ -111,6 +111,17 @@ impl<'a> Evaluator<'a> {
         Ok(share_of_right(&self.outcomes_of(walks)?))
     }
 
+    /// The accuracy of the blocks `blocks` (from 0) of a NoProp-DT network together, at z = 0 and without a walk;
+    /// `None` if the network has no such blocks.
+    pub fn accuracy_of_blocks(&self, blocks: &[usize]) -> Option<Accuracy> {
+        let classifier = self.classifier;
+        let outcomes = self.outcomes_by(|features, _| {
+            let probabilities = classifier.probabilities_of_blocks(features, blocks);
+            probabilities.ok_or(())
+        });
+        Some(share_of_right(&outcomes.ok()?))
+    }
+
     /// The accuracy without any walk: that of the estimate at z_0 = 0 and t = 0.
     pub fn accuracy_without_walk(&self) -> Accuracy {
         let classifier = self.classifier;

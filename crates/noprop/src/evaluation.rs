@@ -1,12 +1,14 @@
 //! Accuracies over samplers, T and noise seeds: the tables of `noprop eval` and at the end of a training.
 
 mod ablation;
+mod blocks;
 mod table;
 
 use noprop_core::sampler::{DDIM, HEUN};
 use noprop_core::{Classifier, Method, Sampler, Walk};
 
 pub use ablation::Ablation;
+pub use blocks::BlockAblation;
 pub use table::Table;
 
 /// The mean and the standard error of some values.

@@ -8,7 +8,7 @@ use noprop_core::Sampler;
 use noprop_train::{Evaluator, Workers};
 
 use crate::catalogue::any_dataset;
-use crate::evaluation::{Ablation, Plan, Table};
+use crate::evaluation::{Ablation, BlockAblation, Plan, Table};
 use crate::flags::{AskArgs, DeviceArgs, SourceArgs, positive, sampler};
 use crate::{dataset, devices, run_folder};
 
@@ -41,7 +41,8 @@ pub struct EvalArgs {
     #[arg(long)]
     mistakes: bool,
     /// Measure what each walk contributes, too: its accuracy with the latents z of other images, with z = 0, from
-    /// noise, from the mean of the noise, without any walk, and with random images.
+    /// noise, from the mean of the noise, without any walk, and with random images; of NoProp-DT, too, the accuracy
+    /// of each block alone and of all blocks but one.
     #[arg(long)]
     ablate: bool,
     /// Print the accuracy of each class, too, with the first sampler and the last T.
@@ -93,6 +94,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut table = Table::measure(&classifier, &plan, evaluator)?;
     if args.ablate {
         table.ablations = Ablation::measure(&classifier, &test, &workers, &plan)?;
+        table.blocks = BlockAblation::measure(&classifier, &evaluator()?);
     }
     if args.json {
         println!("{}", serde_json::to_string(&table)?);

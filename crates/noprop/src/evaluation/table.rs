@@ -8,7 +8,7 @@ use noprop_core::{Classifier, Inference, Sampler, Views, Walk, WalkError, Walks}
 use noprop_train::{Accuracy, Evaluator, TrainError};
 use serde::Serialize;
 
-use super::{Ablation, Mean, Plan};
+use super::{Ablation, BlockAblation, Mean, Plan};
 
 /// A table.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +28,9 @@ pub struct Table {
     /// One row for each walk, where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ablations: Vec<Ablation>,
+    /// The contribution of each block of a NoProp-DT network, if the user asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<BlockAblation>,
 }
 
 /// One sampler at one T.
@@ -105,6 +108,7 @@ impl Table {
                 false => Vec::new(),
             },
             ablations: Vec::new(),
+            blocks: None,
         })
     }
 
@@ -131,6 +135,9 @@ impl Table {
             return;
         }
         Ablation::print(&self.ablations);
+        if let Some(blocks) = &self.blocks {
+            blocks.print();
+        }
     }
 }
 
