@@ -65,7 +65,7 @@ fn the_end_to_end_tests_know_the_layout() {
         fs::read_to_string(description()).unwrap(),
         layout().unwrap(),
         "the messages changed; write tests/e2e/protocol.json anew with \
-         `cargo test --release -p noprop-protocol -- --ignored`"
+         `cargo test --release --workspace --test layout -- --ignored`"
     );
 }
 
