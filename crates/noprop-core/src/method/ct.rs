@@ -80,7 +80,7 @@ pub enum DenoisingLoss {
     /// Half the squared distance of û to the class embedding, ½ ‖û − u_y‖², as in the paper.
     #[default]
     SquaredError,
-    /// The cross-entropy −log softmax(logits)[y]. It has the same optimum, bounds the squared error of
+    /// The cross-entropy −log p_θ(y|z_t, x, t) of the label. It has the same optimum, bounds the squared error of
     /// one-hot labels from above, and its gradient does not vanish where the softmax saturates.
     CrossEntropy,
 }
