@@ -38,9 +38,11 @@ export function walkProbabilities(pixels, { sampler, steps, seed, temperature = 
 }
 
 // The accuracy in percent on the page's test images.
-export function accuracy({ sampler, steps, seed }, dataset = "mnist") {
+export function accuracy({ sampler, steps, seed, temperature }, dataset = "mnist") {
   const { weights, source } = DATASETS[dataset];
-  const walk = ["--samplers", sampler, "--steps", steps, "--seed", seed].map(String);
+  // Without a temperature it is the one that the weights recommend.
+  const start = temperature === undefined ? [] : ["--temperature", temperature];
+  const walk = ["--samplers", sampler, "--steps", steps, "--seed", seed, ...start].map(String);
   return inFolder((folder) => {
     const found = noprop(folder, "eval", weights, ...source, "--json", "--device", "cpu", ...walk);
     return { images: found.images, ...found.rows[0] };
