@@ -1,4 +1,4 @@
-//! The same numbers as PyTorch, on the files of `benchmarks/peer/make_fixtures.py`: features,
+//! Comparison with PyTorch on the files of `benchmarks/peer/make_fixtures.py`: features,
 //! estimates, walks of every sampler, and a whole training step; the step also at full ResNet-18
 //! size, on files that `cargo xtask bench --parity` makes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -18,7 +18,7 @@ use image::RgbImage;
 use text::{at, clipped, data_uri, hue, likeliest, percent, short};
 use timeline::Timeline;
 
-/// A walk of one image from noise to a label.
+/// A walk of one image from z_0, noise or its mean, to a label.
 pub(crate) struct RecordedWalk {
     /// The image; a grey one has three equal channels.
     pub image: RgbImage,
@@ -30,7 +30,8 @@ pub(crate) struct RecordedWalk {
 
 /// The state of a walk at the time t_k, with latent z_k.
 pub(crate) struct RecordedStep {
-    /// The share of noise in the variance of z_k: 1 − ᾱ(t_k) of diffusion, 1 − t_k of flow matching.
+    /// The noise level: the share of noise in the variance of the z_k of training, 1 − ᾱ(t_k) of diffusion, 1 − t_k of
+    /// flow matching. A walk from the mean of the noise has less noise.
     pub noise_share: f64,
     /// The class probabilities of the denoiser's estimate û(z_k, x, t_k), m numbers. NoProp-DT has no block after the
     /// last step, so its last entry repeats the entry before.
@@ -310,7 +311,7 @@ impl Picture<'_> {
         shown
     }
 
-    /// Draws the number of the step below the ring, and the share of noise that is left.
+    /// Draws the number of the step below the ring, and the noise level.
     fn clock(&mut self) {
         let (left, bottom, width, height) = COLUMNS;
         let steps = self.walk.steps.len() - 1;
@@ -327,7 +328,7 @@ impl Picture<'_> {
             );
             self.put(&format!(
                 "<rect class=\"track\" {column}/><g class=\"{}\"><rect class=\"ink\" {column}/>\
-                 <text class=\"ink\" x=\"{}\" y=\"336\" text-anchor=\"middle\">step {} of {steps}: {} of z is noise</text></g>",
+                 <text class=\"ink\" x=\"{}\" y=\"336\" text-anchor=\"middle\">step {} of {steps}: noise level {}</text></g>",
                 self.timeline.only(j),
                 DISC.0,
                 self.timeline.steps[j],
@@ -364,7 +365,7 @@ impl Picture<'_> {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 400\" width=\"800\" height=\"400\" \
              role=\"img\" aria-labelledby=\"title desc\" font-size=\"13\" \
              font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif\">\n\
-             <title id=\"title\">A walk from noise to the label {answer}</title>\n<desc id=\"desc\">{beliefs}</desc>\n\
+             <title id=\"title\">A walk to the label {answer}</title>\n<desc id=\"desc\">{beliefs}</desc>\n\
              <style>{STYLE}\n{}</style>\n\
              <rect class=\"card\" x=\".5\" y=\".5\" width=\"799\" height=\"399\" rx=\"14\"/>\n{}</svg>\n",
             self.timeline.style(),

@@ -60,11 +60,11 @@ fn check_xml(svg: &str) {
 fn the_picture_is_xml_with_the_numbers_of_the_walk() {
     let svg = animated_svg(&walk(10, 10, 28)).unwrap();
     check_xml(&svg);
-    assert!(svg.contains("A walk from noise to the label &lt;2&gt; &amp; more</title>"));
+    assert!(svg.contains("A walk to the label &lt;2&gt; &amp; more</title>"));
     for k in 0..=10 {
         let noise = 100 - 9 * k;
         assert!(
-            svg.contains(&format!("step {k} of 10: {noise} % of z is noise")),
+            svg.contains(&format!("step {k} of 10: noise level {noise} %")),
             "{k}"
         );
     }
@@ -113,7 +113,7 @@ fn many_steps_classes_and_pixels_fit_into_60_kilobytes() {
     check_xml(&svg);
     assert!(svg.len() < 60_000, "{} bytes", svg.len());
     assert!(svg.contains("step 0 of 1000:") && svg.contains("step 1000 of 1000:"));
-    assert_eq!(svg.matches("% of z is noise").count(), 21);
+    assert_eq!(svg.matches("noise level ").count(), 21);
 }
 
 #[test]

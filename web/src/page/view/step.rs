@@ -50,19 +50,22 @@ fn caption(walked: &Walked, model: &Ready, k: usize) {
     let m = model.classes.len();
     let class = |row: &[f32]| &model.classes[predicted_class(&row[k * m..(k + 1) * m])];
     let text = match k {
-        0 => "Step 0: pure noise. Nothing is known yet.".to_owned(),
+        0 => format!(
+            "Step 0: z says nothing about the label yet. From the picture the denoiser believes “{}”.",
+            class(&walked.beliefs)
+        ),
         k if k == walked.steps() => format!(
-            "Step {k}: the noise is gone, and z stands at “{}”.",
+            "Step {k}: the walk is over, and z stands at “{}”.",
             class(&walked.probabilities)
         ),
         k => {
-            let signal = walked
+            let level = walked
                 .noise_at(k)
                 .map_or_else(String::new, |(alpha_bar, _)| {
-                    format!("{:.0} % of z's variance is signal; ", 100.0 * alpha_bar)
+                    format!("noise level {:.0} %; ", 100.0 * (1.0 - alpha_bar))
                 });
             format!(
-                "Step {k} of {}: {signal}the denoiser believes “{}”.",
+                "Step {k} of {}: {level}the denoiser believes “{}”.",
                 walked.steps(),
                 class(&walked.beliefs)
             )
